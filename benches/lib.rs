@@ -1,0 +1,1 @@
+//! What the benchmarks share. Each benchmark is a file beside this one.

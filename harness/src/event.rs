@@ -1,0 +1,567 @@
+//! What a run tells: one versioned stream of events.
+//!
+//! Everything that a person or a file learns about a run comes from here. The terminal, JSON, `JUnit`
+//! and the captures are functions of these events; stored as `events.ndjson`, one object a line, they
+//! render again.
+//!
+//! The core emits events with the time that its caller gave it: the moment just before a write and
+//! just after a read. Nothing here reads a clock, formats for people or touches a file.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::time::Time;
+
+/// The version of the stream, in its first event. It grows when a reader would have to change.
+pub const VERSION: u32 = 1;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, in nanoseconds since the run began.
+    #[serde(rename = "at_ns")]
+    pub at: Time,
+    /// In which case; `None` for what belongs to the whole run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<u32>,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What happened. Connections and steps are numbered within their case, from 0.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum EventKind {
+    /// The first event of a run.
+    RunStarted(RunStarted),
+    /// The last event of a run.
+    RunFinished {
+        /// What came of it.
+        summary: Summary,
+        /// The exit code of the process, see the command line's table.
+        exit_code: u8,
+    },
+    /// A scenario or another input file was not valid, so none of its cases was played.
+    FileInvalid {
+        /// The file, as it was named on the command line.
+        file: String,
+        /// Every mistake in it.
+        mistakes: Vec<Mistake>,
+    },
+    /// Something that a person should know and that changes no verdict.
+    Warning {
+        /// One sentence.
+        message: String,
+    },
+    /// A target is up.
+    TargetStarted {
+        /// The scenario that it belongs to.
+        scenario: String,
+        /// Its name in the file.
+        target: String,
+        /// Where it serves.
+        url: String,
+        /// The process, where there is one of our own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pid: Option<u32>,
+    },
+    /// A target's process ended.
+    TargetExited {
+        /// The scenario that it belongs to.
+        scenario: String,
+        /// Its name in the file.
+        target: String,
+        /// Its end in words: `exit status 3`, `signal SIGSEGV`.
+        status: String,
+        /// Whether this counts as a crash.
+        crash: bool,
+        /// The last lines of what it wrote.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        output: Vec<OutputLine>,
+    },
+    /// A case begins.
+    CaseStarted(Arc<CaseStarted>),
+    /// A case ended.
+    CaseFinished(CaseFinished),
+    /// A connection is open, or for UDP a socket is connected to its peer.
+    ConnectionOpened {
+        /// The connection's number.
+        connection: u32,
+        /// Whose it is.
+        actor: Arc<str>,
+        /// What carries it.
+        transport: Transport,
+        /// Which side dialled.
+        dialled: Side,
+        /// Our address.
+        local: Endpoint,
+        /// The other side's.
+        peer: Endpoint,
+    },
+    /// A connection could not be opened.
+    ConnectionFailed {
+        /// The connection's number.
+        connection: u32,
+        /// Whose it would have been.
+        actor: Arc<str>,
+        /// What should have carried it.
+        transport: Transport,
+        /// The address that was dialled.
+        peer: Endpoint,
+        /// Whether the peer refused it (RST, port unreachable), as opposed to silence or an error of ours.
+        refused: bool,
+        /// Why, in the system's words.
+        reason: String,
+    },
+    /// Bytes that the socket accepted from us: one event a write.
+    Sent {
+        /// The connection's number.
+        connection: u32,
+        /// The bytes.
+        #[serde(with = "data")]
+        data: Bytes,
+    },
+    /// Bytes that one read brought, or one datagram.
+    Received {
+        /// The connection's number.
+        connection: u32,
+        /// The bytes.
+        #[serde(with = "data")]
+        data: Bytes,
+    },
+    /// One direction of a connection ended, or all of it.
+    Ended {
+        /// The connection's number.
+        connection: u32,
+        /// Which side ended it.
+        by: Side,
+        /// How.
+        how: End,
+    },
+    /// A step held.
+    StepPassed {
+        /// The step's number in [`CaseStarted::steps`].
+        step: u32,
+        /// When it began.
+        #[serde(rename = "started_ns")]
+        started: Time,
+    },
+    /// A step did not hold. The case ends with it.
+    StepFailed {
+        /// The step's number in [`CaseStarted::steps`]; `None` for the judgement at a case's end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<u32>,
+        /// When it began.
+        #[serde(rename = "started_ns")]
+        started: Time,
+        /// What differed.
+        failure: Box<Failure>,
+    },
+    /// A variable was set, by a capture or by `set`.
+    VariableSet {
+        /// Its name.
+        name: Arc<str>,
+        /// Its value.
+        #[serde(with = "data")]
+        value: Bytes,
+    },
+    /// What a `log` step says.
+    Logged {
+        /// The text, variables filled in.
+        message: String,
+    },
+    /// The case's record is full: from here on its data and passed steps are counted, not kept.
+    RecordingStopped {
+        /// How many bytes of events were kept.
+        kept: u64,
+    },
+}
+
+/// The first event's content.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunStarted {
+    /// [`VERSION`].
+    pub v: u32,
+    /// The harness's own version.
+    pub harness: String,
+    /// What all chance in the run comes from.
+    pub seed: u64,
+    /// Nanoseconds since 1970 (UTC) at time zero of this run.
+    pub unix_ns: u64,
+    /// The command line, for repeating the run.
+    pub command: Vec<String>,
+}
+
+/// What is known when a case begins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseStarted {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The case's name, with `#2`, `#3`, … for repetitions.
+    pub name: String,
+    /// The file it stands in, as it was named on the command line.
+    pub file: String,
+    /// The line where the case begins, from 1.
+    pub line: u32,
+    /// Its tags and its file's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Clauses of a specification that it checks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spec: Vec<String>,
+    /// All its steps, those inside `repeat` once, in the order of the file.
+    pub steps: Vec<StepInfo>,
+}
+
+/// One step of a case, as written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepInfo {
+    /// Where it stands.
+    pub place: Place,
+    /// Who acts.
+    pub actor: Arc<str>,
+    /// `send`, `expect`, …
+    pub verb: String,
+    /// The author's `note`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// How a case ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaseFinished {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why, where the verdict alone does not say it: the reason of a skip, the failure's first line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How long it took.
+    pub duration_ns: u64,
+    /// Its capture, relative to the run's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<String>,
+    /// The frame in the capture that shows the failure, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame: Option<u64>,
+    /// The command that plays this case alone with the same seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reproduce: Option<String>,
+}
+
+/// What is said of a case in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Everything held.
+    Passed,
+    /// A step did not hold.
+    Failed,
+    /// The target crashed while it was in use.
+    Crashed,
+    /// The target did not start or could not be reached.
+    Unreachable,
+    /// It failed, as `xfail` said it would.
+    ExpectedFailure,
+    /// It held although `xfail` said it would not.
+    UnexpectedPass,
+    /// It was not played.
+    Skipped,
+    /// The run ended before it did.
+    Interrupted,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Cases with [`Verdict::Passed`].
+    pub passed: u64,
+    /// Cases with [`Verdict::Failed`] or [`Verdict::UnexpectedPass`].
+    pub failed: u64,
+    /// Cases with [`Verdict::Crashed`].
+    pub crashed: u64,
+    /// Cases with [`Verdict::Unreachable`].
+    pub unreachable: u64,
+    /// Cases with [`Verdict::ExpectedFailure`].
+    pub expected_failures: u64,
+    /// Cases with [`Verdict::Skipped`].
+    pub skipped: u64,
+    /// Cases with [`Verdict::Interrupted`], and those that were never begun.
+    pub interrupted: u64,
+    /// Files that were not valid.
+    pub invalid_files: u64,
+    /// How long the run took.
+    pub duration_ns: u64,
+}
+
+impl Summary {
+    /// Counts one case.
+    pub fn count(&mut self, verdict: Verdict) {
+        let counter = match verdict {
+            Verdict::Passed => &mut self.passed,
+            Verdict::Failed | Verdict::UnexpectedPass => &mut self.failed,
+            Verdict::Crashed => &mut self.crashed,
+            Verdict::Unreachable => &mut self.unreachable,
+            Verdict::ExpectedFailure => &mut self.expected_failures,
+            Verdict::Skipped => &mut self.skipped,
+            Verdict::Interrupted => &mut self.interrupted,
+        };
+        *counter += 1;
+    }
+}
+
+/// Why a step did not hold, in parts, so that every reporter can lay it out its own way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// One line: lowercase, no full stop, expected before received.
+    pub message: String,
+    /// Where the step stands in the scenario.
+    pub place: Place,
+    /// The connection that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<u32>,
+    /// What was expected, in words: `exactly 6 bytes`, `a match of the regex …`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// The exact bytes that were expected, where the expectation is one of bytes.
+    #[serde(default, with = "data::option", skip_serializing_if = "Option::is_none")]
+    pub expected_bytes: Option<Bytes>,
+    /// The bytes that the step looked at.
+    #[serde(default, with = "data::option", skip_serializing_if = "Option::is_none")]
+    pub received: Option<Bytes>,
+    /// The first byte of `received` that shows the difference; it may be its length, where bytes are missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference_at: Option<u64>,
+    /// More lines: which deadline it was and where it was set, which repetition, what else had arrived.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// What to try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// The kinds of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// The peer ended the connection too early, or did not end it.
+    Closed,
+    /// The target crashed.
+    Crash,
+    /// A limit of the harness was reached.
+    Limit,
+    /// Bytes arrived that nobody asked for.
+    Leftover,
+    /// What arrived is not what was expected.
+    Mismatch,
+    /// Nobody listens there.
+    Refused,
+    /// The peer reset the connection.
+    Reset,
+    /// The step cannot be done: not connected, a variable without a value, a number that is none.
+    Script,
+    /// The system refused a read or a write.
+    System,
+    /// A deadline passed.
+    Timeout,
+    /// It held although it should not have.
+    UnexpectedPass,
+}
+
+/// A mistake in an input file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mistake {
+    /// Where.
+    pub place: Place,
+    /// One line: lowercase, no full stop.
+    pub message: String,
+    /// What to try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// A place in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The file, as it was named on the command line.
+    pub file: Arc<str>,
+    /// From 1.
+    pub line: u32,
+    /// In characters, from 1.
+    pub column: u32,
+    /// How many characters of the line it covers, at least 1.
+    pub width: u32,
+    /// The line's text.
+    pub text: Arc<str>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// One line that a target wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputLine {
+    /// `true` for stderr, `false` for stdout.
+    pub stderr: bool,
+    /// The text, undecodable bytes replaced.
+    pub text: String,
+}
+
+/// What carries a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// A Unix stream socket.
+    Unix,
+    /// A Unix datagram socket.
+    Unixgram,
+}
+
+impl Transport {
+    /// Whether it carries datagrams.
+    pub fn is_datagram(self) -> bool {
+        matches!(self, Transport::Udp | Transport::Unixgram)
+    }
+}
+
+/// One of the two ends of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The harness.
+    Local,
+    /// The other side.
+    Peer,
+}
+
+/// How a direction of a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// In order: TCP's FIN. From our side this is `close` or `shutdown`, whichever came first.
+    Fin,
+    /// Abruptly, both directions: TCP's RST.
+    Reset,
+    /// An ICMP port unreachable answered a datagram.
+    Unreachable,
+}
+
+/// An address of a connection's end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// An Internet address and port.
+    Ip(SocketAddr),
+    /// A Unix socket's path, `@` in front of an abstract one, or empty where it has none.
+    Path(String),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Ip(address) => address.fmt(f),
+            Endpoint::Path(path) => f.write_str(path),
+        }
+    }
+}
+
+impl Serialize for Endpoint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Endpoint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Endpoint, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(match text.parse() {
+            Ok(address) => Endpoint::Ip(address),
+            Err(_) => Endpoint::Path(text),
+        })
+    }
+}
+
+/// Bytes in JSON, in the form that scenarios use: a string where they are UTF-8, else `{"base64": ".."}`.
+mod data {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use bytes::Bytes;
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Text(String),
+        Base64 { base64: String },
+    }
+
+    pub(super) fn serialize<S: Serializer>(data: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        match str::from_utf8(data) {
+            Ok(text) => serializer.serialize_str(text),
+            Err(_) => Form::Base64 { base64: STANDARD.encode(data) }.serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        match Form::deserialize(deserializer)? {
+            Form::Text(text) => Ok(Bytes::from(text)),
+            Form::Base64 { base64 } => STANDARD.decode(base64).map(Bytes::from).map_err(D::Error::custom),
+        }
+    }
+
+    pub(super) mod option {
+        use super::*;
+
+        #[derive(Serialize, Deserialize)]
+        #[serde(transparent)]
+        struct Data(#[serde(with = "super")] Bytes);
+
+        pub(in super::super) fn serialize<S: Serializer>(data: &Option<Bytes>, s: S) -> Result<S::Ok, S::Error> {
+            data.clone().map(Data).serialize(s)
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Bytes>, D::Error> {
+            Ok(Option::<Data>::deserialize(d)?.map(|data| data.0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(kind: EventKind, json: &str) {
+        let event = Event { at: Time::from_nanos(7), case: Some(3), kind };
+        assert_eq!(serde_json::to_string(&event).expect("events are plain data"), json);
+        assert_eq!(serde_json::from_str::<Event>(json).expect("what was written reads back"), event);
+    }
+
+    #[test]
+    fn text_is_written_as_text() {
+        round_trip(
+            EventKind::Sent { connection: 0, data: Bytes::from_static(b"hello\n") },
+            r#"{"at_ns":7,"case":3,"type":"sent","connection":0,"data":"hello\n"}"#,
+        );
+    }
+
+    #[test]
+    fn other_bytes_are_written_in_base64() {
+        round_trip(
+            EventKind::Received { connection: 1, data: Bytes::from_static(&[0xff, 0]) },
+            r#"{"at_ns":7,"case":3,"type":"received","connection":1,"data":{"base64":"/wA="}}"#,
+        );
+    }
+}
