@@ -2,7 +2,12 @@
 //!
 //! Read in this order: [`event`] is what a run tells.
 
+pub mod conversation;
+pub mod document;
 pub mod event;
 pub mod framing;
+pub mod matcher;
 pub mod random;
+pub mod template;
+pub mod text;
 pub mod time;

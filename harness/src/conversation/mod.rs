@@ -1,0 +1,296 @@
+//! The core: scripted peers with no socket and no clock.
+//!
+//! A [`Conversation`] owns the script, what has arrived and is unread, the variables and the deadlines. The world
+//! comes in through [`Conversation::handle_input`] and [`Conversation::handle_timeout`]; decisions go out through
+//! [`Conversation::poll_action`], [`Conversation::poll_event`] and [`Conversation::poll_timeout`]. Whoever drives it has the
+//! sockets: TCP, UDP and Unix in `runner`, memory in tests and fuzzing.
+
+mod link;
+pub mod payload;
+mod play;
+pub mod script;
+mod verdict;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use link::UNREAD_MAX;
+
+use crate::event::{End, Endpoint, Event, EventKind, Failure, FailureKind, Side, Transport};
+use crate::random::Random;
+use crate::template::Variables;
+use crate::time::Time;
+use link::{Ending, Link, State};
+use play::Lane;
+use script::Script;
+
+/// What the events of one case may take in memory, in bytes, before its record stops.
+pub const RECORD_MAX: u64 = 64 << 20;
+
+/// What an event takes besides its data, roughly.
+const EVENT_COST: u64 = 128;
+
+/// What the world does to a connection.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// It is open.
+    Connected {
+        /// Our address.
+        local: Endpoint,
+        /// The peer's.
+        peer: Endpoint,
+    },
+    /// It could not be opened.
+    ConnectFailed {
+        /// The address that was dialled.
+        peer: Endpoint,
+        /// Whether the peer refused.
+        refused: bool,
+        /// The system's words.
+        reason: String,
+    },
+    /// One read, or one datagram.
+    Data(Bytes),
+    /// The peer closed its direction.
+    Eof,
+    /// The system refused to read or write.
+    Failed(String),
+    /// The peer reset it.
+    Reset,
+    /// Nobody listens on the port a datagram went to.
+    Unreachable,
+    /// The socket took so many bytes of the last [`Action::Send`].
+    Written(usize),
+}
+
+/// What the conversation wants done. Connections are numbered in the order in which they are opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Close it.
+    Close(u32),
+    /// Open one for this actor, by its number in the script.
+    Connect {
+        /// Its number.
+        connection: u32,
+        /// Whose.
+        actor: usize,
+    },
+    /// Reset it.
+    Reset(u32),
+    /// Write these bytes, or this datagram. The next comes when all is written.
+    Send {
+        /// Where.
+        connection: u32,
+        /// What.
+        data: Bytes,
+    },
+    /// Close our direction.
+    Shutdown(u32),
+}
+
+/// How a conversation ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ended {
+    /// Everything held.
+    Passed,
+    /// Something did not.
+    Failed {
+        /// What; the event stream has it, too.
+        failure: Box<Failure>,
+        /// The actor whose connection could not be opened, where that is what failed.
+        unreached: Option<usize>,
+    },
+}
+
+/// A case being played.
+#[derive(Debug)]
+pub struct Conversation {
+    script: Arc<Script>,
+    /// What carries each actor's connections.
+    transports: Vec<Transport>,
+    links: Vec<Link>,
+    /// The latest connection of each actor.
+    current: Vec<Option<usize>>,
+    lanes: Vec<Lane>,
+    variables: Variables,
+    marks: HashMap<Arc<str>, Time>,
+    random: Random,
+    actions: VecDeque<Action>,
+    events: VecDeque<Event>,
+    case: u32,
+    record_left: Option<u64>,
+    started: Time,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Playing,
+    /// All steps held; the peers are given the time to say something that nobody asked for.
+    Settling {
+        since: Time,
+    },
+    Over(Ended),
+}
+
+impl Conversation {
+    /// Begins to play `script`. `transports` has one for each actor, `variables` what is known from the start.
+    pub fn new(
+        script: Arc<Script>,
+        transports: Vec<Transport>,
+        variables: Variables,
+        random: Random,
+        case: u32,
+        now: Time,
+    ) -> Conversation {
+        let mut conversation = Conversation {
+            transports,
+            links: Vec::new(),
+            current: vec![None; script.actors.len()],
+            lanes: script.lanes.iter().map(|steps| Lane::new(Arc::clone(steps), now)).collect(),
+            variables,
+            marks: HashMap::new(),
+            random,
+            actions: VecDeque::new(),
+            events: VecDeque::new(),
+            case,
+            record_left: Some(RECORD_MAX),
+            started: now,
+            phase: Phase::Playing,
+            script,
+        };
+        conversation.advance(now);
+        conversation
+    }
+
+    /// Takes in what happened to a connection.
+    pub fn handle_input(&mut self, now: Time, connection: u32, input: Input) {
+        let at = connection as usize;
+        if at >= self.links.len() || matches!(self.phase, Phase::Over(_)) {
+            return;
+        }
+        match input {
+            Input::Connected { local, peer } => {
+                let link = &mut self.links[at];
+                link.state = State::Open;
+                link.arrived = now;
+                let (actor, transport) = (Arc::clone(&self.script.actors[link.actor].name), link.transport);
+                let opened =
+                    EventKind::ConnectionOpened { connection, actor, transport, dialled: Side::Local, local, peer };
+                self.tell(now, opened);
+            }
+            Input::ConnectFailed { peer, refused, reason } => {
+                let link = &mut self.links[at];
+                link.state = State::Closed;
+                link.refusal = Some((refused, reason.clone()));
+                let (actor, transport) = (Arc::clone(&self.script.actors[link.actor].name), link.transport);
+                self.tell(now, EventKind::ConnectionFailed { connection, actor, transport, peer, refused, reason });
+            }
+            Input::Data(data) => {
+                self.record(now, data.len(), || EventKind::Received { connection, data: data.clone() });
+                self.links[at].receive(now, data);
+            }
+            Input::Eof => {
+                self.end(now, at, Ending::Eof);
+                self.tell(now, EventKind::Ended { connection, by: Side::Peer, how: End::Fin });
+            }
+            Input::Failed(reason) => self.end(now, at, Ending::Failed(reason)),
+            Input::Reset => {
+                self.end(now, at, Ending::Reset);
+                self.tell(now, EventKind::Ended { connection, by: Side::Peer, how: End::Reset });
+            }
+            Input::Unreachable => {
+                self.end(now, at, Ending::Unreachable);
+                self.tell(now, EventKind::Ended { connection, by: Side::Peer, how: End::Unreachable });
+            }
+            Input::Written(len) => self.written(now, at, len),
+        }
+        self.advance(now);
+    }
+
+    fn end(&mut self, now: Time, at: usize, ending: Ending) {
+        let link = &mut self.links[at];
+        link.arrived = now;
+        link.ending.get_or_insert(ending);
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.advance(now);
+    }
+
+    /// Ends the case from outside: the target crashed, or the run was interrupted.
+    pub fn handle_abort(&mut self, now: Time, kind: FailureKind, message: String) {
+        if !matches!(self.phase, Phase::Over(_)) {
+            let failure = self.failure_now(kind, message);
+            self.fail(now, failure, None);
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`Conversation::handle_timeout`], if nothing happens before.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let whole = self.script.deadline.as_ref().map(|limit| self.started + limit.duration);
+        let next = match &self.phase {
+            Phase::Playing => self.lanes.iter().filter_map(|lane| self.lane_timeout(lane)).min(),
+            Phase::Settling { since } => self.quiet_at(*since),
+            Phase::Over(_) => return None,
+        };
+        next.into_iter().chain(whole).min()
+    }
+
+    /// Whether more of this connection may be read. Otherwise the peer has to wait.
+    pub fn reads(&self, connection: u32) -> bool {
+        self.links.get(connection as usize).is_some_and(|link| !link.is_over() && link.has_room())
+    }
+
+    /// How it ended, when it has.
+    pub fn ended(&self) -> Option<&Ended> {
+        match &self.phase {
+            Phase::Over(ended) => Some(ended),
+            _ => None,
+        }
+    }
+
+    /// How many bytes lie unread in memory, over all connections.
+    pub fn unread(&self) -> usize {
+        self.links.iter().map(Link::unread).sum()
+    }
+
+    /// Notes an event that is always kept.
+    fn tell(&mut self, at: Time, kind: EventKind) {
+        self.events.push_back(Event { at, case: Some(self.case), kind });
+    }
+
+    /// Notes an event that is kept while the record has room.
+    fn record(&mut self, at: Time, data_len: usize, kind: impl FnOnce() -> EventKind) {
+        let Some(left) = self.record_left else { return };
+        match left.checked_sub(data_len as u64 + EVENT_COST) {
+            Some(left) => {
+                self.record_left = Some(left);
+                self.tell(at, kind());
+            }
+            None => {
+                self.record_left = None;
+                self.tell(at, EventKind::RecordingStopped { kept: RECORD_MAX - left });
+            }
+        }
+    }
+
+    /// When the peers can be called quiet, if they say nothing before; `None` where nobody can say anything.
+    fn quiet_at(&self, since: Time) -> Option<Time> {
+        let open = self.links.iter().filter(|link| !link.is_over());
+        open.map(|link| link.arrived.max(since) + self.script.quiet).max()
+    }
+}

@@ -1,0 +1,245 @@
+//! How a step fails: what was expected, what came instead, and what a person has to know to see why.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::link::{Ending, Link};
+use super::{Conversation, Ended, Phase};
+use crate::event::{EventKind, Failure, FailureKind};
+use crate::framing::FramingError;
+use crate::matcher::Matcher;
+use crate::text::{count, quote};
+use crate::time::{Time, show_duration};
+
+/// How many received bytes a failure carries.
+const RECEIVED_MAX: usize = 4 << 20;
+
+/// A failure before it is known which step of which repetition it was.
+#[derive(Debug)]
+pub(super) struct Failing {
+    kind: FailureKind,
+    message: String,
+    expected: Option<String>,
+    expected_bytes: Option<Bytes>,
+    received: Option<Bytes>,
+    difference_at: Option<usize>,
+    hint: Option<String>,
+    notes: Vec<String>,
+    timed_out: bool,
+    unreached: Option<usize>,
+}
+
+impl Failing {
+    pub(super) fn new(kind: FailureKind, message: impl Into<String>) -> Box<Failing> {
+        Box::new(Failing {
+            kind,
+            message: message.into(),
+            expected: None,
+            expected_bytes: None,
+            received: None,
+            difference_at: None,
+            hint: None,
+            notes: Vec::new(),
+            timed_out: false,
+            unreached: None,
+        })
+    }
+
+    pub(super) fn script(message: impl Into<String>) -> Box<Failing> {
+        Failing::new(FailureKind::Script, message)
+    }
+
+    pub(super) fn unset(name: &str) -> Box<Failing> {
+        Failing::script(format!("the variable `{name}` has no value yet"))
+            .hint("a step that sets it has to be played before")
+    }
+
+    pub(super) fn no_mark(name: &str) -> Box<Failing> {
+        Failing::script(format!("no step has set the mark `{name}` yet"))
+    }
+
+    pub(super) fn hint(mut self: Box<Failing>, hint: impl Into<String>) -> Box<Failing> {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The step's deadline is part of the story.
+    pub(super) fn timed_out(mut self: Box<Failing>) -> Box<Failing> {
+        self.timed_out = true;
+        self
+    }
+
+    pub(super) fn received(mut self: Box<Failing>, bytes: Bytes, difference_at: usize) -> Box<Failing> {
+        self.difference_at = Some(difference_at);
+        if bytes.len() > RECEIVED_MAX {
+            self.notes
+                .push(format!("{} were received; the first {RECEIVED_MAX} are shown", count(bytes.len(), "byte")));
+        }
+        self.received = Some(bytes.slice(..bytes.len().min(RECEIVED_MAX)));
+        self
+    }
+
+    fn expecting(mut self: Box<Failing>, matcher: &Arc<dyn Matcher>) -> Box<Failing> {
+        self.expected = Some(matcher.describe());
+        self.expected_bytes = matcher.bytes().cloned();
+        self
+    }
+
+    pub(super) fn mismatch(matcher: &Arc<dyn Matcher>, received: Bytes, at: usize, why: &str) -> Box<Failing> {
+        let message = format!("expected {}, received {}: {why}", matcher.describe(), quote(&received));
+        Failing::new(FailureKind::Mismatch, message).expecting(matcher).received(received, at)
+    }
+
+    pub(super) fn framing(matcher: &Arc<dyn Matcher>, link: &Link, error: &FramingError) -> Box<Failing> {
+        let front = link.front().unwrap_or_default();
+        let message = format!("expected {}, received what is no message: {error}", matcher.describe());
+        Failing::new(FailureKind::Mismatch, message).expecting(matcher).received(Bytes::copy_from_slice(front), 0)
+    }
+
+    /// The connection ended before what was expected.
+    pub(super) fn missing(matcher: &Arc<dyn Matcher>, link: &Link) -> Box<Failing> {
+        let front = link.front().unwrap_or_default();
+        let ending = link.ending.as_ref();
+        let (kind, how) = match ending {
+            Some(ending) => ending.shown(),
+            None => (FailureKind::Closed, "the connection was closed".into()),
+        };
+        let message = format!("expected {}, but {how} after {}", matcher.describe(), quote(front));
+        let at = front.len();
+        Failing::new(kind, message).expecting(matcher).received(Bytes::copy_from_slice(front), at)
+    }
+
+    /// More has arrived than is kept, and it does not match.
+    pub(super) fn flooded(matcher: &Arc<dyn Matcher>, link: &Link) -> Box<Failing> {
+        let len = link.unread();
+        let front = link.front().unwrap_or_default();
+        let message = format!("expected {}, received {len} bytes that do not match", matcher.describe());
+        let shown = Bytes::copy_from_slice(&front[..front.len().min(RECEIVED_MAX)]);
+        Failing::new(FailureKind::Limit, message)
+            .expecting(matcher)
+            .received(shown, 0)
+            .hint(format!("at most {} unread bytes are kept of a connection", super::UNREAD_MAX))
+    }
+
+    pub(super) fn timeout(matcher: &Arc<dyn Matcher>, link: &Link) -> Box<Failing> {
+        let front = link.front().unwrap_or_default();
+        let message = match front.is_empty() {
+            true => format!("expected {}, received nothing", matcher.describe()),
+            false => format!("expected {}, received {} and no more", matcher.describe(), quote(front)),
+        };
+        let at = front.len();
+        Failing::new(FailureKind::Timeout, message).expecting(matcher).received(Bytes::copy_from_slice(front), at)
+    }
+
+    /// A `send` that was not taken whole.
+    pub(super) fn cut(kind: FailureKind, taken: usize, total: usize) -> Box<Failing> {
+        let why = match kind {
+            FailureKind::Reset => "the peer reset the connection",
+            _ => "the peer does not read",
+        };
+        Failing::new(kind, format!("{why} after {taken} of {total} bytes were sent"))
+    }
+
+    /// The connection ended, but not as expected.
+    pub(super) fn ended(expected: &str, ending: &Ending) -> Box<Failing> {
+        let (kind, how) = ending.shown();
+        Failing::new(kind, format!("expected {expected}, but {how}"))
+    }
+
+    pub(super) fn unreached(actor: usize, reason: &str) -> Box<Failing> {
+        let mut failing = Failing::new(FailureKind::Refused, format!("cannot connect: {reason}"));
+        failing.unreached = Some(actor);
+        failing
+    }
+}
+
+impl Ending {
+    fn shown(&self) -> (FailureKind, String) {
+        match self {
+            Ending::Eof => (FailureKind::Closed, "the peer closed the connection".into()),
+            Ending::Failed(reason) => (FailureKind::System, format!("the system says: {reason}")),
+            Ending::Reset => (FailureKind::Reset, "the peer reset the connection".into()),
+            Ending::Unreachable => (FailureKind::Refused, "nobody listens on the port".into()),
+        }
+    }
+}
+
+impl Conversation {
+    /// The failure of the step that runs in a lane, and the actor that it could not connect.
+    pub(super) fn failure(&self, lane: usize, failing: Failing) -> (Failure, Option<usize>) {
+        let lane = &self.lanes[lane];
+        let mut notes = failing.notes;
+        let mut message = failing.message;
+        let running = lane.running();
+        if let (true, Some(running)) = (failing.timed_out, running) {
+            let allowed = running.deadline.since(running.base);
+            message = format!("{message} within {}", show_duration(allowed));
+            let limit = &running.step().limit;
+            let set_by = match limit.duration == allowed {
+                true => limit.set_by.to_string(),
+                false => "`between` of this step".to_owned(),
+            };
+            notes.push(format!("deadline: {}, {set_by}", show_duration(allowed)));
+        }
+        for (done, times) in lane.repetitions() {
+            notes.push(format!("in repetition {} of {times} (`${{i}}` is {done})", done + 1));
+        }
+        let step = running.map(super::play::Running::step);
+        let failure = Failure {
+            kind: failing.kind,
+            message,
+            place: match step {
+                Some(step) => self.script.infos[step.id as usize].place.clone(),
+                None => self.script.place.clone(),
+            },
+            connection: step.and_then(|step| self.current[step.actor]).map(|at| at as u32),
+            expected: failing.expected,
+            expected_bytes: failing.expected_bytes,
+            received: failing.received,
+            difference_at: failing.difference_at.map(|at| at as u64),
+            notes,
+            hint: failing.hint,
+        };
+        // A datagram socket opens without asking anybody: nobody there is learnt at the first answer.
+        let refused = failing.kind == FailureKind::Refused;
+        let unreached = failing.unreached.or_else(|| step.filter(|_| refused).map(|step| step.actor));
+        (failure, unreached)
+    }
+
+    /// A failure of whatever step runs now.
+    pub(super) fn failure_now(&self, kind: FailureKind, message: String) -> Failure {
+        let lane = self.lanes.iter().position(|lane| lane.running().is_some()).unwrap_or(0);
+        self.failure(lane, *Failing::new(kind, message)).0
+    }
+
+    /// Bytes that nobody asked for, when all steps have held.
+    pub(super) fn leftover_at_end(&self, at: usize) -> Failure {
+        let link = &self.links[at];
+        let front = link.front().unwrap_or_default();
+        let unread = link.unread();
+        let what =
+            if link.transport.is_datagram() { "a datagram that no step read" } else { "bytes that no step read" };
+        let message = format!("{what} at the end of the case: {}", quote(front));
+        let failing = Failing::new(FailureKind::Leftover, message)
+            .received(Bytes::copy_from_slice(front), 0)
+            .hint("`{ drain = true }` reads and drops them, `strict_end = false` on the case lets them be");
+        let mut failure = self.failure(0, *failing).0;
+        failure.connection = Some(at as u32);
+        failure.notes.push(format!("{} unread", count(unread, "byte")));
+        failure
+    }
+
+    /// The end of a case that did not hold.
+    pub(super) fn fail(&mut self, now: Time, failure: Failure, unreached: Option<usize>) {
+        let running = self.lanes.iter().filter_map(|lane| lane.running()).next();
+        let (step, started) = match running {
+            Some(running) => (Some(running.step().id), running.started),
+            None => (None, now),
+        };
+        let failure = Box::new(failure);
+        self.tell(now, EventKind::StepFailed { step, started, failure: failure.clone() });
+        self.close_all(now);
+        self.phase = Phase::Over(Ended::Failed { failure, unreached });
+    }
+}

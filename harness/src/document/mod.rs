@@ -1,0 +1,173 @@
+//! TOML files as a person wrote them: a tree in which everything knows its place.
+//!
+//! Scenarios and protocol descriptions are lowered from this tree by hand, so that every mistake in a file
+//! is reported in one go, each with its line, column and what to try. What the keys mean is not known here.
+
+mod reader;
+mod source;
+
+pub use reader::{Reader, did_you_mean, parse_duration, parse_size};
+pub use source::Source;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use toml::de::{DeTable, DeValue};
+
+use crate::event::Mistake;
+
+/// The longest file that is read.
+pub const FILE_LEN_MAX: u64 = 16 << 20;
+
+/// How many mistakes of one file are told; a file with more is no such file at all.
+pub const MISTAKES_MAX: usize = 100;
+
+/// A value and where it stands, in bytes of the file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Where.
+    pub span: Range<usize>,
+    /// What.
+    pub value: Value,
+}
+
+/// A TOML value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// `[..]`, or the tables of `[[..]]`.
+    Array(Vec<Node>),
+    /// `true` or `false`.
+    Boolean(bool),
+    /// A date or a time, as written.
+    Datetime(String),
+    /// A number with a fraction or an exponent.
+    Float(f64),
+    /// A whole number.
+    Integer(i64),
+    /// Text.
+    String(String),
+    /// `{..}`, `[..]` or a dotted key.
+    Table(Table),
+}
+
+impl Value {
+    /// What it is, for a message.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Value::Array(_) => "an array",
+            Value::Boolean(_) => "a boolean",
+            Value::Datetime(_) => "a date",
+            Value::Float(_) => "a fraction",
+            Value::Integer(_) => "a number",
+            Value::String(_) => "a string",
+            Value::Table(_) => "a table",
+        }
+    }
+}
+
+/// Keys and values in the order of the file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    /// The entries.
+    pub entries: Vec<Entry>,
+}
+
+/// A key with its value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where the key stands.
+    pub key_span: Range<usize>,
+    /// Its value.
+    pub node: Node,
+}
+
+impl Table {
+    /// The value of `key`.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.entry(key).map(|entry| &entry.node)
+    }
+
+    /// The entry of `key`.
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+}
+
+/// Reads a file's text: the tree as far as it could be read, and every mistake in its syntax.
+pub fn parse(source: &Arc<Source>) -> (Table, Vec<Mistake>) {
+    let (tree, errors) = DeTable::parse_recoverable(source.text());
+    let mut mistakes: Vec<Mistake> = Vec::new();
+    let mut table = lower_table(tree.get_ref(), &mut |span, message| {
+        mistakes.push(Mistake { place: source.place(span), message, hint: None });
+    });
+    for error in &errors {
+        let span = error.span().unwrap_or(0..0);
+        let message = error.message().replace('\n', ", ");
+        mistakes.push(Mistake { place: source.place(span), message, hint: None });
+    }
+    if !errors.is_empty() {
+        // A recovered tree may hold guesses; what they would mean is of no interest.
+        table = Table::default();
+    }
+    mistakes.sort_by_key(|mistake| (mistake.place.line, mistake.place.column));
+    mistakes.truncate(MISTAKES_MAX);
+    (table, mistakes)
+}
+
+fn lower_table(table: &DeTable<'_>, mistake: &mut dyn FnMut(Range<usize>, String)) -> Table {
+    let entries = table.iter().map(|(key, node)| Entry {
+        key: key.get_ref().to_string(),
+        key_span: key.span(),
+        node: lower(node.span(), node.get_ref(), mistake),
+    });
+    Table { entries: entries.collect() }
+}
+
+fn lower(span: Range<usize>, value: &DeValue<'_>, mistake: &mut dyn FnMut(Range<usize>, String)) -> Node {
+    let value = match value {
+        DeValue::Array(items) => {
+            Value::Array(items.iter().map(|item| lower(item.span(), item.get_ref(), mistake)).collect())
+        }
+        DeValue::Boolean(boolean) => Value::Boolean(*boolean),
+        DeValue::Datetime(datetime) => Value::Datetime(datetime.to_string()),
+        DeValue::Float(float) => Value::Float(float.as_str().parse().unwrap_or(f64::NAN)),
+        DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
+            Ok(integer) => Value::Integer(integer),
+            Err(_) => {
+                mistake(span.clone(), format!("the number `{integer}` does not fit 64 bits"));
+                Value::Integer(0)
+            }
+        },
+        DeValue::String(string) => Value::String(string.to_string()),
+        DeValue::Table(table) => Value::Table(lower_table(table, mistake)),
+    };
+    Node { span, value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_syntax_error_is_found_in_one_go() {
+        let source = Source::new("a.toml", "a = \nb = 1\nc = ]\n[d\n");
+        let (_, mistakes) = parse(&source);
+        let lines: Vec<u32> = mistakes.iter().map(|mistake| mistake.place.line).collect();
+        assert_eq!(lines, [1, 3, 4]);
+    }
+
+    #[test]
+    fn entries_keep_the_order_of_the_file() {
+        let (table, mistakes) = parse(&Source::new("a.toml", "z = 1\na = 2\n"));
+        assert!(mistakes.is_empty());
+        assert_eq!(table.entries.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>(), ["z", "a"]);
+    }
+
+    #[test]
+    fn a_number_that_does_not_fit_is_a_mistake() {
+        let (_, mistakes) = parse(&Source::new("a.toml", "a = 99999999999999999999\n"));
+        assert_eq!(mistakes[0].message, "the number `99999999999999999999` does not fit 64 bits");
+    }
+}

@@ -1,0 +1,70 @@
+//! So many bytes.
+
+use super::{Input, Matcher, Outcome, Pattern, Progress};
+use crate::document::{Node, Reader, Value};
+
+/// From `min` to `max` bytes. Of a stream, a fixed length takes just that; a range takes what has arrived, up to its end.
+#[derive(Debug)]
+struct Length {
+    min: usize,
+    max: usize,
+}
+
+pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
+    let Value::Table(table) = &node.value else {
+        let len = reader.integer(node, "`length`", 0, i64::MAX)? as usize;
+        return Some(Pattern::ready(Length { min: len, max: len }));
+    };
+    reader.check_keys(table, &["min", "max"], "`length`");
+    let mut bound = |key: &str, default| match table.get(key) {
+        Some(node) => reader.integer(node, &format!("`{key}`"), 0, i64::MAX).map(|len| len as usize),
+        None => Some(default),
+    };
+    let (min, max) = (bound("min", 0)?, bound("max", usize::MAX)?);
+    if min > max {
+        reader.mistake(&node.span, format!("`min` is at most `max`, and {min} is more than {max}"));
+        return None;
+    }
+    Some(Pattern::ready(Length { min, max }))
+}
+
+impl Matcher for Length {
+    fn describe(&self) -> String {
+        match (self.min, self.max) {
+            (min, max) if min == max => format!("{min} bytes"),
+            (min, usize::MAX) => format!("{min} bytes or more"),
+            (min, max) => format!("{min} to {max} bytes"),
+        }
+    }
+
+    fn check(&self, input: Input<'_>, _: &mut Progress) -> Outcome {
+        let len = input.bytes.len();
+        match input.message {
+            true if len < self.min => Outcome::mismatch(len, format!("it has {len} bytes")),
+            true if len > self.max => Outcome::mismatch(self.max, format!("it has {len} bytes")),
+            false if len < self.min.max(usize::from(self.max > 0)) => Outcome::NeedMore,
+            _ => Outcome::matched(len.min(self.max)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::matcher::tests::{message, stream};
+
+    #[test]
+    fn a_message_has_a_length() {
+        message("{ length = 4 }", b"abcd", true);
+        message("{ length = 4 }", b"abc", false);
+        message("{ length = { min = 1, max = 3 } }", b"abcd", false);
+        message("{ length = { max = 3 } }", b"", true);
+        message("{ length = { min = 2 } }", b"abcdef", true);
+    }
+
+    #[test]
+    fn a_stream_gives_what_is_wanted_and_no_more() {
+        stream("{ length = 2 }", b"abc", Some(Ok(2)));
+        stream("{ length = { min = 2, max = 3 } }", b"abcd", Some(Ok(2)));
+        stream("{ length = 2 }", b"a", None);
+    }
+}

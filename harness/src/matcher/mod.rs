@@ -1,0 +1,399 @@
+//! One question about a reply a file, one row in the table.
+//!
+//! A matcher looks at what has arrived and says whether it matches, whether more could make it match, or at which
+//! byte it is certain that nothing will. It reads no socket and waits for nothing: the conversation does.
+
+mod all;
+mod any;
+mod contains;
+mod exact;
+mod hex;
+mod json;
+mod length;
+mod not;
+mod one_of;
+mod prefix;
+mod range;
+mod regex;
+mod save;
+mod suffix;
+
+use std::any::Any;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::document::{Node, Reader, Value};
+use crate::template::{Template, Unset, Variables};
+
+pub use exact::Exact;
+
+/// One question about a reply.
+pub trait Matcher: fmt::Debug + Send + Sync {
+    /// What it wants, as the end of "expected …".
+    fn describe(&self) -> String;
+
+    /// The bytes it wants, where it wants certain bytes: for showing the difference.
+    fn bytes(&self) -> Option<&Bytes> {
+        None
+    }
+
+    /// The matcher that this one negates.
+    fn negated(&self) -> Option<&dyn Matcher> {
+        None
+    }
+
+    /// Looks at `input`. `progress` is its own note of what it saw before: `input` then only has more bytes at its end.
+    fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome;
+}
+
+/// What a matcher looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// All unread bytes of a stream, or one message's body.
+    pub bytes: &'a [u8],
+    /// Whether it is one whole message, which has to match as a whole.
+    pub message: bool,
+    /// Whether no byte will follow: the peer closed, or it is a message.
+    pub ended: bool,
+}
+
+impl<'a> Input<'a> {
+    /// One whole message.
+    pub fn message(bytes: &'a [u8]) -> Input<'a> {
+        Input { bytes, message: true, ended: true }
+    }
+
+    /// What has arrived of a stream.
+    pub fn stream(bytes: &'a [u8], ended: bool) -> Input<'a> {
+        Input { bytes, message: false, ended }
+    }
+}
+
+/// What a matcher found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It matches.
+    Match(Match),
+    /// It cannot match, whatever follows.
+    Mismatch {
+        /// The first byte at which that is certain.
+        at: usize,
+        /// What is wrong there.
+        why: String,
+    },
+    /// What follows decides.
+    NeedMore,
+}
+
+/// A match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Match {
+    /// How many bytes of a stream it takes.
+    pub len: usize,
+    /// Whether it would take more if more followed. It is taken when the peer falls quiet.
+    pub may_grow: bool,
+    /// Parts with names.
+    pub captures: Vec<(Arc<str>, Range<usize>)>,
+}
+
+impl Outcome {
+    /// A match of `len` bytes that no further byte changes.
+    fn matched(len: usize) -> Outcome {
+        Outcome::Match(Match { len, ..Match::default() })
+    }
+
+    fn mismatch(at: usize, why: impl Into<String>) -> Outcome {
+        Outcome::Mismatch { at, why: why.into() }
+    }
+}
+
+/// What a matcher remembers between two looks at a growing input.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// How many bytes need no second look.
+    pub position: usize,
+    state: Option<Box<dyn Any + Send>>,
+    children: Vec<Progress>,
+}
+
+impl Progress {
+    fn children(&mut self, count: usize) -> &mut [Progress] {
+        self.children.resize_with(count, Progress::default);
+        &mut self.children
+    }
+}
+
+/// Builds a matcher when its variables have values.
+type Build = dyn Fn(&Variables) -> Result<Arc<dyn Matcher>, BuildError> + Send + Sync;
+
+/// A matcher as it stands in a file: variables may still be missing.
+#[derive(Clone)]
+pub struct Pattern {
+    state: State,
+    uses: Vec<String>,
+    sets: Vec<Arc<str>>,
+}
+
+#[derive(Clone)]
+enum State {
+    Open(Arc<Build>),
+    Ready(Arc<dyn Matcher>),
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state {
+            State::Open(_) => write!(f, "Pattern(with {:?})", self.uses),
+            State::Ready(matcher) => matcher.fmt(f),
+        }
+    }
+}
+
+/// Why a matcher could not be built from its variables' values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BuildError {
+    /// A value makes no sense where it stands.
+    Invalid(String),
+    /// A variable has no value yet.
+    Unset(Arc<str>),
+}
+
+impl From<Unset> for BuildError {
+    fn from(Unset(name): Unset) -> BuildError {
+        BuildError::Unset(name)
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::Invalid(why) => f.write_str(why),
+            BuildError::Unset(name) => write!(f, "the variable `{name}` has no value yet"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+impl Pattern {
+    /// A pattern without variables.
+    pub fn ready(matcher: impl Matcher + 'static) -> Pattern {
+        Pattern { state: State::Ready(Arc::new(matcher)), uses: Vec::new(), sets: Vec::new() }
+    }
+
+    /// A pattern around a text; `build` says why the text will not do.
+    fn of<M: Matcher + 'static>(
+        reader: &mut Reader,
+        node: &Node,
+        template: Template,
+        build: impl Fn(Bytes) -> Result<M, String> + Send + Sync + 'static,
+    ) -> Option<Pattern> {
+        if let Some(bytes) = template.as_literal() {
+            return match build(bytes.clone()) {
+                Ok(matcher) => Some(Pattern::ready(matcher)),
+                Err(why) => {
+                    reader.mistake(&node.span, why);
+                    None
+                }
+            };
+        }
+        let uses = template.variables().map(str::to_owned).collect();
+        let build: Arc<Build> = Arc::new(move |variables| {
+            let matcher = build(template.fill(variables)?).map_err(BuildError::Invalid)?;
+            Ok(Arc::new(matcher))
+        });
+        Some(Pattern { state: State::Open(build), uses, sets: Vec::new() })
+    }
+
+    /// A pattern made of others.
+    fn of_many<M: Matcher + 'static>(
+        parts: Vec<Pattern>,
+        build: impl Fn(Vec<Arc<dyn Matcher>>) -> M + Send + Sync + 'static,
+    ) -> Pattern {
+        let uses = parts.iter().flat_map(|part| part.uses.clone()).collect();
+        let sets = parts.iter().flat_map(|part| part.sets.clone()).collect();
+        let ready: Option<Vec<_>> = parts
+            .iter()
+            .map(|part| match &part.state {
+                State::Ready(matcher) => Some(Arc::clone(matcher)),
+                State::Open(_) => None,
+            })
+            .collect();
+        let state = match ready {
+            Some(matchers) => State::Ready(Arc::new(build(matchers))),
+            None => State::Open(Arc::new(move |variables| {
+                let matchers = parts.iter().map(|part| part.fill(variables)).collect::<Result<_, _>>()?;
+                Ok(Arc::new(build(matchers)))
+            })),
+        };
+        Pattern { state, uses, sets }
+    }
+
+    /// The matcher, with its variables filled in.
+    pub fn fill(&self, variables: &Variables) -> Result<Arc<dyn Matcher>, BuildError> {
+        match &self.state {
+            State::Open(build) => build(variables),
+            State::Ready(matcher) => Ok(Arc::clone(matcher)),
+        }
+    }
+
+    /// The variables that it needs.
+    pub fn uses(&self) -> &[String] {
+        &self.uses
+    }
+
+    /// The variables that a match of it sets.
+    pub fn sets(&self) -> &[Arc<str>] {
+        &self.sets
+    }
+
+    /// The matcher, where no variable is missing.
+    pub fn as_ready(&self) -> Option<&dyn Matcher> {
+        match &self.state {
+            State::Open(_) => None,
+            State::Ready(matcher) => Some(&**matcher),
+        }
+    }
+}
+
+/// A row of the table.
+#[derive(Debug)]
+pub struct Entry {
+    /// The key in a scenario.
+    pub name: &'static str,
+    /// One line for `harness list matchers`.
+    pub about: &'static str,
+    lower: fn(&mut Reader, &Node) -> Option<Pattern>,
+}
+
+/// Every matcher.
+pub const MATCHERS: &[Entry] = &[
+    Entry { name: "all", about: "every one of these matches: `{ all = [..] }`", lower: all::lower },
+    Entry { name: "any", about: "whatever has arrived, a message or at least one byte", lower: any::lower },
+    Entry { name: "base64", about: "exactly these bytes, in base64", lower: exact::lower_base64 },
+    Entry { name: "contains", about: "these bytes stand somewhere in it", lower: contains::lower },
+    Entry {
+        name: "hex",
+        about: "exactly these bytes, in hexadecimal; `??` is any byte, `4?` any low half",
+        lower: hex::lower,
+    },
+    Entry { name: "json", about: "a JSON value that has at least these members", lower: json::lower },
+    Entry { name: "length", about: "so many bytes: `4`, or `{ min = 1, max = 64 }`", lower: length::lower },
+    Entry { name: "not", about: "the matcher inside does not match", lower: not::lower },
+    Entry { name: "one_of", about: "one of these matches; the first in the list wins", lower: one_of::lower },
+    Entry { name: "prefix", about: "it starts with these bytes", lower: prefix::lower },
+    Entry { name: "range", about: "a decimal number from the first to the second: `[1, 9]`", lower: range::lower },
+    Entry {
+        name: "regex",
+        about: "a regular expression over bytes finds it; named groups become variables",
+        lower: regex::lower,
+    },
+    Entry { name: "save", about: "anything, kept as the variable of this name", lower: save::lower },
+    Entry { name: "suffix", about: "it ends with these bytes", lower: suffix::lower },
+];
+
+/// Reads a matcher: a string, which matches exactly, or a table with one key.
+pub fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
+    let table = match &node.value {
+        Value::String(_) => return exact::lower(reader, node),
+        Value::Table(table) => table,
+        other => {
+            let message = format!("a matcher is a string or a table with one key, not {}", other.kind());
+            reader.mistake_with_hint(&node.span, message, "`harness list matchers` shows the keys");
+            return None;
+        }
+    };
+    let names: Vec<&str> = MATCHERS.iter().map(|entry| entry.name).collect();
+    let mut found = None;
+    for entry in &table.entries {
+        match MATCHERS.iter().find(|row| row.name == entry.key) {
+            Some(row) if found.is_none() => found = Some((row, &entry.node)),
+            Some(_) => {
+                let hint = "`{ all = [{ .. }, { .. }] }` wants several at once";
+                reader.mistake_with_hint(&entry.key_span, "a matcher has one key, and this is one more", hint);
+            }
+            None => reader.unknown(&entry.key_span, "matcher", &entry.key, &names, "harness list matchers"),
+        }
+    }
+    if table.entries.is_empty() {
+        reader.mistake_with_hint(&node.span, "an empty table matches nothing", "`{ any = true }` matches anything");
+    }
+    let (row, inner) = found?;
+    (row.lower)(reader, inner)
+}
+
+/// Reads the matchers of a list.
+fn lower_many(reader: &mut Reader, node: &Node, what: &str) -> Option<Vec<Pattern>> {
+    let items = reader.array(node, what)?;
+    if items.is_empty() {
+        reader.mistake(&node.span, format!("{what} lists at least one matcher"));
+        return None;
+    }
+    let patterns: Vec<_> = items.iter().map(|item| lower(reader, item)).collect();
+    patterns.into_iter().collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::document::{Source, parse};
+
+    /// The matcher that `toml`, the right side of `m =`, describes.
+    #[track_caller]
+    pub(crate) fn matcher(toml: &str) -> Arc<dyn Matcher> {
+        let source = Source::new("test.toml", format!("m = {toml}"));
+        let (table, mistakes) = parse(&source);
+        assert_eq!(mistakes, []);
+        let mut reader = Reader::new(source, ".".into());
+        let pattern = lower(&mut reader, table.get("m").expect("the one key"));
+        assert_eq!(reader.into_mistakes(), []);
+        pattern.expect("no mistake").fill(&Variables::new()).expect("no variables")
+    }
+
+    /// What the matcher says of a message.
+    #[track_caller]
+    pub(crate) fn message(toml: &str, input: &[u8], expected: bool) {
+        let outcome = matcher(toml).check(Input::message(input), &mut Progress::default());
+        assert_eq!(matches!(outcome, Outcome::Match(_)), expected, "{outcome:?}");
+    }
+
+    /// What the matcher says of a stream, byte by byte: `Ok(len)` of the first match, `Err(at)` of the first mismatch.
+    #[track_caller]
+    pub(crate) fn stream(toml: &str, input: &[u8], expected: Option<Result<usize, usize>>) {
+        let matcher = matcher(toml);
+        let mut progress = Progress::default();
+        let mut found = None;
+        for end in 0..=input.len() {
+            let last = end == input.len();
+            match matcher.check(Input::stream(&input[..end], false), &mut progress) {
+                Outcome::Match(m) if !m.may_grow || last => found = Some(Ok(m.len)),
+                Outcome::Mismatch { at, .. } => found = Some(Err(at)),
+                _ => {}
+            }
+            if found.is_some() {
+                break;
+            }
+        }
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_table_is_in_order() {
+        assert!(MATCHERS.is_sorted_by_key(|entry| entry.name));
+    }
+
+    #[test]
+    fn a_wrong_matcher_is_a_mistake_with_its_place() {
+        let source = Source::new("s.toml", "m = { prefx = \"220 \" }");
+        let (table, _) = parse(&source);
+        let mut reader = Reader::new(source, ".".into());
+        assert!(lower(&mut reader, table.get("m").expect("the one key")).is_none());
+        let mistakes = reader.into_mistakes();
+        assert_eq!(mistakes[0].message, "unknown matcher `prefx`");
+        assert_eq!(mistakes[0].place.column, 7);
+        assert_eq!(mistakes[0].hint.as_deref(), Some("did you mean `prefix`? `harness list matchers` shows them all"));
+    }
+}
