@@ -1,6 +1,26 @@
-//! Where a message ends. One framing a file, one row in the table.
+//! Where a message ends.
+//!
+//! A [`Framing`] cuts messages out of a stream and puts them into one. It knows lengths and
+//! terminators; what a message means is a protocol's business, and the buffer, the reads and the
+//! offset in the stream belong to the caller, who adds that context to an error.
+//!
+//! A framing is one file here, its `mod` line and its row in [`FRAMINGS`]. [`laws`] says what all of
+//! them keep to.
 
 use std::fmt;
+
+mod datagram;
+mod delimiter;
+mod error;
+mod fixed;
+pub mod laws;
+mod length_prefix;
+
+pub use datagram::datagram;
+pub use delimiter::{DELIMITER_LEN_MAX, crlf, delimiter, line};
+pub use error::FramingError;
+pub use fixed::fixed;
+pub use length_prefix::{WIDTHS, Width, length_prefix};
 
 /// Cuts messages out of a stream, and puts them into one.
 ///
@@ -8,17 +28,21 @@ use std::fmt;
 pub trait Framing: fmt::Debug + Send + Sync {
     /// Cuts one message from the front of `input`.
     ///
-    /// The first `searched` bytes were part of the input of the call before, which answered
-    /// [`Decoded::NeedMore`]; a framing that looks for a delimiter need not look there again.
-    /// However the bytes arrive, the messages are the same.
+    /// The first `searched` bytes were the whole input of a call before, which answered
+    /// [`Decoded::NeedMore`]; a framing that looks for a terminator need not look there again. It is
+    /// `0` for a new message. However the bytes arrive, messages and errors are the same.
+    ///
+    /// The answer points into `input`, so a length that lies costs no memory.
     fn decode(&self, input: &[u8], searched: usize) -> Result<Decoded, FramingError>;
 
     /// Appends `message` to `output` with the framing around it.
+    ///
+    /// Refuses what [`Framing::decode`] could not give back, and then leaves `output` as it was.
     fn encode(&self, message: &[u8], output: &mut Vec<u8>) -> Result<(), FramingError>;
 }
 
 /// What [`Framing::decode`] found at the front of its input.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded {
     /// A whole message: its body is `input[start..end]`, and `consumed` bytes are done with.
     Message {
@@ -33,15 +57,46 @@ pub enum Decoded {
     NeedMore,
 }
 
-/// Why bytes are no message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FramingError {
-    /// The message is, or says that it is, longer than the limit.
-    TooLong {
-        /// Its length in bytes, as far as it is known.
-        len: u64,
-        /// The limit.
-        max: usize,
+/// A row of the table of framings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// How a scenario names it.
+    pub name: &'static str,
+    /// One line for help.
+    pub about: &'static str,
+    /// How it stands in a scenario.
+    pub example: &'static str,
+}
+
+/// The framings that a scenario can name.
+///
+/// `raw` has no code here: it is the absence of a framing. A read is no message, so on a raw stream it
+/// is the expectation that says how many bytes belong to it.
+pub const FRAMINGS: &[Entry] = &[
+    Entry { name: "crlf", about: "a message ends with CR LF", example: r#"framing = "crlf""# },
+    Entry { name: "datagram", about: "a datagram is a message", example: r#"framing = "datagram""# },
+    Entry {
+        name: "delimiter",
+        about: "a message ends with bytes of your choice",
+        example: r#"framing = { delimiter = "\r\n\r\n" }"#,
     },
+    Entry { name: "fixed", about: "all messages have one length", example: "framing = { fixed = 48 }" },
+    Entry {
+        name: "length_prefix",
+        about: "a message begins with its length",
+        example: r#"framing = { length_prefix = "u32be", includes_prefix = false, max = 65_536 }"#,
+    },
+    Entry { name: "line", about: "a message ends with LF", example: r#"framing = "line""# },
+    Entry { name: "raw", about: "no messages, a stream of bytes", example: r#"framing = "raw""# },
+];
+
+/// How long a message may be unless the scenario says otherwise, in bytes without terminator or prefix.
+pub const FRAME_LEN_MAX: usize = 1 << 20;
+
+/// The highest limit that a scenario can set.
+pub const FRAME_LEN_LIMIT: usize = 1 << 30;
+
+/// Gives `max` back if it can be a limit.
+fn check_max(max: usize) -> Result<usize, FramingError> {
+    if (1..=FRAME_LEN_LIMIT).contains(&max) { Ok(max) } else { Err(FramingError::MaxOutOfRange { max }) }
 }
