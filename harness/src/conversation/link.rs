@@ -79,10 +79,6 @@ impl Link {
         }
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        self.state == State::Open
-    }
-
     /// Whether nothing more can arrive.
     pub(super) fn is_over(&self) -> bool {
         // A datagram that nobody took says nothing of the next.

@@ -101,6 +101,14 @@ enum Flow {
     Waiting,
 }
 
+/// What came of looking at a reply.
+enum Looked {
+    NeedMore,
+    /// It matches, and could still grow.
+    Pending,
+    Taken,
+}
+
 impl Lane {
     pub(super) fn new(steps: Arc<[Step]>, now: Time) -> Lane {
         let frames = vec![Frame { steps, next: 0, looping: None }];
@@ -573,14 +581,9 @@ impl Conversation {
                 let link = link.expect("it is connected");
                 let (matcher, mut looked) = (Arc::clone(matcher), std::mem::take(progress));
                 let found = self.look(link, step, &matcher, &mut looked, running.deadline, now)?;
-                match found {
-                    Some(()) => Ok(Flow::Done),
-                    None => {
-                        *pending = looked.position == usize::MAX;
-                        *progress = looked;
-                        Ok(Flow::Waiting)
-                    }
-                }
+                *progress = looked;
+                *pending = matches!(found, Looked::Pending);
+                Ok(if matches!(found, Looked::Taken) { Flow::Done } else { Flow::Waiting })
             }
             Doing::Send(sending) => {
                 let at = sending.link;
@@ -731,7 +734,7 @@ impl Conversation {
         progress: &mut Progress,
         deadline: Time,
         now: Time,
-    ) -> Result<Option<()>, Box<Failing>> {
+    ) -> Result<Looked, Box<Failing>> {
         let framing = self.script.actors[step.actor].framing.clone();
         let link = &mut self.links[at];
         let over = link.is_over();
@@ -749,25 +752,18 @@ impl Conversation {
             (None, false) => (link.front().map(|bytes| Look::stream(bytes, over)), 0, None),
         };
         let outcome = match look {
-            Some(look) => {
-                if progress.position == usize::MAX {
-                    *progress = Progress::default();
-                }
-                matcher.check(look, progress)
-            }
+            Some(look) => matcher.check(look, progress),
             None => Outcome::NeedMore,
         };
         match outcome {
             Outcome::Match(found) => {
                 let patient = link.arrived + GROWTH_QUIET;
                 if found.may_grow && !over && now < deadline.min(patient) {
-                    // Marks a match that waits: the next look begins anew.
-                    *progress = Progress { position: usize::MAX, ..Progress::default() };
-                    return Ok(None);
+                    return Ok(Looked::Pending);
                 }
                 let consumed = consumed.unwrap_or(found.len);
                 self.take(now, at, step, &found, start, consumed, message.map(|message| message.end));
-                Ok(Some(()))
+                Ok(Looked::Taken)
             }
             Outcome::Mismatch { at: difference, why } => {
                 let received = look.map(|look| Bytes::copy_from_slice(look.bytes)).unwrap_or_default();
@@ -776,7 +772,7 @@ impl Conversation {
             Outcome::NeedMore if over || link.ending.is_some() => Err(Failing::missing(matcher, link)),
             Outcome::NeedMore if !link.has_room() => Err(Failing::flooded(matcher, link)),
             Outcome::NeedMore if now >= deadline => Err(Failing::timeout(matcher, link).timed_out()),
-            Outcome::NeedMore => Ok(None),
+            Outcome::NeedMore => Ok(Looked::NeedMore),
         }
     }
 

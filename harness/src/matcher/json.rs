@@ -104,11 +104,13 @@ impl Matcher for Subset {
         if !input.ended && len < progress.position + progress.position / 2 && !input.bytes.ends_with(b"}") {
             return Outcome::NeedMore;
         }
-        progress.position = len;
         let mut values = serde_json::Deserializer::from_slice(input.bytes).into_iter::<Json>();
         let found = match values.next() {
             Some(Ok(found)) => found,
-            Some(Err(error)) if error.is_eof() && !input.ended => return Outcome::NeedMore,
+            Some(Err(error)) if error.is_eof() && !input.ended => {
+                progress.position = len;
+                return Outcome::NeedMore;
+            }
             None if !input.ended => return Outcome::NeedMore,
             Some(Err(error)) => return Outcome::mismatch(values.byte_offset().min(len), format!("no JSON: {error}")),
             None => return Outcome::mismatch(0, "no JSON: it is empty"),

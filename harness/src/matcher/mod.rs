@@ -29,6 +29,7 @@ use crate::document::{Node, Reader, Value};
 use crate::template::{Template, Unset, Variables};
 
 pub use exact::Exact;
+pub(crate) use regex::group_names;
 
 /// One question about a reply.
 pub trait Matcher: fmt::Debug + Send + Sync {

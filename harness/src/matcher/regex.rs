@@ -45,7 +45,7 @@ fn literal(node: &Node) -> Option<&str> {
 }
 
 /// The names of groups in an expression, `${..}` in it or not.
-fn group_names(text: &str) -> Vec<Arc<str>> {
+pub(crate) fn group_names(text: &str) -> Vec<Arc<str>> {
     let mut names = Vec::new();
     for opening in ["(?P<", "(?<"] {
         for (at, _) in text.match_indices(opening) {

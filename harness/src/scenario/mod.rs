@@ -1,0 +1,225 @@
+//! Scenario files: TOML to checked values, every mistake with its place.
+//!
+//! Nothing here runs anything. What a file says about steps becomes a [`Script`](crate::conversation::script::Script);
+//! what it says about targets stays a description until a run starts them.
+
+mod actor;
+mod case;
+mod payload;
+mod scope;
+mod step;
+mod target;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use actor::{Actor, Connect};
+pub use case::{Case, SkipUnless};
+pub use target::{Command, ReadyWhen, Restart, Target, TargetKind};
+
+use crate::conversation::script::Limit;
+use crate::document::{Reader, Source, Table, Value, parse};
+use crate::event::Mistake;
+
+/// How long a step waits unless somebody says otherwise.
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// The most cases of one file.
+pub const CASES_MAX: usize = 100_000;
+
+/// A scenario file, checked.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The file, as it was named by its user.
+    pub file: String,
+    /// Its name; the file's stem unless it says otherwise.
+    pub name: String,
+    /// For people.
+    pub description: Option<String>,
+    /// What is under test.
+    pub targets: Vec<Target>,
+    /// Who talks.
+    pub actors: Vec<Actor>,
+    /// What is played.
+    pub cases: Vec<Case>,
+    /// Values that no output may show.
+    pub secrets: Vec<String>,
+}
+
+/// What a run knows before it reads a file.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// `--var NAME=VALUE`.
+    pub vars: Vec<(String, String)>,
+    /// The environment, for `${env.NAME}`.
+    pub env: Vec<(String, String)>,
+    /// `${seed}`.
+    pub seed: u64,
+}
+
+const KEYS: &[&str] = &[
+    "name", "description", "tags", "timeout", "vars", "secret", "target", "actor", "case", "steps", "play", "fault",
+    "fragment", "include", "properties", "fuzz", "bench", "strict_end", "quiet", "deadline", "skip", "skip_unless", "xfail",
+    "spec",
+];
+
+/// Keys of a file's top level that belong to its one case when it has `steps` there.
+const CASE_KEYS: &[&str] = &["play", "strict_end", "quiet", "deadline", "skip", "skip_unless", "xfail", "spec"];
+
+/// Parts of the language that this version does not know yet, for an honest message.
+const LATER: &[&str] = &["fault", "fragment", "include"];
+
+/// Reads a scenario from `text`. `file` names it, and its folder is where relative paths start.
+pub fn load(file: &str, text: &str, known: &Known) -> Result<Scenario, Vec<Mistake>> {
+    let source = Source::new(file, text);
+    let (table, mistakes) = parse(&source);
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    let folder = Path::new(file).parent().map(Path::to_path_buf).unwrap_or_default();
+    let mut reader = Reader::new(source, folder);
+    let scenario = lower(&mut reader, &table, known);
+    let mistakes = reader.into_mistakes();
+    if mistakes.is_empty() { Ok(scenario) } else { Err(mistakes) }
+}
+
+fn lower(reader: &mut Reader, table: &Table, known: &Known) -> Scenario {
+    reader.check_keys(table, KEYS, "a scenario");
+    for key in LATER {
+        if let Some(entry) = table.entry(key) {
+            reader.mistake(&entry.key_span, format!("`{key}` is not supported by this version"));
+        }
+    }
+    let file = reader.source().file().to_string();
+    let stem = Path::new(&file).file_stem().map_or_else(|| file.clone(), |stem| stem.to_string_lossy().into_owned());
+    lower_vars(reader, table, known);
+
+    let mut text = |key: &str| table.get(key).and_then(|node| reader.static_string(node, &format!("`{key}`")));
+    let name = text("name").unwrap_or(stem);
+    let description = text("description");
+    let tags = table.get("tags").and_then(|node| reader.static_strings(node, "`tags`")).unwrap_or_default();
+    let timeout = limit_of(reader, table, "timeout").unwrap_or(Limit {
+        duration: TIMEOUT_DEFAULT,
+        set_by: "the default `timeout`".into(),
+    });
+    let secrets = lower_secrets(reader, table);
+    let targets = target::lower_all(reader, table);
+    let actors = actor::lower_all(reader, table, &targets);
+    let file_case = case::File { name: &name, tags, timeout, targets: &targets, actors: &actors };
+    let cases = lower_cases(reader, table, &file_case);
+    Scenario { file, name, description, targets, actors, cases, secrets }
+}
+
+fn lower_vars(reader: &mut Reader, table: &Table, known: &Known) {
+    for (name, value) in &known.env {
+        reader.statics.insert(format!("env.{name}"), value.clone());
+    }
+    reader.statics.insert("seed".into(), known.seed.to_string());
+    if let Some(vars) = table.get("vars").and_then(|node| reader.table(node, "`[vars]`")) {
+        for entry in &vars.entries {
+            if !crate::text::is_identifier(&entry.key) {
+                reader.mistake(&entry.key_span, format!("`{}` is no name for a variable", entry.key));
+                continue;
+            }
+            let value = match &entry.node.value {
+                Value::Integer(integer) => Some(integer.to_string()),
+                Value::Float(float) => Some(float.to_string()),
+                Value::Boolean(boolean) => Some(boolean.to_string()),
+                _ => reader.static_string(&entry.node, "a variable"),
+            };
+            reader.statics.insert(entry.key.clone(), value.unwrap_or_default());
+        }
+    }
+    for (name, value) in &known.vars {
+        reader.statics.insert(name.clone(), value.clone());
+    }
+}
+
+fn lower_secrets(reader: &mut Reader, table: &Table) -> Vec<String> {
+    let Some(node) = table.get("secret") else { return Vec::new() };
+    let names = reader.static_strings(node, "`secret`").unwrap_or_default();
+    let mut secrets = Vec::new();
+    for name in names {
+        match reader.statics.get(&name) {
+            Some(value) if !value.is_empty() => secrets.push(value.clone()),
+            Some(_) => {}
+            None => {
+                let message = format!("`secret` names `{name}`, and there is no such variable");
+                reader.mistake_with_hint(&node.span, message, "`[vars]` and `--var` make variables");
+            }
+        }
+    }
+    secrets
+}
+
+fn lower_cases(reader: &mut Reader, table: &Table, file: &case::File<'_>) -> Vec<Case> {
+    let (steps, cases) = (table.entry("steps").or(table.entry("play")), table.entry("case"));
+    match (steps, cases) {
+        (Some(entry), Some(_)) => {
+            let hint = "put them into a `[[case]]` of their own";
+            reader.mistake_with_hint(&entry.key_span, "steps at the top level go without `[[case]]`", hint);
+            Vec::new()
+        }
+        (Some(entry), None) => {
+            let mut whole = Table::default();
+            let own = |key: &str| key == "steps" || CASE_KEYS.contains(&key);
+            whole.entries.extend(table.entries.iter().filter(|entry| own(&entry.key)).cloned());
+            case::lower(reader, &whole, &entry.key_span, Some(file.name), file).into_iter().collect()
+        }
+        (None, Some(entry)) => {
+            for key in CASE_KEYS {
+                if let Some(entry) = table.entry(key) {
+                    let message = format!("`{key}` belongs to a case");
+                    reader.mistake_with_hint(&entry.key_span, message, "write it below a `[[case]]`");
+                }
+            }
+            let Some(items) = reader.array(&entry.node, "`case`") else { return Vec::new() };
+            if items.len() > CASES_MAX {
+                reader.mistake(&entry.key_span, format!("a file has at most {CASES_MAX} cases, not {}", items.len()));
+            }
+            let mut lowered = Vec::new();
+            for item in items.iter().take(CASES_MAX) {
+                if let Some(table) = reader.table(item, "a case") {
+                    let span = item.span.start..item.span.start + "[[case]]".len();
+                    lowered.extend(case::lower(reader, table, &span, None, file));
+                }
+            }
+            lowered
+        }
+        (None, None) => {
+            let hint = "`[[case]]` with a `name` and `steps` makes one";
+            reader.mistake_with_hint(&(0..0), "there is no case in this file", hint);
+            Vec::new()
+        }
+    }
+}
+
+/// A duration under `key` as a limit that knows who set it.
+fn limit_of(reader: &mut Reader, table: &Table, key: &str) -> Option<Limit> {
+    let entry = table.entry(key)?;
+    let duration = reader.duration(&entry.node, &format!("`{key}`"))?;
+    let place = reader.source().place(entry.key_span.clone());
+    Some(Limit { duration, set_by: Arc::from(format!("`{key}` at {place}")) })
+}
+
+/// Every name in a table of names.
+fn names<'n>(entries: impl Iterator<Item = &'n String>) -> HashMap<&'n str, usize> {
+    entries.enumerate().map(|(at, name)| (name.as_str(), at)).collect()
+}
+
+/// Reads any text as a scenario: for the fuzz target and the corpus. Whatever it holds, there are mistakes or a scenario.
+pub fn check_bytes(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let known = Known { seed: 1, ..Known::default() };
+    match load("fuzz.toml", &text, &known) {
+        Ok(scenario) => assert!(!scenario.cases.is_empty(), "a valid file has a case"),
+        Err(mistakes) => {
+            assert!(!mistakes.is_empty(), "an invalid file has a mistake");
+            for mistake in mistakes {
+                assert!(mistake.place.line >= 1 && mistake.place.column >= 1, "every mistake has a place");
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Payloads as they stand in a file.
+
+use bytes::Bytes;
+
+use crate::conversation::payload::{Number, PAYLOAD_LEN_MAX, Payload};
+use crate::document::{Node, Reader, Value, did_you_mean};
+use crate::text::parse_hex;
+
+const KEYS: &[&str] = &["base64", "concat", "file", "framed", "hex", "random", "raw", "repeat"];
+
+/// Reads a payload: a string, or a table with one key.
+pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Payload> {
+    let table = match &node.value {
+        Value::String(_) => {
+            let template = reader.template(node, "a payload")?;
+            return Some(match template.as_literal() {
+                Some(bytes) => Payload::Bytes(bytes.clone()),
+                None => Payload::Text(template),
+            });
+        }
+        Value::Table(table) => table,
+        other => {
+            let hint = "a string is its UTF-8 bytes; others are `{ hex = \"00 ff\" }`, `{ random = 100 }`, …";
+            let message = format!("a payload is a string or a table with one key, not {}", other.kind());
+            reader.mistake_with_hint(&node.span, message, hint);
+            return None;
+        }
+    };
+    let [entry] = table.entries.as_slice() else {
+        reader.check_keys(table, KEYS, "a payload");
+        let hint = "`{ concat = [..] }` puts several together";
+        reader.mistake_with_hint(&node.span, format!("a payload has one key, not {}", table.entries.len()), hint);
+        return None;
+    };
+    let inner = &entry.node;
+    match entry.key.as_str() {
+        "base64" => {
+            let template = reader.template(inner, "`base64`")?;
+            let payload = Payload::Base64(template.clone());
+            fixed(reader, inner, template.as_literal().is_some(), payload)
+        }
+        "concat" => {
+            let items = reader.array(inner, "`concat`")?;
+            let parts: Vec<_> = items.iter().map(|item| lower(reader, item)).collect();
+            Some(Payload::Concat(parts.into_iter().collect::<Option<_>>()?))
+        }
+        "file" => lower_file(reader, inner),
+        "framed" => Some(Payload::Framed(Box::new(lower(reader, inner)?))),
+        "hex" => {
+            let template = reader.template(inner, "`hex`")?;
+            if let Some(text) = template.as_literal() {
+                return match parse_hex(&String::from_utf8_lossy(text)) {
+                    Ok(bytes) => Some(Payload::Bytes(bytes.into())),
+                    Err(why) => {
+                        reader.mistake(&inner.span, why);
+                        None
+                    }
+                };
+            }
+            Some(Payload::Hex(template))
+        }
+        "random" => Some(Payload::Random(number(reader, inner, "`random`", PAYLOAD_LEN_MAX)?)),
+        "raw" => Some(Payload::Raw(Box::new(lower(reader, inner)?))),
+        "repeat" => {
+            let [times, what] = reader.array(inner, "`repeat`")? else {
+                reader.mistake(&inner.span, "`repeat` takes a number and a payload: `{ repeat = [1000, \"ab\"] }`");
+                return None;
+            };
+            let times = number(reader, times, "`repeat`", PAYLOAD_LEN_MAX);
+            let what = lower(reader, what);
+            Some(Payload::Repeat(times?, Box::new(what?)))
+        }
+        key => {
+            let hint = did_you_mean(key, KEYS.iter().copied());
+            let hint = hint.unwrap_or_else(|| format!("a payload is a string, or one of: {}", KEYS.join(", ")));
+            reader.mistake_with_hint(&entry.key_span, format!("unknown payload `{key}`"), hint);
+            None
+        }
+    }
+}
+
+/// A payload that needs no variable is made once, and a mistake in it is one of the file.
+fn fixed(reader: &mut Reader, node: &Node, is_fixed: bool, payload: Payload) -> Option<Payload> {
+    if !is_fixed {
+        return Some(payload);
+    }
+    let mut random = crate::random::Random::new(0, "");
+    match payload.fill(&crate::template::Variables::new(), &mut random) {
+        Ok(bytes) => Some(Payload::Bytes(bytes)),
+        Err(error) => {
+            reader.mistake(&node.span, error.to_string());
+            None
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a payload's file is part of the scenario, and is read with it")]
+fn lower_file(reader: &mut Reader, node: &Node) -> Option<Payload> {
+    let path = reader.folder.join(reader.static_string(node, "`file`")?);
+    let read = || -> std::io::Result<Bytes> {
+        let metadata = std::fs::metadata(&path)?;
+        if !metadata.is_file() {
+            return Err(std::io::Error::other("it is no ordinary file"));
+        }
+        if metadata.len() > PAYLOAD_LEN_MAX {
+            return Err(std::io::Error::other(format!("it has more than {PAYLOAD_LEN_MAX} bytes")));
+        }
+        std::fs::read(&path).map(Bytes::from)
+    };
+    match read() {
+        Ok(bytes) => Some(Payload::Bytes(bytes)),
+        Err(error) => {
+            reader.mistake(&node.span, format!("cannot read `{}`: {error}", path.display()));
+            None
+        }
+    }
+}
+
+/// Reads a number, which a variable may hold.
+pub(super) fn number(reader: &mut Reader, node: &Node, what: &str, max: u64) -> Option<Number> {
+    if let Value::String(_) = node.value {
+        let template = reader.template(node, what)?;
+        if template.as_literal().is_none() {
+            return Some(Number::Text(template));
+        }
+    }
+    let max = i64::try_from(max).unwrap_or(i64::MAX);
+    Some(Number::Literal(reader.integer(node, what, 0, max)? as u64))
+}

@@ -1,0 +1,316 @@
+//! What is under test: a reference server, an address, or a command.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean};
+use crate::event::Place;
+use crate::template::Template;
+
+/// What is under test.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub place: Place,
+    /// What it is.
+    pub kind: TargetKind,
+    /// When it is started anew.
+    pub restart: Restart,
+}
+
+/// What a target is.
+#[derive(Clone, Debug)]
+pub enum TargetKind {
+    /// Something that already runs.
+    Address(Template),
+    /// One of the reference servers.
+    Builtin {
+        /// Its name in the table.
+        name: String,
+        /// Where it listens: a URL, with port 0 for a free one.
+        listen: Option<Template>,
+        /// Its settings.
+        settings: Vec<(String, String)>,
+    },
+    /// A process that the run starts.
+    Command(Box<Command>),
+}
+
+/// A process that the run starts.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// The program and its arguments.
+    pub argv: Vec<Template>,
+    /// Where it serves.
+    pub address: Template,
+    /// Its environment, on top of the harness's own.
+    pub env: Vec<(String, Template)>,
+    /// Its working folder.
+    pub cwd: PathBuf,
+    /// How to know that it is up.
+    pub ready: ReadyWhen,
+    /// How long that may take.
+    pub ready_within: Duration,
+    /// The signal that ends it, and how long that may take.
+    pub stop: (String, Duration),
+    /// The exit status that is no crash.
+    pub expect_exit: Option<i32>,
+}
+
+/// How to know that a process is up.
+#[derive(Clone, Debug)]
+pub enum ReadyWhen {
+    /// A command exits with 0.
+    Command(Vec<Template>),
+    /// A connection is accepted.
+    Connect,
+    /// So much time has passed.
+    Delay(Duration),
+    /// The kernel's socket table shows its port.
+    Listening,
+    /// A line on stderr matches.
+    Stderr(String),
+    /// A line on stdout matches.
+    Stdout(String),
+}
+
+/// When a target is started anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// For each case.
+    Case,
+    /// Never: one start serves the file.
+    Never,
+}
+
+const KINDS: &[&str] = &["builtin", "address", "command"];
+
+const KEYS: &[&str] = &[
+    "builtin", "settings", "listen", "address", "command", "ready", "ready_within", "env", "cwd", "stop", "restart", "expect_exit",
+    "limits",
+];
+
+/// Reads `[target]` or every `[target.NAME]`.
+pub(super) fn lower_all(reader: &mut Reader, table: &Table) -> Vec<Target> {
+    let Some(entry) = table.entry("target") else { return Vec::new() };
+    let Some(targets) = reader.table(&entry.node, "`target`") else { return Vec::new() };
+    let single = targets.entries.iter().any(|entry| !matches!(entry.node.value, Value::Table(_)) || is_kind(entry));
+    if single || targets.entries.is_empty() {
+        return lower(reader, "target", targets, entry).into_iter().collect();
+    }
+    let mut lowered = Vec::new();
+    for entry in &targets.entries {
+        if !crate::text::is_identifier(&entry.key) {
+            reader.mistake(&entry.key_span, format!("`{}` is no name for a target", entry.key));
+        }
+        if let Some(table) = reader.table(&entry.node, &format!("`[target.{}]`", entry.key)) {
+            lowered.extend(lower(reader, &entry.key, table, entry));
+        }
+    }
+    lowered
+}
+
+/// Whether an entry below `[target]` is a key of the one target, not the name of one of several.
+fn is_kind(entry: &Entry) -> bool {
+    KEYS.contains(&entry.key.as_str())
+        && !matches!(&entry.node.value, Value::Table(table) if KINDS.iter().any(|kind| table.get(kind).is_some()))
+}
+
+fn lower(reader: &mut Reader, name: &str, table: &Table, entry: &Entry) -> Option<Target> {
+    let what = format!("the target `{name}`");
+    reader.check_keys(table, KEYS, &what);
+    if let Some(entry) = table.entry("limits") {
+        reader.mistake(&entry.key_span, "`limits` is not supported by this version");
+    }
+    let place = reader.source().place(entry.key_span.clone());
+    let restart = match table.get("restart") {
+        None => Restart::Never,
+        Some(node) => match reader.static_string(node, "`restart`")?.as_str() {
+            "case" => Restart::Case,
+            "never" => Restart::Never,
+            other => {
+                reader.mistake(&node.span, format!("`restart` is `\"never\"` or `\"case\"`, not `{other}`"));
+                return None;
+            }
+        },
+    };
+    let kind = match (table.entry("builtin"), table.entry("command"), table.entry("address")) {
+        (Some(builtin), None, None) => lower_builtin(reader, builtin, table)?,
+        (None, Some(command), _) => lower_command(reader, name, command, table)?,
+        (None, None, Some(address)) => lower_address(reader, address)?,
+        (Some(builtin), ..) => {
+            reader.mistake(&builtin.key_span, format!("{what} is a `builtin`, or has a `command` or an `address`"));
+            return None;
+        }
+        (None, None, None) => {
+            let hint = "`builtin = \"tcp-echo\"`, `address = \"tcp://127.0.0.1:6379\"` or `command = [..]`";
+            reader.mistake_with_hint(&entry.key_span, format!("{what} says not what it is"), hint);
+            return None;
+        }
+    };
+    for (key, kinds) in
+        [("settings", "builtin"), ("listen", "builtin"), ("ready", "command"), ("ready_within", "command"), ("env", "command"), ("cwd", "command"), ("stop", "command"), ("expect_exit", "command")]
+    {
+        if let (Some(entry), None) = (table.entry(key), table.get(kinds)) {
+            reader.mistake(&entry.key_span, format!("`{key}` goes with `{kinds}`"));
+        }
+    }
+    Some(Target { name: name.into(), place, kind, restart })
+}
+
+fn lower_builtin(reader: &mut Reader, entry: &Entry, table: &Table) -> Option<TargetKind> {
+    let name = reader.static_string(&entry.node, "`builtin`")?;
+    let Some(target) = targets::find(&name) else {
+        let names = targets::TARGETS.iter().map(|target| target.name);
+        let hint = did_you_mean(&name, names).map_or(String::new(), |hint| format!("{hint} "));
+        let hint = format!("{hint}`harness list targets` shows them all");
+        reader.mistake_with_hint(&entry.node.span, format!("unknown target `{name}`"), hint);
+        return None;
+    };
+    let listen = match table.get("listen") {
+        Some(node) => Some(reader.template(node, "`listen`")?),
+        None => None,
+    };
+    let mut settings = Vec::new();
+    if let Some(node) = table.get("settings") {
+        for entry in &reader.table(node, "`settings`")?.entries {
+            let known: Vec<&str> = target.settings.iter().map(|setting| setting.name).collect();
+            if !known.contains(&entry.key.as_str()) {
+                reader.unknown(&entry.key_span, "setting", &entry.key, &known, "harness list targets");
+                continue;
+            }
+            let value = match &entry.node.value {
+                Value::Integer(integer) => integer.to_string(),
+                Value::Boolean(boolean) => boolean.to_string(),
+                _ => reader.static_string(&entry.node, "a setting")?,
+            };
+            settings.push((entry.key.clone(), value));
+        }
+    }
+    Some(TargetKind::Builtin { name, listen, settings })
+}
+
+fn lower_address(reader: &mut Reader, entry: &Entry) -> Option<TargetKind> {
+    let template = reader.template(&entry.node, "`address`")?;
+    check_url(reader, &entry.node, &template);
+    Some(TargetKind::Address(template))
+}
+
+/// A URL that is known already has to be one.
+pub(super) fn check_url(reader: &mut Reader, node: &Node, template: &Template) {
+    let Some(text) = template.as_literal() else { return };
+    if let Err(error) = crate::runner::Url::parse(&String::from_utf8_lossy(text)) {
+        let hint = "`tcp://127.0.0.1:6379`, `udp://[::1]:53`, `unix:///run/x.sock`, `unixgram:///run/x.sock`";
+        reader.mistake_with_hint(&node.span, error.to_string(), hint);
+    }
+}
+
+fn lower_command(reader: &mut Reader, name: &str, entry: &Entry, table: &Table) -> Option<TargetKind> {
+    let argv = templates(reader, &entry.node, "`command`")?;
+    if argv.is_empty() {
+        reader.mistake(&entry.node.span, "`command` has at least the program's name");
+        return None;
+    }
+    let port = format!("{name}.port");
+    let address = match table.entry("address") {
+        Some(entry) => {
+            let template = reader.template(&entry.node, "`address`")?;
+            check_url(reader, &entry.node, &template);
+            template
+        }
+        None if argv.iter().any(|arg| arg.variables().any(|variable| variable == port)) => {
+            Template::parse(&format!("tcp://127.0.0.1:${{{port}}}"), &reader.statics).expect("it is one")
+        }
+        None => {
+            let hint = format!("`address = \"tcp://127.0.0.1:${{{port}}}\"`, and `${{{port}}}` in the command");
+            reader.mistake_with_hint(&entry.key_span, "a command has an `address` where it serves", hint);
+            return None;
+        }
+    };
+    let mut env = Vec::new();
+    if let Some(node) = table.get("env") {
+        for entry in &reader.table(node, "`env`")?.entries {
+            env.push((entry.key.clone(), reader.template(&entry.node, "an environment variable")?));
+        }
+    }
+    let cwd = match table.get("cwd") {
+        Some(node) => reader.folder.join(reader.static_string(node, "`cwd`")?),
+        None => PathBuf::new(),
+    };
+    let ready = match table.get("ready") {
+        Some(node) => lower_ready(reader, node)?,
+        None => ReadyWhen::Listening,
+    };
+    let ready_within = match table.get("ready_within") {
+        Some(node) => reader.duration(node, "`ready_within`")?,
+        None => Duration::from_secs(10),
+    };
+    let stop = lower_stop(reader, table)?;
+    let expect_exit = match table.get("expect_exit") {
+        Some(node) => Some(reader.integer(node, "`expect_exit`", 0, 255)? as i32),
+        None => None,
+    };
+    Some(TargetKind::Command(Box::new(Command { argv, address, env, cwd, ready, ready_within, stop, expect_exit })))
+}
+
+fn lower_ready(reader: &mut Reader, node: &Node) -> Option<ReadyWhen> {
+    if let Value::String(_) = node.value {
+        let text = reader.static_string(node, "`ready`")?;
+        return match text.as_str() {
+            "connect" => Some(ReadyWhen::Connect),
+            "listening" => Some(ReadyWhen::Listening),
+            _ => {
+                let hint = "or `{ stdout = \"regex\" }`, `{ stderr = \"regex\" }`, `{ delay = \"200ms\" }`, `{ command = [..] }`";
+                let message = format!("`ready` is `\"listening\"` or `\"connect\"`, not `{text}`");
+                reader.mistake_with_hint(&node.span, message, hint);
+                None
+            }
+        };
+    }
+    let table = reader.table(node, "`ready`")?;
+    reader.check_keys(table, &["stdout", "stderr", "delay", "command"], "`ready`");
+    let [entry] = table.entries.as_slice() else {
+        reader.mistake(&node.span, "`ready` has one key");
+        return None;
+    };
+    match entry.key.as_str() {
+        "command" => Some(ReadyWhen::Command(templates(reader, &entry.node, "`command`")?)),
+        "delay" => Some(ReadyWhen::Delay(reader.duration(&entry.node, "`delay`")?)),
+        "stderr" | "stdout" => {
+            let text = reader.static_string(&entry.node, &format!("`{}`", entry.key))?;
+            if let Err(error) = regex_automata::meta::Regex::new(&text) {
+                let whole = error.to_string();
+                let last = whole.lines().last().unwrap_or("it cannot be read").to_owned();
+                reader.mistake(&entry.node.span, format!("no regular expression: {last}"));
+                return None;
+            }
+            Some(if entry.key == "stdout" { ReadyWhen::Stdout(text) } else { ReadyWhen::Stderr(text) })
+        }
+        _ => None,
+    }
+}
+
+fn lower_stop(reader: &mut Reader, table: &Table) -> Option<(String, Duration)> {
+    let mut stop = ("SIGTERM".to_owned(), Duration::from_secs(2));
+    let Some(node) = table.get("stop") else { return Some(stop) };
+    let table = reader.table(node, "`stop`")?;
+    reader.check_keys(table, &["signal", "within"], "`stop`");
+    if let Some(node) = table.get("signal") {
+        stop.0 = reader.static_string(node, "`signal`")?;
+        if let Err(error) = crate::runner::process::Signal::parse(&stop.0) {
+            reader.mistake(&node.span, error.to_string());
+        }
+    }
+    if let Some(node) = table.get("within") {
+        stop.1 = reader.duration(node, "`within`")?;
+    }
+    Some(stop)
+}
+
+fn templates(reader: &mut Reader, node: &Node, what: &str) -> Option<Vec<Template>> {
+    let items = reader.array(node, what)?;
+    let templates: Vec<_> = items.iter().map(|item| reader.template(item, what)).collect();
+    templates.into_iter().collect()
+}
