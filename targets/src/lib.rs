@@ -1,1 +1,166 @@
-//! x
+//! Reference servers written as byte machines: what the harness is tried on, and what its users practise on.
+//!
+//! A [`Service`] takes bytes and gives bytes; it knows no socket and no clock. [`Connection`] holds one and
+//! says when to read, write and close; [`shell`] drives it over TCP, UDP and Unix sockets, [`memory`] without
+//! any. So one implementation is served on a port, run under a property test and benchmarked.
+//!
+//! Nothing here uses the harness: framings and codecs are written a second time on purpose, so that one
+//! mistake cannot hide itself by standing on both sides of a test.
+//!
+//! A new target is one file, its `mod` line and its row in [`TARGETS`].
+
+pub mod memory;
+pub mod shell;
+
+mod address;
+mod chargen;
+mod connection;
+mod daytime;
+mod discard;
+mod echo;
+mod greeting;
+mod inbox;
+pub mod kv;
+pub mod lines;
+mod one_shot;
+mod service;
+mod settings;
+mod store;
+pub mod utf8;
+
+use std::sync::Arc;
+
+pub use address::{Address, AddressError};
+pub use connection::{Connection, Ending, answer};
+pub use service::{Peer, Reply, Server, Service, Transport};
+pub use settings::{Clock, Setting, SettingError, Settings, Setup};
+pub use shell::{Handle, LIMITS, Limits, Log, Note, ServeError, bind, serve};
+
+/// One reference server: a row of [`TARGETS`].
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// What it is called in scenarios and on the command line.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// What it can be served over.
+    pub transports: &'static [Transport],
+    /// What can be changed about it.
+    pub settings: &'static [Setting],
+    make: fn(&Setup) -> Result<Arc<dyn Server>, SettingError>,
+}
+
+impl Target {
+    /// Makes a server with a state of its own. `pairs` are the settings that differ from their defaults.
+    pub fn make<S: AsRef<str>>(
+        &self,
+        pairs: &[(S, S)],
+        limits: &Limits,
+        clock: Clock,
+    ) -> Result<Arc<dyn Server>, SettingError> {
+        let settings = Settings::new(self.settings, pairs)?;
+        (self.make)(&Setup { settings, frame_len_max: limits.frame_len_max, clock })
+    }
+}
+
+/// The target called `name`.
+pub fn find(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
+
+const STREAMS: &[Transport] = &[Transport::Tcp, Transport::Unix];
+const DATAGRAMS: &[Transport] = &[Transport::Udp, Transport::Unixgram];
+const ANY: &[Transport] = &[Transport::Tcp, Transport::Udp, Transport::Unix, Transport::Unixgram];
+
+/// Every target, in alphabetical order.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "chargen",
+        about: "sends the character pattern of RFC 864, whatever it gets",
+        transports: ANY,
+        settings: chargen::SETTINGS,
+        make: chargen::make,
+    },
+    Target {
+        name: "daytime",
+        about: "says what time it is and closes (RFC 867)",
+        transports: ANY,
+        settings: &[],
+        make: daytime::make,
+    },
+    Target {
+        name: "discard",
+        about: "reads everything and says nothing (RFC 863)",
+        transports: ANY,
+        settings: &[],
+        make: discard::make,
+    },
+    Target {
+        name: "greeting",
+        about: "answers `Hello, client!` to anything and closes",
+        transports: ANY,
+        settings: &[],
+        make: greeting::make,
+    },
+    Target {
+        name: "kv",
+        about: "a key-value store with length-prefixed binary messages and checksums",
+        transports: STREAMS,
+        settings: kv::SETTINGS,
+        make: kv::make,
+    },
+    Target {
+        name: "lines",
+        about: "a line server: PING, ECHO, TIME, SET, GET, DEL, LIST, QUIT and errors with codes",
+        transports: STREAMS,
+        settings: lines::SETTINGS,
+        make: lines::make,
+    },
+    Target {
+        name: "one-shot",
+        about: "takes one connection, echoes its first bytes, closes and is gone",
+        transports: STREAMS,
+        settings: &[],
+        make: one_shot::make,
+    },
+    Target {
+        name: "tcp-echo",
+        about: "sends back every byte until the peer is done (RFC 862)",
+        transports: STREAMS,
+        settings: &[],
+        make: echo::make,
+    },
+    Target {
+        name: "udp-echo",
+        about: "sends back every datagram, empty ones too (RFC 862)",
+        transports: DATAGRAMS,
+        settings: &[],
+        make: echo::make,
+    },
+    Target {
+        name: "utf8",
+        about: "answers `서버로부터 응답: ` and the text it got, never half a character",
+        transports: ANY,
+        settings: &[],
+        make: utf8::make,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_alphabetical_order() {
+        assert!(TARGETS.is_sorted_by(|a, b| a.name < b.name));
+        assert!(TARGETS.iter().all(|target| target.settings.is_sorted_by(|a, b| a.name < b.name)));
+    }
+
+    #[test]
+    fn every_target_can_be_made_with_its_defaults() {
+        for target in TARGETS {
+            let made = target.make::<&str>(&[], &Limits::default(), || jiff::Timestamp::UNIX_EPOCH);
+            assert!(made.is_ok(), "{}", target.name);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What a target is made of: a server, its connections' services, and what they answer.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+/// One server: what all its connections share.
+///
+/// A function from a peer to a service is a server without a state.
+pub trait Server: Send + Sync {
+    /// Begins one connection, or on a datagram transport the answer to one datagram: what outlives a
+    /// datagram belongs to the server.
+    fn accept(&self, peer: &Peer) -> Box<dyn Service>;
+
+    /// After how many connections the server stops listening. It ends when these have.
+    fn connections_max(&self) -> Option<u64> {
+        None
+    }
+}
+
+impl<F, S> Server for F
+where
+    F: Fn(&Peer) -> S + Send + Sync,
+    S: Service + 'static,
+{
+    fn accept(&self, peer: &Peer) -> Box<dyn Service> {
+        Box::new(self(peer))
+    }
+}
+
+/// One connection as a byte machine.
+pub trait Service: Send {
+    /// The connection is open: whoever speaks first does so here. Not called for datagrams.
+    fn open(&mut self, reply: &mut Reply) {
+        let _ = reply;
+    }
+
+    /// Bytes came, cut in any way; on a datagram transport it is one datagram, and what is sent is the answer's.
+    ///
+    /// A service whose answers can be much longer than its requests stops where [`Reply::is_full`] and goes on
+    /// in [`Service::drained`]; until then it is given no more input.
+    fn receive(&mut self, input: &[u8], reply: &mut Reply);
+
+    /// The peer will send no more. The connection closes when all output is written.
+    fn end(&mut self, reply: &mut Reply) {
+        let _ = reply;
+    }
+
+    /// All earlier output is written: a service with more to say says it here, so that it is never far ahead of
+    /// its reader.
+    fn drained(&mut self, reply: &mut Reply) {
+        let _ = reply;
+    }
+}
+
+/// What carries the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transport {
+    /// A TCP connection.
+    Tcp,
+    /// UDP datagrams.
+    Udp,
+    /// A Unix stream socket.
+    Unix,
+    /// A Unix datagram socket.
+    Unixgram,
+}
+
+impl Transport {
+    /// Whether bytes come in datagrams, each whole and on its own.
+    pub const fn is_datagram(self) -> bool {
+        matches!(self, Transport::Udp | Transport::Unixgram)
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+            Transport::Unix => "unix",
+            Transport::Unixgram => "unixgram",
+        })
+    }
+}
+
+/// Who is on the other side.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Peer {
+    /// Which connection or datagram of its server this is, from 0.
+    pub number: u64,
+    /// What carries the bytes.
+    pub transport: Transport,
+    /// Where the peer is; `None` but on TCP and UDP.
+    pub address: Option<SocketAddr>,
+}
+
+impl Peer {
+    /// The peer of connection or datagram `number`.
+    pub const fn new(number: u64, transport: Transport, address: Option<SocketAddr>) -> Peer {
+        Peer { number, transport, address }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => write!(f, "{} peer {address}", self.transport),
+            None => write!(f, "{} peer {}", self.transport, self.number),
+        }
+    }
+}
+
+/// What a service answers: bytes, and whether the connection goes on.
+#[derive(Debug)]
+pub struct Reply {
+    pub(crate) output: Vec<u8>,
+    pub(crate) written: usize,
+    pub(crate) answered: bool,
+    pub(crate) closing: bool,
+    pub(crate) resetting: bool,
+    output_len_max: usize,
+}
+
+impl Reply {
+    /// An empty reply that is full at `output_len_max` unwritten bytes.
+    pub(crate) fn new(output_len_max: usize) -> Reply {
+        let output_len_max = output_len_max.max(1); // at 0 it would be full before anything could drain
+        Reply { output: Vec::new(), written: 0, answered: false, closing: false, resetting: false, output_len_max }
+    }
+
+    /// Sends `bytes` after what was sent before; as a datagram, even if there are none.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.output.extend_from_slice(bytes);
+        self.answered = true;
+    }
+
+    /// Whether so much is unwritten that a service should wait for [`Service::drained`].
+    pub fn is_full(&self) -> bool {
+        self.output.len() - self.written >= self.output_len_max
+    }
+
+    /// Closes the connection when all output is written. Nothing is received from here on.
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Resets the connection at once; unwritten output is lost.
+    pub fn reset(&mut self) {
+        self.resetting = true;
+    }
+
+    pub(crate) fn unwritten(&self) -> &[u8] {
+        &self.output[self.written..]
+    }
+}

@@ -1,0 +1,303 @@
+//! Stream sockets: one task accepts, and each connection has one.
+//!
+//! A connection's task reads into a buffer that all connections of the thread share, and lends its service
+//! another to write to, so that a quiet connection costs its task and nothing more.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context as Task, Poll, ready};
+use std::time::Duration;
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Context, Note, is_peers_error};
+use crate::connection::{Connection, Ending};
+use crate::service::{Peer, Transport};
+
+/// How many connections the system holds for a server that has not accepted them yet.
+const BACKLOG: i32 = 1_024;
+/// How long a server waits after a failed accept: what fails for want of descriptors fails again at once.
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How much one read takes at most.
+const READ_LEN_MAX: usize = 64 << 10;
+/// The largest buffer that waits to be lent.
+const SPARE_LEN_MAX: usize = 1 << 20;
+/// The idle time is counted in so many parts, so that a byte costs no look at the clock.
+const IDLE_PARTS: u32 = 4;
+
+/// A socket that accepts connections.
+pub(super) trait Listener: Send + Sync + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+    /// What carries it.
+    const TRANSPORT: Transport;
+    /// Accepts one.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Option<SocketAddr>)>> + Send;
+    /// Makes the stream's end a RST.
+    fn reset(stream: &Self::Stream) -> io::Result<()>;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+    const TRANSPORT: Transport = Transport::Tcp;
+
+    async fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
+        let (stream, address) = TcpListener::accept(self).await?;
+        // Answers go out as they are written. It fails where the peer is gone already, which the first read says too.
+        let _ = stream.set_nodelay(true);
+        Ok((stream, Some(address)))
+    }
+
+    fn reset(stream: &TcpStream) -> io::Result<()> {
+        stream.set_zero_linger()
+    }
+}
+
+/// A Unix listener, whose file goes with it.
+pub(super) struct UnixSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Drop for UnixSocket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path); // somebody else may have removed it
+    }
+}
+
+impl Listener for UnixSocket {
+    type Stream = UnixStream;
+    const TRANSPORT: Transport = Transport::Unix;
+
+    async fn accept(&self) -> io::Result<(UnixStream, Option<SocketAddr>)> {
+        Ok((self.listener.accept().await?.0, None))
+    }
+
+    fn reset(_: &UnixStream) -> io::Result<()> {
+        Ok(()) // there is none; closed with unread input, the peer sees the same
+    }
+}
+
+/// Listens on a TCP port.
+pub(super) fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?; // a server that ended a moment ago does not keep its port
+    TcpListener::from_std(listening(socket, &address.into())?.into())
+}
+
+/// Listens on a Unix socket.
+pub(super) fn bind_unix(path: &Path) -> io::Result<UnixSocket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let listener = UnixListener::from_std(listening(socket, &SockAddr::unix(path)?)?.into())?;
+    Ok(UnixSocket { listener, path: path.to_owned() })
+}
+
+fn listening(socket: Socket, address: &SockAddr) -> io::Result<Socket> {
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Accepts and serves connections until it is stopped or the server has had enough.
+pub(super) async fn run<L: Listener>(listener: L, context: Arc<Context>) {
+    let mut connections = JoinSet::new();
+    let quota = context.server.connections_max().unwrap_or(u64::MAX);
+    let mut number = 0;
+    while number < quota {
+        tokio::select! {
+            biased;
+            () = context.stop.wait() => break,
+            Some(joined) = connections.join_next() => note_panic(&context, &joined),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => {
+                    let peer = Peer::new(number, L::TRANSPORT, address);
+                    let connections_max = context.limits.connections_max;
+                    if connections.len() >= connections_max {
+                        (context.log)(&Note::OverLimit { peer, connections_max });
+                    } else {
+                        connections.spawn(serve::<L>(stream, peer, Arc::clone(&context)));
+                        number += 1;
+                    }
+                }
+                Err(error) if is_peers_error(&error) => (),
+                Err(error) => {
+                    (context.log)(&Note::AcceptFailed { error });
+                    let _ = timeout(ACCEPT_PAUSE, context.stop.wait()).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let stopped = async {
+        context.stop.wait().await;
+        sleep(context.limits.grace).await;
+    };
+    let mut stopped = pin!(stopped);
+    loop {
+        tokio::select! {
+            biased;
+            joined = connections.join_next() => match joined {
+                Some(joined) => note_panic(&context, &joined),
+                None => return,
+            },
+            () = &mut stopped => break,
+        }
+    }
+    (context.log)(&Note::Cut { connections: connections.len() });
+    connections.shutdown().await;
+}
+
+fn note_panic(context: &Context, joined: &Result<(), JoinError>) {
+    if joined.as_ref().is_err_and(JoinError::is_panic) {
+        (context.log)(&Note::Panicked);
+    }
+}
+
+/// Why a connection is over.
+enum Over {
+    /// Its service ended it.
+    Ended(Ending),
+    /// It was silent for too long.
+    Idle,
+    /// The server was stopped, and nothing was pending.
+    Stopped,
+}
+
+async fn serve<L: Listener>(mut stream: L::Stream, peer: Peer, context: Arc<Context>) {
+    let mut connection = Connection::open(&*context.server, &peer, context.limits.output_len_max);
+    let ended = match drive(&mut stream, &mut connection, &context).await {
+        Ok(Over::Ended(Ending::Close)) => {
+            // A peer that has sent its last byte already makes this short.
+            let _ = timeout(context.limits.linger, linger(&mut stream)).await;
+            Ok(())
+        }
+        Ok(Over::Ended(Ending::Reset)) => L::reset(&stream),
+        Ok(Over::Idle) => {
+            (context.log)(&Note::Idle { peer });
+            Ok(())
+        }
+        Ok(Over::Stopped) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
+        (context.log)(&Note::Failed { peer, error });
+    }
+}
+
+/// Closes our direction and drops what still comes, until the peer closes too.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result<()> {
+    stream.shutdown().await?;
+    while poll_fn(|task| SCRATCH.with_borrow_mut(|scratch| poll_read(stream, task, &mut scratch.input))).await? > 0 {}
+    Ok(())
+}
+
+/// Moves bytes between a socket and its connection until that is over.
+async fn drive<S>(stream: &mut S, connection: &mut Connection, context: &Context) -> io::Result<Over>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let part = context.limits.idle / IDLE_PARTS;
+    let watches = !context.limits.idle.is_zero();
+    let (mut tick, mut stop) = (pin!(sleep(part)), pin!(context.stop.notify.notified()));
+    // Both wake this task once they were polled. After that it is enough to look at their flags, which costs a
+    // message next to nothing.
+    let mut watching = false;
+    let (mut active, mut quiet_parts) = (false, 0);
+    poll_fn(|task| {
+        if !watching {
+            watching = true;
+            let _ = stop.as_mut().poll(task);
+            let _ = watches && tick.as_mut().poll(task).is_pending();
+        }
+        let exchanged = SCRATCH.with_borrow_mut(|scratch| {
+            connection.borrow_buffer(&mut scratch.output);
+            let exchanged = poll_exchange(stream, connection, &mut scratch.input, &mut active, task);
+            connection.return_buffer(&mut scratch.output, SPARE_LEN_MAX);
+            exchanged
+        });
+        if let Poll::Ready(ending) = exchanged {
+            return Poll::Ready(ending.map(Over::Ended));
+        }
+        if context.stop.is_set() {
+            connection.close();
+            if connection.output().is_empty() {
+                return Poll::Ready(Ok(Over::Stopped));
+            }
+        }
+        while watches && tick.is_elapsed() {
+            quiet_parts = if std::mem::take(&mut active) { 0 } else { quiet_parts + 1 };
+            if quiet_parts >= IDLE_PARTS {
+                return Poll::Ready(Ok(Over::Idle));
+            }
+            tick.as_mut().reset(Instant::now() + part);
+            let _ = tick.as_mut().poll(task);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// What the connections of one thread share, one at a time.
+struct Scratch {
+    input: Box<[u8]>,
+    output: Vec<u8>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> =
+        RefCell::new(Scratch { input: vec![0; READ_LEN_MAX].into_boxed_slice(), output: Vec::new() });
+}
+
+/// Writes and reads as far as the socket goes along. Ready when the connection has ended or is broken.
+fn poll_exchange<S>(
+    stream: &mut S,
+    connection: &mut Connection,
+    buffer: &mut [u8],
+    active: &mut bool,
+    task: &mut Task<'_>,
+) -> Poll<io::Result<Ending>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        while !connection.output().is_empty() {
+            match Pin::new(&mut *stream).poll_write(task, connection.output())? {
+                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(len) => connection.written(len),
+                Poll::Pending => break,
+            }
+            *active = true;
+        }
+        if let Some(ending) = connection.ending() {
+            return Poll::Ready(Ok(ending));
+        }
+        if !connection.wants_input() {
+            return Poll::Pending; // the write above wakes us
+        }
+        match ready!(poll_read(stream, task, buffer))? {
+            0 => connection.end(),
+            len => connection.receive(&buffer[..len]),
+        }
+        *active = true;
+    }
+}
+
+/// Reads once and says how much.
+///
+/// Through `AsyncRead` rather than `try_read`: a read that does not fill the buffer has emptied the socket, and the
+/// runtime then saves the next read.
+fn poll_read<S: AsyncRead + Unpin>(stream: &mut S, task: &mut Task<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(buffer);
+    ready!(Pin::new(stream).poll_read(task, &mut buffer))?;
+    Poll::Ready(Ok(buffer.filled().len()))
+}
