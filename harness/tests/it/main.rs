@@ -1,1 +1,3 @@
-fn main() {}
+//! Tests through the public interface, with real sockets and programs.
+
+mod process;

@@ -1,0 +1,333 @@
+//! A process that runs: its end, its output, signals to it, and its orderly stop.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use regex_automata::meta::Regex;
+use rustix::process::{Pid, kill_process, kill_process_group, test_kill_process_group};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe::Receiver as Pipe;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::Child;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::guard::{GUARD_COMMAND, Gone, Guard, Launch, Report};
+use super::output::{Output, Stream};
+use super::signal::{Exit, Signal};
+use super::{Command, StartError, Stop};
+use crate::event::OutputLine;
+
+/// A process that was started. Dropping it kills all that is left of it.
+#[derive(Debug)]
+pub struct Process {
+    pid: Pid,
+    guard: u32,
+    stop: Stop,
+    expect_exit: Option<i32>,
+    /// One bit for each signal that it was sent: an end by one of these is no crash.
+    sent: AtomicU64,
+    output: Arc<Mutex<Output>>,
+    state: watch::Receiver<State>,
+    /// While this is open, the guard lets the process live.
+    control: Mutex<Option<OwnedWriteHalf>>,
+}
+
+/// How a process was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// How it ended.
+    pub exit: Exit,
+    /// Whether it had to be killed, because it did not end in time.
+    pub killed: bool,
+    /// How many other processes of its own were left then, and were killed.
+    pub killed_others: u32,
+    /// How many of them could not be killed.
+    pub left: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    exit: Option<Exit>,
+    gone: Option<Gone>,
+}
+
+/// Starts a process and does not wait for more than that it runs.
+pub async fn spawn(command: &Command, guard: &Guard) -> Result<Process, StartError> {
+    let program = command.argv.first().ok_or(StartError::Empty)?;
+    if let Some(path) = command.cwd.as_ref().filter(|path| !path.is_dir()) {
+        return Err(StartError::Folder { path: path.clone() });
+    }
+    let output = Output::new(command.logs.as_deref()).map_err(|(path, source)| StartError::Log { path, source })?;
+    let mut env = vec![("HARNESS".to_owned(), "1".to_owned()), ("HARNESS_RUN_ID".to_owned(), guard.run().to_owned())];
+    env.extend_from_slice(&command.env);
+    let launch = Launch { argv: command.argv.clone(), env };
+
+    let cannot_guard = |source| StartError::Guard { program: guard.program().to_owned(), source };
+    let Guarded { child, pipes, control, mut reports } =
+        timeout(GUARD_WITHIN, start_guard(guard, command.cwd.as_deref(), &launch))
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(cannot_guard)?;
+    let started = timeout(GUARD_WITHIN, next_report(&mut reports)).await;
+    let number = match started.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(cannot_guard)? {
+        Some(Report::Started(number)) => number,
+        Some(Report::Failed(number)) => {
+            let (program, source) = (program.clone(), io::Error::from_raw_os_error(number));
+            return Err(match source.kind() {
+                io::ErrorKind::NotFound if !exists(&program, command.cwd.as_deref()) => {
+                    StartError::NotFound { program }
+                }
+                _ => StartError::NotRunnable { program, source },
+            });
+        }
+        Some(_) => return Err(cannot_guard(io::ErrorKind::InvalidData.into())),
+        None => return Err(cannot_guard(io::ErrorKind::UnexpectedEof.into())),
+    };
+    let no_pid = || cannot_guard(io::ErrorKind::InvalidData.into());
+    let pid = Pid::from_raw(number.cast_signed()).ok_or_else(no_pid)?;
+    let output = Arc::new(Mutex::new(output));
+    let (tell, state) = watch::channel(State::default());
+    let process = Process {
+        pid,
+        guard: child.id().ok_or_else(no_pid)?,
+        stop: command.stop,
+        expect_exit: command.expect_exit,
+        sent: AtomicU64::new(0),
+        output: Arc::clone(&output),
+        state,
+        control: Mutex::new(Some(control)),
+    };
+    tokio::spawn(Watch { pid, child, pipes, output, tell }.run(reports));
+    Ok(process)
+}
+
+impl Process {
+    /// The number of the process, which leads a group of the same number.
+    pub fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().cast_unsigned()
+    }
+
+    /// The number of its guard, from which all its processes descend.
+    pub(super) fn guard(&self) -> u32 {
+        self.guard
+    }
+
+    /// How it ended, if it has. What it wrote before is then in [`Process::tail`].
+    ///
+    /// A connection may be seen to close a moment before: wait for [`Process::wait_exit`] a little to be sure.
+    pub fn exited(&self) -> Option<Exit> {
+        self.state.borrow().exit
+    }
+
+    /// Waits for its end. Any number of callers may wait, and give up.
+    pub async fn wait_exit(&self) -> Exit {
+        let mut state = self.state.clone();
+        let state = state.wait_for(|state| state.exit.is_some()).await.map(|state| *state).unwrap_or_default();
+        // The watch ends without a word only when the runtime does, and then the guard kills.
+        state.exit.unwrap_or(KILLED)
+    }
+
+    /// Whether this end is a crash: a signal that we did not send, or a status that was not expected.
+    pub fn is_crash(&self, exit: Exit) -> bool {
+        match exit {
+            Exit::Code(code) => code != 0 && self.expect_exit != Some(code),
+            Exit::Signal { number, .. } => self.sent.load(Ordering::Relaxed) & bit(number) == 0,
+        }
+    }
+
+    /// Sends a signal to the process, and to no other of its group.
+    ///
+    /// `false` if it has ended or may not be sent one.
+    pub fn signal(&self, signal: Signal) -> bool {
+        self.exited().is_none() && {
+            self.sent.fetch_or(bit(signal.number()), Ordering::Relaxed);
+            kill_process(self.pid, signal.system()).is_ok()
+        }
+    }
+
+    /// Asks its group to end, waits, and then kills all that it started, wherever that has gone.
+    pub async fn stop(&self) -> Stopped {
+        let deadline = Instant::now() + self.stop.within;
+        let asked = self.exited().is_none();
+        if asked {
+            self.sent.fetch_or(bit(self.stop.signal.number()), Ordering::Relaxed);
+            let _ = kill_process_group(self.pid, self.stop.signal.system());
+        }
+        let in_time = timeout_at(deadline, self.wait_exit()).await.is_ok();
+        // The group was asked, too: a shell ends at once, and the server that it started may need the time.
+        let mut pause = POLL_MIN;
+        while asked && in_time && test_kill_process_group(self.pid).is_ok() && Instant::now() < deadline {
+            sleep(pause).await;
+            pause = (pause * 2).min(POLL_MAX);
+        }
+        let gone = self.kill().await;
+        let exit = self.exited().unwrap_or(KILLED);
+        Stopped { exit, killed: !in_time, killed_others: gone.killed, left: gone.left }
+    }
+
+    /// Kills it and all that it started, and waits until nothing is left.
+    pub(super) async fn kill(&self) -> Gone {
+        self.sent.fetch_or(bit(Signal::KILL.number()), Ordering::Relaxed);
+        drop(lock(&self.control).take());
+        let mut state = self.state.clone();
+        // The guard gives up by itself; it ends before this unless it was stopped or is starved.
+        let gone = timeout(GUARD_WITHIN, state.wait_for(|state| state.gone.is_some())).await;
+        gone.ok().and_then(|state| state.ok()?.gone).unwrap_or_default()
+    }
+
+    /// The last `lines` lines of its output, both streams, oldest first.
+    pub fn tail(&self, lines: usize) -> Vec<OutputLine> {
+        lock(&self.output).tail(lines)
+    }
+
+    /// All that is kept of one stream: its last 64 KiB.
+    pub fn output(&self, stream: Stream) -> Vec<u8> {
+        lock(&self.output).bytes(stream)
+    }
+
+    /// Notifies once a line of `stream` matches.
+    pub(super) fn want(&self, stream: Stream, regex: Regex) -> Arc<Notify> {
+        lock(&self.output).want(stream, regex)
+    }
+}
+
+struct Guarded {
+    child: Child,
+    pipes: [Pipe; 2],
+    control: OwnedWriteHalf,
+    reports: Lines<BufReader<OwnedReadHalf>>,
+}
+
+async fn start_guard(guard: &Guard, cwd: Option<&Path>, launch: &Launch) -> io::Result<Guarded> {
+    let (ours, theirs) = StdUnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let (reports, mut control) = UnixStream::from_std(ours)?.into_split();
+    let mut command = tokio::process::Command::new(guard.program());
+    // A group of its own keeps a Ctrl-C at the harness from reaching the guard.
+    command.arg0("harness").arg(GUARD_COMMAND).process_group(0);
+    command.stdin(OwnedFd::from(theirs)).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if let Some(cwd) = cwd {
+        command.current_dir(cwd);
+    }
+    let mut child = command.spawn()?;
+    // The command holds a copy of the guard's end, without which the stream would never end.
+    drop(command);
+    let stdout = child.stdout.take().expect("stdout is piped").into_owned_fd()?;
+    let stderr = child.stderr.take().expect("stderr is piped").into_owned_fd()?;
+    let pipes = [Pipe::from_owned_fd(stdout)?, Pipe::from_owned_fd(stderr)?];
+    let mut line = serde_json::to_vec(launch)?;
+    line.push(b'\n');
+    control.write_all(&line).await?;
+    Ok(Guarded { child, pipes, control, reports: BufReader::new(reports).lines() })
+}
+
+async fn next_report(reports: &mut Lines<BufReader<OwnedReadHalf>>) -> io::Result<Option<Report>> {
+    Ok(match reports.next_line().await? {
+        Some(line) => Some(serde_json::from_str(&line)?),
+        None => None,
+    })
+}
+
+/// The task that reads a process's output and its guard's reports.
+struct Watch {
+    pid: Pid,
+    child: Child,
+    pipes: [Pipe; 2],
+    output: Arc<Mutex<Output>>,
+    tell: watch::Sender<State>,
+}
+
+impl Watch {
+    async fn run(mut self, mut reports: Lines<BufReader<OwnedReadHalf>>) {
+        let mut open = [true; 2];
+        let gone = loop {
+            tokio::select! {
+                _ = self.pipes[0].readable(), if open[0] => open[0] = self.read(Stream::Stdout, 1),
+                _ = self.pipes[1].readable(), if open[1] => open[1] = self.read(Stream::Stderr, 1),
+                report = next_report(&mut reports) => match report {
+                    Ok(Some(Report::Exited(exit))) => {
+                        // Its last words are in the pipes. They are read first, so that whoever hears of the end finds them.
+                        open = [self.read(Stream::Stdout, LAST_READS_MAX), self.read(Stream::Stderr, LAST_READS_MAX)];
+                        self.tell.send_modify(|state| state.exit = Some(exit));
+                    }
+                    Ok(Some(Report::Gone(gone))) => break gone,
+                    Ok(Some(Report::Started(_) | Report::Failed(_))) => {}
+                    Ok(None) | Err(_) => {
+                        // Somebody killed the guard. What can still be done for it is done here.
+                        if self.tell.borrow().exit.is_none() {
+                            let _ = kill_process_group(self.pid, Signal::KILL.system());
+                        }
+                        break Gone::default();
+                    }
+                },
+            }
+        };
+        // Nobody is left to write, unless a descriptor was handed to a stranger.
+        let rest = async {
+            while open.contains(&true) {
+                tokio::select! {
+                    _ = self.pipes[0].readable(), if open[0] => open[0] = self.read(Stream::Stdout, 1),
+                    _ = self.pipes[1].readable(), if open[1] => open[1] = self.read(Stream::Stderr, 1),
+                }
+            }
+        };
+        let _ = timeout(REST_WITHIN, rest).await;
+        let _ = timeout(REST_WITHIN, self.child.wait()).await;
+        self.tell.send_modify(|state| {
+            state.exit.get_or_insert(KILLED);
+            state.gone = Some(gone);
+        });
+    }
+
+    /// Reads what is there, in up to `times` pieces; `false` once the stream has ended.
+    fn read(&self, stream: Stream, times: usize) -> bool {
+        let mut buffer = [0; READ_LEN];
+        for _ in 0..times {
+            match self.pipes[stream as usize].try_read(&mut buffer) {
+                Ok(0) => return false,
+                Ok(len) => lock(&self.output).handle_bytes(stream, &buffer[..len]),
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            }
+        }
+        true
+    }
+}
+
+/// Whether a program that could not be found is there, so that it is its interpreter that is missing.
+fn exists(program: &str, cwd: Option<&Path>) -> bool {
+    program.contains('/') && cwd.unwrap_or(Path::new(".")).join(program).exists()
+}
+
+fn bit(number: i32) -> u64 {
+    1u64.checked_shl(number.cast_unsigned()).unwrap_or(0)
+}
+
+/// A panic while the lock was held leaves plain data, which is still the best that there is.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const KILLED: Exit = Exit::Signal { number: 9, core: false };
+
+/// How long a guard may take to start, and in the end to kill; above its own limit for that.
+const GUARD_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long the rest of the output may take when nobody should be left to write it.
+const REST_WITHIN: Duration = Duration::from_secs(1);
+
+/// Pauses between two looks, doubling from the first to the second.
+pub(super) const POLL_MIN: Duration = Duration::from_millis(1);
+pub(super) const POLL_MAX: Duration = Duration::from_millis(20);
+
+const READ_LEN: usize = 16 << 10;
+
+/// Twice the largest pipe that a user may make, so that a child which keeps writing does not hold up the news.
+const LAST_READS_MAX: usize = (2 << 20) / READ_LEN;
