@@ -1,3 +1,5 @@
-//! Tests through the public interface, with real sockets and programs.
+//! Tests from outside: what a user of the library and of the command line sees, with real sockets and programs.
 
+mod capture;
 mod process;
+mod report;

@@ -1,0 +1,125 @@
+//! From frames to the bytes of a file, through the crate that knows the formats.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use pcap_file::pcap::{PcapHeader, PcapPacket, PcapTsResolution, PcapWriter};
+use pcap_file::pcapng::PcapNgWriter;
+use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
+use pcap_file::pcapng::blocks::interface_description::{
+    InterfaceDescriptionBlock, InterfaceDescriptionOption, InterfaceTsResolution,
+};
+use pcap_file::pcapng::blocks::name_resolution::{Ipv4Record, Ipv6Record, NameResolutionBlock, Record};
+use pcap_file::pcapng::blocks::opt_common::CommonOption;
+use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
+use pcap_file::{DataLink, Endianness};
+
+use super::comment::{Comments, Texts, cut};
+use super::flow::{Frame, NEAR, Shape};
+use super::packet::{self, SNAPLEN};
+use super::timeline::Timeline;
+use crate::event::RunStarted;
+
+/// What a frame takes in a file beside its payload, about: one allocation then does for most captures.
+const OVERHEAD: usize = 288;
+/// The longest name of an interface.
+const NAME_LEN_MAX: usize = 255;
+/// What a write into memory of blocks that are valid by construction answers.
+const WRITES: &str = "memory takes every write, and the block keeps to the format's limits";
+
+/// Writes a pcapng section. Little-endian everywhere, so that a capture is the same on every machine.
+pub(super) fn pcapng(run: &RunStarted, timeline: &Timeline<'_>, texts: &Texts, section: &[String]) -> Vec<u8> {
+    let application = format!("harness {}", cut(&run.harness, NAME_LEN_MAX));
+    let mut options = vec![
+        SectionHeaderOption::Hardware("synthetic".into()),
+        SectionHeaderOption::OS(std::env::consts::OS.into()),
+        SectionHeaderOption::UserApplication(application.into()),
+    ];
+    options.extend(section.iter().map(|text| SectionHeaderOption::Common(CommonOption::Comment(text.into()))));
+    let header = SectionHeaderBlock { endianness: Endianness::Little, options, ..SectionHeaderBlock::default() };
+    let mut writer = PcapNgWriter::with_section_header(buffer(timeline), header).expect(WRITES);
+
+    for actor in &timeline.actors {
+        let name = cut(actor, NAME_LEN_MAX);
+        let options = vec![
+            InterfaceDescriptionOption::IfName(name.into()),
+            InterfaceDescriptionOption::IfDescription(format!("what {name} read and wrote, headers invented").into()),
+            InterfaceDescriptionOption::IfTsResol(InterfaceTsResolution::NANO),
+            InterfaceDescriptionOption::IfOs(std::env::consts::OS.into()),
+            InterfaceDescriptionOption::IfHardware("synthetic".into()),
+        ];
+        let block = InterfaceDescriptionBlock { linktype: DataLink::ETHERNET, snaplen: SNAPLEN, options };
+        writer.write_pcapng_block(block).expect(WRITES);
+    }
+
+    let records: Vec<_> = timeline.addresses.names().map(|(ip, name)| record(ip, name)).collect();
+    if !records.is_empty() {
+        writer.write_pcapng_block(NameResolutionBlock { records, options: Vec::new() }).expect(WRITES);
+    }
+
+    let mut bytes = Vec::new();
+    let mut comments = Comments::default();
+    for (index, frame) in timeline.frames.iter().enumerate() {
+        packet(timeline, frame, &mut bytes);
+        comments.clear();
+        texts.frame(timeline, index, &mut comments);
+        let direction = if frame.from == NEAR { 2 } else { 1 };
+        let mut options = Vec::with_capacity(4);
+        options.push(EnhancedPacketOption::Flags(direction));
+        options.extend(comments.iter().map(|text| EnhancedPacketOption::Common(CommonOption::Comment(text.into()))));
+        let block = EnhancedPacketBlock {
+            interface_id: timeline.flows[frame.flow as usize].actors[NEAR].unwrap_or(0),
+            timestamp: Duration::from_nanos(frame.at_ns),
+            original_len: bytes.len() as u32,
+            data: Cow::Borrowed(&bytes),
+            options,
+        };
+        writer.write_pcapng_block(block).expect(WRITES);
+    }
+    writer.into_inner()
+}
+
+/// Writes a classic pcap file, with the magic number of nanoseconds.
+pub(super) fn pcap(timeline: &Timeline<'_>) -> Vec<u8> {
+    let header = PcapHeader {
+        snaplen: SNAPLEN,
+        datalink: DataLink::ETHERNET,
+        ts_resolution: PcapTsResolution::NanoSecond,
+        endianness: Endianness::Little,
+        ..PcapHeader::default()
+    };
+    let mut writer = PcapWriter::with_header(buffer(timeline), header).expect(WRITES);
+    let mut bytes = Vec::new();
+    for frame in &timeline.frames {
+        packet(timeline, frame, &mut bytes);
+        // The format counts seconds in 32 bits.
+        let at = Duration::from_nanos(frame.at_ns).min(Duration::from_secs(u32::MAX.into()));
+        let packet = PcapPacket::new(at, bytes.len() as u32, &bytes[..]).expect(WRITES);
+        writer.write_packet(&packet).expect(WRITES);
+    }
+    writer.into_inner()
+}
+
+fn buffer(timeline: &Timeline<'_>) -> Vec<u8> {
+    let payload: usize = timeline.frames.iter().map(|frame| frame.payload.len()).sum();
+    Vec::with_capacity(payload + OVERHEAD * (timeline.frames.len() + 4))
+}
+
+fn packet(timeline: &Timeline<'_>, frame: &Frame<'_>, bytes: &mut Vec<u8>) {
+    let ends = &timeline.flows[frame.flow as usize].ends;
+    let (from, to) = (&ends[frame.from], &ends[1 - frame.from]);
+    match frame.shape {
+        Shape::Datagram => packet::udp(bytes, from, to, frame.payload),
+        Shape::Segment(segment) => packet::tcp(bytes, from, to, segment, frame.payload),
+        Shape::Unreachable => packet::unreachable(bytes, from, to, frame.payload),
+    }
+}
+
+fn record(ip: IpAddr, name: String) -> Record<'static> {
+    let names = vec![name.into()];
+    match ip {
+        IpAddr::V4(ip_addr) => Record::Ipv4(Ipv4Record { ip_addr, names }),
+        IpAddr::V6(ip_addr) => Record::Ipv6(Ipv6Record { ip_addr, names }),
+    }
+}
