@@ -5,4 +5,5 @@
 pub mod event;
 pub mod framing;
 pub mod random;
+pub mod report;
 pub mod time;
