@@ -31,7 +31,7 @@ impl Random {
 
     /// A number from `0` to `end - 1`; `0` where `end` is `0`. Its bias is below one in 2^32 for ends that fit 32 bits.
     pub fn below(&mut self, end: u64) -> u64 {
-        (u128::from(self.next_u64()) * u128::from(end) >> 64) as u64
+        ((u128::from(self.next_u64()) * u128::from(end)) >> 64) as u64
     }
 }
 

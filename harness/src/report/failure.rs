@@ -1,0 +1,200 @@
+//! A case that did not hold, told to somebody who has never seen the tool: where, what was expected and received,
+//! what had happened, what the target said, how to see it again.
+//!
+//! This is a function from a case to text. The terminal shows it, `JUnit` carries it without colour.
+
+use super::hexdump::{first_difference, push_comparison, push_dump};
+use super::place::{push_place, push_remark};
+use super::text::{self, count, escape, escape_bytes, is_text, quote_start, width};
+use super::timeline::{Detail, push_timeline};
+use super::{CaseRecord, Look, Settings};
+use crate::event::{Event, EventKind, Failure, OutputLine, Place, Verdict};
+
+/// How many lines of a target's output are shown.
+const OUTPUT_LINES_MAX: usize = 20;
+/// The most bytes in front of a difference that are shown as text.
+const TEXT_BEFORE_MAX: usize = 400;
+
+/// A case that did not hold, without its status line.
+pub fn render(case: &CaseRecord<'_>, settings: &Settings) -> String {
+    let look = &settings.look;
+    let mut output = String::new();
+    let mut first = None;
+    for (step, failure) in case.failures() {
+        first.get_or_insert(failure);
+        push_place(&mut output, &failure.place, &failure.message, look);
+        let note = step.and_then(|step| case.started.steps.get(step as usize)).and_then(|step| step.note.as_ref());
+        if let Some(note) = note {
+            push_remark(&mut output, "  ", "step", note, look);
+        }
+        push_expectation(&mut output, failure, look);
+        failure.notes.iter().for_each(|note| push_remark(&mut output, "  ", "note", note, look));
+        if let Some(hint) = &failure.hint {
+            push_remark(&mut output, "  ", "hint", hint, look);
+        }
+        output.push('\n');
+    }
+    let reason = case.finished.reason.as_deref();
+    let Some(message) = first.map(|failure| failure.message.as_str()).or(reason) else {
+        push_end(&mut output, case, verdict_words(case.finished.verdict), settings);
+        return output;
+    };
+    if first.is_none() {
+        let place =
+            Place { file: case.started.file.as_str().into(), line: case.started.line, column: 1, ..Place::default() };
+        push_place(&mut output, &place, message, look);
+        output.push('\n');
+    }
+
+    let mut timeline = String::new();
+    push_timeline(&mut timeline, case, Detail::Failure, look);
+    if !timeline.is_empty() {
+        let strong = look.theme.strong;
+        output.push_str(&format!("  {strong}what happened{strong:#} (since the case began; → sent, ← received):\n"));
+        output.push_str(&timeline);
+        output.push('\n');
+    }
+    let targets = output.len();
+    case.events.iter().for_each(|event| push_target(&mut output, event, look));
+    if output.len() > targets {
+        output.push('\n');
+    }
+    push_end(&mut output, case, message, settings);
+    output
+}
+
+/// What a verdict means, where nothing else says why.
+fn verdict_words(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed | Verdict::ExpectedFailure | Verdict::Skipped => "nothing",
+        Verdict::Failed => "the case failed",
+        Verdict::Crashed => "the target crashed",
+        Verdict::Unreachable => "the target could not be reached",
+        Verdict::UnexpectedPass => "the case held although `xfail` says that it does not",
+        Verdict::Interrupted => "the run ended before the case did",
+    }
+}
+
+/// The last lines: what differed, how to play it again, where its capture lies.
+fn push_end(output: &mut String, case: &CaseRecord<'_>, message: &str, settings: &Settings) {
+    let look = &settings.look;
+    push_remark(output, "  ", "what differed", message, look);
+    let finished = case.finished;
+    if let Some(command) = &finished.reproduce {
+        push_remark(output, "  ", "reproduce", command, look);
+    }
+    if let Some(capture) = &finished.capture {
+        let path = match &settings.folder {
+            Some(folder) => format!("{}/{capture}", folder.trim_end_matches('/')),
+            None => capture.clone(),
+        };
+        let shown = match finished.frame {
+            Some(frame) => {
+                format!("{path}, failing frame {frame} (wireshark -g {frame} {})", text::shell_word(&path))
+            }
+            None => path,
+        };
+        push_remark(output, "  ", "capture", &shown, look);
+    }
+}
+
+/// Expected and received: in words, as text where they are text, and as hex.
+fn push_expectation(output: &mut String, failure: &Failure, look: &Look) {
+    let received = failure.received.as_deref();
+    if failure.expected.is_none() && failure.expected_bytes.is_none() && received.is_none() {
+        return;
+    }
+    output.push('\n');
+    let (good, bad) = (look.theme.good, look.theme.bad);
+    if let Some(expected) = &failure.expected {
+        output.push_str(&format!("  {good}expected:{good:#} {}\n", escape(expected)));
+    }
+    let at = failure.difference_at.map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+    match (failure.expected_bytes.as_deref(), received) {
+        (Some(expected), Some(received)) if !received.is_empty() => {
+            let first = at.filter(|at| *at <= received.len()).or_else(|| first_difference(expected, received));
+            if let Some(first) = first
+                && is_text(expected)
+            {
+                push_texts(output, expected, received, first, look);
+            }
+            push_comparison(output, expected, received, first, look);
+        }
+        (None, Some(received)) if !received.is_empty() => {
+            output.push_str(&format!("  {bad}received:{bad:#} {}\n", count(received.len() as u64, "byte")));
+            if is_text(received) {
+                output.push_str(&format!("    {}\n", quote_start(received, look.width.saturating_sub(4))));
+            }
+            push_dump(output, received, at, look);
+        }
+        (expected, _) => {
+            if let Some(expected) = expected.filter(|expected| !expected.is_empty()) {
+                if failure.expected.is_none() {
+                    output.push_str(&format!("  {good}expected:{good:#} {}\n", count(expected.len() as u64, "byte")));
+                }
+                push_dump(output, expected, None, look);
+            }
+            output.push_str(&format!("  {bad}received:{bad:#} nothing\n"));
+        }
+    }
+    output.push('\n');
+}
+
+/// Both as text above each other, cut around the first difference, with a caret under it.
+fn push_texts(output: &mut String, expected: &[u8], received: &[u8], first: usize, look: &Look) {
+    const LABEL: &str = "  expected: ";
+    let (good, bad) = (look.theme.good, look.theme.bad);
+    let columns = look.width.saturating_sub(width(LABEL));
+    // The two are the same up to the difference, so that what stands in front of it is shown once for both.
+    let character = character_start(expected, first);
+    let mut from = character_start(expected, character.saturating_sub(TEXT_BEFORE_MAX));
+    while from < character && width(&escape_bytes(&expected[from..character])) > columns / 3 {
+        from += 1;
+        while from < character && is_continuation(expected[from]) {
+            from += 1;
+        }
+    }
+    let (start, before) = (if from > 0 { "…" } else { "" }, width(&escape_bytes(&expected[from..character])));
+    for (label, style, data) in [("expected", good, expected), ("received", bad, received)] {
+        let rest = data.get(from..).unwrap_or_default();
+        let quoted = quote_start(rest, columns.saturating_sub(width(start)));
+        output.push_str(&format!("  {style}{label}:{style:#} {start}{quoted}\n"));
+    }
+    let caret = " ".repeat(width(LABEL) + width(start) + 1 + before);
+    output.push_str(&format!("{caret}{bad}^ first difference, at byte {}{bad:#}\n", text::number(first as u64)));
+}
+
+/// Where the character begins that the byte at `at` belongs to.
+fn character_start(data: &[u8], at: usize) -> usize {
+    let at = at.min(data.len());
+    (at.saturating_sub(3)..=at).rev().find(|at| data.get(*at).is_none_or(|byte| !is_continuation(*byte))).unwrap_or(at)
+}
+
+/// Whether a byte continues a character of UTF-8.
+fn is_continuation(byte: u8) -> bool {
+    byte & 0xc0 == 0x80
+}
+
+/// Appends a target's end and its last output, if that is what the event tells.
+pub fn push_target(output: &mut String, event: &Event, look: &Look) {
+    let EventKind::TargetExited { target, status, crash, output: lines, .. } = &event.kind else { return };
+    let style = if *crash { look.theme.bad } else { look.theme.strong };
+    let what = if *crash { "crashed" } else { "ended" };
+    let colon = if lines.is_empty() { ", it wrote nothing" } else { ", its last output:" };
+    let (target, status) = (escape(target), escape(status));
+    output.push_str(&format!("  {style}target `{target}` {what}:{style:#} {status}{colon}\n"));
+    let skipped = lines.len().saturating_sub(OUTPUT_LINES_MAX);
+    if skipped > 0 {
+        output.push_str(&format!("    … {} not shown …\n", count(skipped as u64, "line")));
+    }
+    let dim = look.theme.dim;
+    for line in &lines[skipped..] {
+        let stream = if line.stderr { "stderr" } else { "stdout" };
+        output.push_str(&format!("    {dim}{stream} |{dim:#} {}\n", output_line(line)));
+    }
+}
+
+/// A target's line without its colours, printable.
+pub fn output_line(line: &OutputLine) -> String {
+    escape(&anstream::adapter::strip_str(line.text.trim_end_matches(['\r', '\n'])).to_string())
+}

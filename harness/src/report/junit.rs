@@ -1,0 +1,224 @@
+//! `JUnit` XML for CI systems: a suite a scenario, a case a case, written whole when the run has ended.
+//!
+//! A failure is what the target got wrong, an error what kept the case from being played. `file` and `line` stand on each
+//! case: GitLab, CircleCI and pytest's readers know them, the others pass over them.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::failure::{self, output_line};
+use super::place::push_mistake;
+use super::text::{count, escape};
+use super::theme::WIDTH_DEFAULT;
+use super::{CaseRecord, Entry, Output, Reporter, Settings};
+use crate::event::{Event, EventKind, FailureKind, Mistake, OutputLine, RunStarted, Verdict};
+use crate::time::Time;
+
+/// The row of this reporter.
+pub const ENTRY: Entry = Entry {
+    name: "junit",
+    about: "JUnit XML, as CI systems read it",
+    file: Some("junit.xml"),
+    talk: false,
+    open: |output, settings| {
+        let settings = Settings { folder: settings.folder.clone(), ..Settings::plain(WIDTH_DEFAULT) };
+        Ok(Box::new(JUnit { output, settings, run: None, suites: Vec::new(), by_scenario: HashMap::new() }))
+    },
+};
+
+/// Collects a run.
+struct JUnit {
+    output: Output,
+    settings: Settings,
+    run: Option<RunStarted>,
+    suites: Vec<Suite>,
+    /// Where in `suites` a scenario and its file stand.
+    by_scenario: HashMap<(String, String), usize>,
+}
+
+/// A scenario's cases, with their numbers.
+struct Suite {
+    suite: TestSuite,
+    cases: Vec<(Option<u32>, TestCase)>,
+    started: Time,
+    duration: Duration,
+    stdout: String,
+    stderr: String,
+}
+
+impl Reporter for JUnit {
+    fn case(&mut self, case: &CaseRecord<'_>) -> io::Result<()> {
+        let (started, finished) = (case.started, case.finished);
+        let status = self.status(case);
+        let duration = Duration::from_nanos(finished.duration_ns);
+        let mut test = TestCase::new(escape(&started.name), status);
+        test.set_classname(escape(&started.scenario)).set_time(duration);
+        test.extra.insert("file".into(), escape(&started.file).into());
+        test.extra.insert("line".into(), started.line.to_string().into());
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        for event in case.events {
+            if let EventKind::TargetExited { target, status, output, .. } = &event.kind {
+                push_output(&mut stdout, &mut stderr, target, status, output);
+            }
+        }
+        if !stdout.is_empty() {
+            test.set_system_out(stdout);
+        }
+        if !stderr.is_empty() {
+            test.set_system_err(stderr);
+        }
+        let begins = &case.events[0];
+        let suite = self.suite(&started.scenario, &started.file, begins.at);
+        suite.started = suite.started.min(begins.at);
+        suite.duration += duration;
+        suite.cases.push((begins.case, test));
+        Ok(())
+    }
+
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        match &event.kind {
+            EventKind::RunStarted(run) => self.run = Some(run.clone()),
+            EventKind::RunFinished { summary, .. } => return self.write(Duration::from_nanos(summary.duration_ns)),
+            EventKind::FileInvalid { file, mistakes } => {
+                let test = self.invalid(file, mistakes);
+                self.suite(file, file, event.at).cases.push((None, test));
+            }
+            EventKind::TargetExited { scenario, target, status, output, .. } => {
+                let named = self.suites.iter().rposition(|suite| *suite.suite.name == escape(scenario));
+                let suite = match named {
+                    Some(at) => &mut self.suites[at],
+                    None => self.suite(scenario, "", event.at),
+                };
+                push_output(&mut suite.stdout, &mut suite.stderr, target, status, output);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl JUnit {
+    /// The suite of a scenario in a file.
+    fn suite(&mut self, scenario: &str, file: &str, started: Time) -> &mut Suite {
+        let suites = &mut self.suites;
+        let at = *self.by_scenario.entry((scenario.to_owned(), file.to_owned())).or_insert_with(|| {
+            let mut suite = TestSuite::new(escape(scenario));
+            if !file.is_empty() {
+                suite.extra.insert("file".into(), escape(file).into());
+            }
+            let (stdout, stderr) = (String::new(), String::new());
+            suites.push(Suite { suite, cases: Vec::new(), started, duration: Duration::ZERO, stdout, stderr });
+            suites.len() - 1
+        });
+        &mut self.suites[at]
+    }
+
+    fn status(&self, case: &CaseRecord<'_>) -> TestCaseStatus {
+        let reason = case.finished.reason.as_deref();
+        let (kind, ty) = match case.finished.verdict {
+            Verdict::Passed => return TestCaseStatus::success(),
+            Verdict::Skipped => return skipped("skip", reason.unwrap_or("skipped")),
+            Verdict::ExpectedFailure => {
+                return skipped("xfail", &format!("failed as expected: {}", reason.unwrap_or("`xfail`")));
+            }
+            Verdict::Failed => {
+                (NonSuccessKind::Failure, case.failures().next().map_or("failed", |(_, failure)| word(failure.kind)))
+            }
+            Verdict::UnexpectedPass => (NonSuccessKind::Failure, "unexpected_pass"),
+            Verdict::Crashed => (NonSuccessKind::Error, "crash"),
+            Verdict::Unreachable => (NonSuccessKind::Error, "unreachable"),
+            Verdict::Interrupted => (NonSuccessKind::Error, "interrupted"),
+        };
+        let message = case.failures().next().map(|(_, failure)| failure.message.as_str()).or(reason).unwrap_or(ty);
+        let mut status = TestCaseStatus::non_success(kind);
+        // A line of its own keeps carets under what they mean.
+        let text = format!("\n{}", failure::render(case, &self.settings));
+        status.set_type(ty).set_message(escape(message)).set_description(text);
+        status
+    }
+
+    fn invalid(&self, file: &str, mistakes: &[Mistake]) -> TestCase {
+        let mut text = String::from("\n");
+        mistakes.iter().for_each(|mistake| push_mistake(&mut text, mistake, &self.settings.look));
+        let first = mistakes.first().map_or("", |mistake| mistake.message.as_str());
+        let message = format!("{}: {}", count(mistakes.len() as u64, "mistake"), escape(first));
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+        status.set_type("invalid_file").set_message(message).set_description(text);
+        let mut test = TestCase::new("is valid", status);
+        test.set_classname(escape(file)).set_time(Duration::ZERO);
+        test.extra.insert("file".into(), escape(file).into());
+        test
+    }
+
+    /// Writes the report. Cases stand in the order of the plan, whichever ended first.
+    fn write(&mut self, duration: Duration) -> io::Result<()> {
+        let mut report = Report::new("harness");
+        report.set_time(duration);
+        report.timestamp = self.timestamp(Time::ZERO);
+        let mut suites = std::mem::take(&mut self.suites);
+        for suite in &mut suites {
+            suite.cases.sort_by_key(|(number, _)| *number);
+        }
+        suites.sort_by_key(|suite| suite.cases.first().and_then(|(number, _)| *number));
+        for Suite { mut suite, cases, started, duration, stdout, stderr } in suites {
+            suite.set_time(duration);
+            suite.timestamp = self.timestamp(started);
+            if let Some(run) = &self.run {
+                suite.add_property(Property::new("seed", run.seed.to_string()));
+            }
+            suite.add_test_cases(cases.into_iter().map(|(_, case)| case));
+            if !stdout.is_empty() {
+                suite.set_system_out(stdout);
+            }
+            if !stderr.is_empty() {
+                suite.set_system_err(stderr);
+            }
+            report.add_test_suite(suite);
+        }
+        let xml = report.to_string().map_err(io::Error::other)?;
+        self.output.write_whole(xml.as_bytes())
+    }
+
+    /// A point of the run as XML writes it.
+    fn timestamp<T: std::str::FromStr>(&self, at: Time) -> Option<T> {
+        let nanos = i128::from(self.run.as_ref()?.unix_ns) + i128::from(at.as_nanos());
+        let nanos = nanos - nanos % 1_000_000;
+        jiff::Timestamp::from_nanosecond(nanos).ok()?.to_string().parse().ok()
+    }
+}
+
+fn skipped(ty: &str, reason: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    status.set_type(ty).set_message(escape(reason));
+    status
+}
+
+/// A kind of failure as the event stream names it.
+fn word(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Closed => "closed",
+        FailureKind::Crash => "crash",
+        FailureKind::Leftover => "leftover",
+        FailureKind::Limit => "limit",
+        FailureKind::Mismatch => "mismatch",
+        FailureKind::Refused => "refused",
+        FailureKind::Reset => "reset",
+        FailureKind::Script => "script",
+        FailureKind::System => "system",
+        FailureKind::Timeout => "timeout",
+        FailureKind::UnexpectedPass => "unexpected_pass",
+    }
+}
+
+/// Appends a target's last lines to the stream that each was written to, and its end to stderr's.
+fn push_output(stdout: &mut String, stderr: &mut String, target: &str, status: &str, lines: &[OutputLine]) {
+    for line in lines {
+        let stream = if line.stderr { &mut *stderr } else { &mut *stdout };
+        stream.push_str(&output_line(line));
+        stream.push('\n');
+    }
+    stderr.push_str(&format!("target `{}` ended: {}\n", escape(target), escape(status)));
+}

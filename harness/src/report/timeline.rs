@@ -1,0 +1,268 @@
+//! What happened in a case, a line an event: when, by which step, on whose connection, which bytes.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::text::{count, cut, escape, pad, quote_start, width};
+use super::{CaseRecord, Look};
+use crate::event::{End, Event, EventKind, Side, Transport};
+use crate::time::show_duration;
+
+/// How many lines a timeline has at its beginning, where it is cut.
+const HEAD: usize = 6;
+/// How many it has at its end.
+const TAIL: usize = 18;
+/// The most columns a name or a place takes.
+const NAME_MAX: usize = 24;
+
+/// What a timeline tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// What went over connections and what failed, cut in the middle where it is long.
+    Failure,
+    /// All of it, steps that held included.
+    Everything,
+}
+
+/// Appends the timeline of a case; nothing, where nothing happened in it.
+pub fn push_timeline(output: &mut String, case: &CaseRecord<'_>, detail: Detail, look: &Look) {
+    let told: Vec<usize> = (0..case.events.len()).filter(|at| is_told(&case.events[*at].kind, detail)).collect();
+    let hidden = match detail {
+        Detail::Failure if told.len() > HEAD + TAIL + 1 => HEAD..told.len() - TAIL,
+        _ => 0..0,
+    };
+    let names = Names::new(case.events);
+    let shown = told.iter().enumerate().filter(|(at, _)| !hidden.contains(at));
+    let lines: Vec<Line<'_>> = shown.map(|(_, event)| Line::new(case, *event, &names)).collect();
+    let time = lines.iter().map(|line| width(&line.time)).max().unwrap_or(0);
+    let place = lines.iter().map(|line| width(&line.place)).max().unwrap_or(0);
+    let who = lines.iter().map(|line| width(&line.who)).max().unwrap_or(0);
+    let room = look.width.saturating_sub(2 + time + 2 + place + 2 + who + 3);
+    let dim = look.theme.dim;
+    for (at, line) in lines.iter().enumerate() {
+        if at == HEAD && !hidden.is_empty() {
+            output.push_str(&format!("  {dim}… {} not shown …{dim:#}\n", count(hidden.len() as u64, "event")));
+        }
+        let style = if line.failed { look.theme.bad } else { anstyle::Style::new() };
+        let start = format!("{}  {}", pad(&line.time, time, true), pad(&line.place, place, false));
+        let (who, arrow, text) = (pad(&line.who, who, false), line.arrow, line.text.show(room));
+        output.push_str(&format!("  {dim}{start}{dim:#}  {who} {arrow} {style}{text}{style:#}\n"));
+    }
+}
+
+/// Whether an event has a line.
+fn is_told(kind: &EventKind, detail: Detail) -> bool {
+    match kind {
+        EventKind::CaseStarted(_) | EventKind::CaseFinished(_) => false,
+        EventKind::StepPassed { .. } => detail == Detail::Everything,
+        _ => true,
+    }
+}
+
+/// Connections' names.
+struct Names<'a> {
+    actors: HashMap<u32, &'a Arc<str>>,
+    /// Actors with more than one connection.
+    several: HashSet<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    fn new(events: &'a [Event]) -> Names<'a> {
+        let mut names = Names { actors: HashMap::new(), several: HashSet::new() };
+        let mut seen = HashMap::new();
+        for event in events {
+            if let EventKind::ConnectionOpened { connection, actor, .. }
+            | EventKind::ConnectionFailed { connection, actor, .. } = &event.kind
+            {
+                names.actors.insert(*connection, actor);
+                if *seen.entry(&**actor).or_insert(connection) != connection {
+                    names.several.insert(actor);
+                }
+            }
+        }
+        names
+    }
+
+    /// `client`, or `client#1` where the client has several connections.
+    fn of(&self, connection: u32) -> String {
+        match self.actors.get(&connection) {
+            Some(actor) if self.several.contains(&***actor) => format!("{}#{connection}", escape(actor)),
+            Some(actor) => escape(actor),
+            None => format!("connection {connection}"),
+        }
+    }
+}
+
+/// One line's parts.
+struct Line<'a> {
+    time: String,
+    place: String,
+    who: String,
+    arrow: char,
+    text: Text<'a>,
+    failed: bool,
+}
+
+/// What a line says.
+enum Text<'a> {
+    Bytes(&'a [u8]),
+    Variable(&'a str, &'a [u8]),
+    Words(String),
+}
+
+impl Text<'_> {
+    fn show(&self, room: usize) -> String {
+        match self {
+            Text::Bytes(data) => {
+                let start = format!("{}  ", pad(&count(data.len() as u64, "byte"), 8, true));
+                let room = room.saturating_sub(width(&start));
+                start + &quote_start(data, room)
+            }
+            Text::Variable(name, value) => {
+                let start = format!("{} = ", cut(&escape(name), NAME_MAX));
+                let room = room.saturating_sub(width(&start));
+                start + &quote_start(value, room)
+            }
+            Text::Words(words) if width(words) > room => format!("{}…", cut(words, room.saturating_sub(1))),
+            Text::Words(words) => words.clone(),
+        }
+    }
+}
+
+impl<'a> Line<'a> {
+    fn new(case: &CaseRecord<'a>, at: usize, names: &Names<'_>) -> Line<'a> {
+        let event = &case.events[at];
+        let nanos = event.at.since(case.events[0].at).as_nanos();
+        let mut line = Line {
+            time: format!("{}.{:03}ms", nanos / 1_000_000, nanos / 1_000 % 1_000),
+            place: String::new(),
+            who: String::new(),
+            arrow: ' ',
+            text: Text::Words(String::new()),
+            failed: false,
+        };
+        let mut step = None;
+        match &event.kind {
+            EventKind::ConnectionOpened { connection, transport, dialled, local, peer, .. } => {
+                line.who = names.of(*connection);
+                let (local, peer) = (escape(&local.to_string()), escape(&peer.to_string()));
+                line.text = Text::Words(match dialled {
+                    Side::Local => format!("connected to {peer} over {} from {local}", name(*transport)),
+                    Side::Peer => format!("accepted {peer} over {} at {local}", name(*transport)),
+                });
+                step = next_step(case, at, *connection, names);
+            }
+            EventKind::ConnectionFailed { connection, transport, peer, refused, reason, .. } => {
+                line.who = names.of(*connection);
+                let what = if *refused { "was refused by" } else { "could not connect to" };
+                let peer = escape(&peer.to_string());
+                line.text = Text::Words(format!("{what} {peer} over {}: {}", name(*transport), escape(reason)));
+                line.failed = true;
+                step = next_step(case, at, *connection, names);
+            }
+            EventKind::Sent { connection, data } => {
+                (line.who, line.arrow, line.text) = (names.of(*connection), '→', Text::Bytes(data));
+                step = next_step(case, at, *connection, names);
+            }
+            EventKind::Received { connection, data } => {
+                (line.who, line.arrow, line.text) = (names.of(*connection), '←', Text::Bytes(data));
+                step = next_step(case, at, *connection, names);
+            }
+            EventKind::Ended { connection, by, how } => {
+                line.who = names.of(*connection);
+                line.arrow = if *by == Side::Local { '→' } else { '←' };
+                line.text = Text::Words(match (by, how) {
+                    (Side::Local, End::Fin) => "we ended our direction (FIN)".to_owned(),
+                    (Side::Local, End::Reset) => "we reset the connection (RST)".to_owned(),
+                    (Side::Peer, End::Fin) => "the peer ended its direction (FIN)".to_owned(),
+                    (Side::Peer, End::Reset) => "the peer reset the connection (RST)".to_owned(),
+                    (_, End::Unreachable) => "port unreachable (ICMP)".to_owned(),
+                });
+                step = next_step(case, at, *connection, names);
+            }
+            EventKind::StepPassed { step: number, started } => {
+                step = Some(*number);
+                let info = case.started.steps.get(*number as usize);
+                line.who = info.map_or_else(String::new, |info| escape(&info.actor));
+                let verb = info.map_or_else(|| "step".to_owned(), |info| escape(&info.verb));
+                line.text = Text::Words(format!("{verb} held after {}", show_duration(event.at.since(*started))));
+            }
+            EventKind::StepFailed { step: number, started, .. } => {
+                step = *number;
+                let info = number.and_then(|number| case.started.steps.get(number as usize));
+                line.who = info.map_or_else(String::new, |info| escape(&info.actor));
+                line.text = Text::Words(match info {
+                    Some(info) => {
+                        let verb = escape(&info.verb);
+                        format!("{verb} failed after {}", show_duration(event.at.since(*started)))
+                    }
+                    None => "failed at the end of the case".to_owned(),
+                });
+                line.failed = true;
+            }
+            EventKind::VariableSet { name, value } => line.text = Text::Variable(name, value),
+            EventKind::Logged { message } => line.text = Text::Words(format!("log: {}", escape(message))),
+            EventKind::RecordingStopped { kept } => {
+                line.text =
+                    Text::Words(format!("record full at {}, data is only counted from here", count(*kept, "byte")));
+            }
+            EventKind::TargetStarted { target, url, .. } => {
+                line.who = escape(target);
+                line.text = Text::Words(format!("target is up at {}", escape(url)));
+            }
+            EventKind::TargetExited { target, status, crash, .. } => {
+                line.who = escape(target);
+                line.text = Text::Words(format!("target ended: {}", escape(status)));
+                line.failed = *crash;
+            }
+            EventKind::Warning { message } => line.text = Text::Words(format!("warning: {}", escape(message))),
+            // These belong to no case; where a stream has them in one all the same, they are named.
+            EventKind::RunStarted(_) => line.text = Text::Words("run started".to_owned()),
+            EventKind::RunFinished { .. } => line.text = Text::Words("run finished".to_owned()),
+            EventKind::FileInvalid { file, .. } => line.text = Text::Words(format!("invalid file {}", escape(file))),
+            EventKind::CaseStarted(_) => line.text = Text::Words("case started".to_owned()),
+            EventKind::CaseFinished(_) => line.text = Text::Words("case finished".to_owned()),
+        }
+        if let Some(place) = step.and_then(|step| case.started.steps.get(step as usize)).map(|info| &info.place) {
+            line.place = if *place.file == *case.started.file {
+                format!("line {}", place.line)
+            } else {
+                format!("{}:{}", escape(&place.file), place.line)
+            };
+        }
+        line.place = cut_start(&line.place);
+        line.who = cut(&line.who, NAME_MAX).to_owned();
+        line
+    }
+}
+
+/// The step that an event on a connection belongs to: the next one of that actor to end, if it had begun by then.
+fn next_step(case: &CaseRecord<'_>, at: usize, connection: u32, names: &Names<'_>) -> Option<u32> {
+    let actor = names.actors.get(&connection)?;
+    let is_actors = |step: u32| case.started.steps.get(step as usize).is_some_and(|info| info.actor == **actor);
+    let (step, started) = case.events[at..].iter().find_map(|event| match &event.kind {
+        EventKind::StepPassed { step, started } if is_actors(*step) => Some((*step, *started)),
+        EventKind::StepFailed { step: Some(step), started, .. } if is_actors(*step) => Some((*step, *started)),
+        _ => None,
+    })?;
+    (started <= case.events[at].at).then_some(step)
+}
+
+/// The end of a place that is too long: the line's number is what counts.
+fn cut_start(place: &str) -> String {
+    let mut rest = place.chars();
+    while width(rest.as_str()) > NAME_MAX {
+        rest.next();
+    }
+    rest.as_str().to_owned()
+}
+
+/// What people call a transport.
+fn name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Tcp => "TCP",
+        Transport::Udp => "UDP",
+        Transport::Unix => "a Unix socket",
+        Transport::Unixgram => "a Unix datagram socket",
+    }
+}
