@@ -7,6 +7,7 @@ pub mod cli;
 pub mod conversation;
 pub mod document;
 pub mod event;
+pub mod exit;
 pub mod framing;
 pub mod matcher;
 pub mod random;

@@ -1,3 +1,22 @@
 //! The shell: sockets, processes and time, in short loops around the core.
+//!
+//! `run` takes scenarios, starts their targets, plays their cases side by side and hands the events on; `player` plays
+//! one conversation on sockets; `process` starts and watches programs. What a step means is not known here.
 
+mod address;
+mod clock;
+mod plan;
+mod player;
 pub mod process;
+mod record;
+mod run;
+mod socket;
+mod target;
+
+pub use address::{SCHEMES, Url, UrlError};
+pub use clock::Clock;
+pub use plan::{Filter, FilterError};
+pub use player::{Abort, Dial, Tick, play};
+pub use process::Address;
+pub use record::Record;
+pub use run::{Input, Options, run};

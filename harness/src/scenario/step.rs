@@ -241,7 +241,7 @@ impl Steps<'_> {
             Some(node) => Some(Arc::from(reader.string(node, "`mark`")?)),
             None => None,
         };
-        let verb = self.lower_verb(reader, actor, verb, options)?;
+        let verb = self.lower_verb(reader, verb, options)?;
         let save = match options.get("save") {
             Some(node) => {
                 let name = reader.string(node, "`save`")?;
@@ -266,7 +266,7 @@ impl Steps<'_> {
         Some(name.into())
     }
 
-    fn lower_verb(&mut self, reader: &mut Reader, actor: usize, verb: &Entry, options: &Options<'_>) -> Option<Verb> {
+    fn lower_verb(&mut self, reader: &mut Reader, verb: &Entry, options: &Options<'_>) -> Option<Verb> {
         let node = &verb.node;
         let key = verb.key.as_str();
         Some(match key {

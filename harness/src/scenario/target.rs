@@ -236,7 +236,10 @@ fn lower_command(reader: &mut Reader, name: &str, entry: &Entry, table: &Table) 
         }
     }
     let cwd = match table.get("cwd") {
-        Some(node) => reader.folder.join(reader.static_string(node, "`cwd`")?),
+        Some(node) => {
+            let cwd = reader.static_string(node, "`cwd`")?;
+            reader.folder.join(cwd)
+        }
         None => PathBuf::new(),
     };
     let ready = match table.get("ready") {

@@ -31,6 +31,18 @@ pub(super) fn children(parent: u32) -> Vec<u32> {
         .collect()
 }
 
+/// Whether the kernel has begun to take `pid` down (`PF_EXITING`), or has nothing left of it but its status.
+pub(super) fn is_exiting(pid: u32) -> bool {
+    const PF_EXITING: u64 = 0x4;
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    // The name stands in parentheses and may hold anything; after it come the state and, as the seventh, the flags.
+    let Some((_, rest)) = stat.rsplit_once(')') else { return false };
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next().unwrap_or_default();
+    let flags = fields.nth(5).and_then(|flags| flags.parse().ok()).unwrap_or(0_u64);
+    matches!(state, "Z" | "X") || flags & PF_EXITING != 0
+}
+
 /// Who holds one of the sockets with these inodes.
 pub(super) enum Owner {
     /// `root` or a descendant of it.

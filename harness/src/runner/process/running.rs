@@ -127,6 +127,11 @@ impl Process {
         self.state.borrow().exit
     }
 
+    /// Whether it is on its way out: the kernel has begun to take it down, and its sockets close before its end is told.
+    pub fn is_exiting(&self) -> bool {
+        self.exited().is_none() && super::processes::is_exiting(self.pid())
+    }
+
     /// Waits for its end. Any number of callers may wait, and give up.
     pub async fn wait_exit(&self) -> Exit {
         let mut state = self.state.clone();

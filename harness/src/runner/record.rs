@@ -1,0 +1,84 @@
+//! Captures on disk: which cases have one, and under which name.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+/// Which cases leave a capture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Record {
+    /// Every case.
+    #[default]
+    All,
+    /// Those that do not hold.
+    Fail,
+    /// None.
+    Off,
+}
+
+/// The longest file name made of a case's name, in characters.
+const NAME_LEN_MAX: usize = 80;
+
+/// The names of captures that were given out.
+#[derive(Debug, Default)]
+pub(super) struct Names(HashSet<PathBuf>);
+
+impl Names {
+    /// A path below the run's folder that no other case has.
+    pub(super) fn pick(&mut self, scenario: &str, case: &str, extension: &str) -> PathBuf {
+        let folder = Path::new("captures").join(file_name(scenario));
+        let stem = file_name(case);
+        let mut path = folder.join(format!("{stem}.{extension}"));
+        let mut number = 2;
+        while !self.0.insert(path.clone()) {
+            path = folder.join(format!("{stem}-{number}.{extension}"));
+            number += 1;
+        }
+        path
+    }
+}
+
+/// A name that every file system takes: letters and digits stay, everything else becomes one dash.
+pub(super) fn file_name(name: &str) -> String {
+    let mut safe = String::new();
+    for c in name.chars() {
+        match c {
+            c if c.is_alphanumeric() || c == '_' => safe.push(c),
+            '.' if !safe.is_empty() => safe.push('.'),
+            _ if safe.ends_with('-') || safe.is_empty() => {}
+            _ => safe.push('-'),
+        }
+    }
+    let mut short: String = safe.trim_end_matches(['-', '.']).chars().take(NAME_LEN_MAX).collect();
+    while short.len() > 2 * NAME_LEN_MAX {
+        short.pop();
+    }
+    if short.is_empty() { "case".into() } else { short }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_name_is_safe_everywhere() {
+        for (name, expected) in [
+            ("echoes a line", "echoes-a-line"),
+            ("../../etc/passwd", "etc-passwd"),
+            ("서버 답", "서버-답"),
+            ("a/b\\c:d", "a-b-c-d"),
+            ("...", "case"),
+            ("", "case"),
+            ("v1.2", "v1.2"),
+        ] {
+            assert_eq!(file_name(name), expected);
+        }
+        assert!(file_name(&"서".repeat(1000)).len() < 200);
+    }
+
+    #[test]
+    fn no_two_cases_share_a_file() {
+        let mut names = Names::default();
+        assert_eq!(names.pick("s", "a b", "pcapng"), Path::new("captures/s/a-b.pcapng"));
+        assert_eq!(names.pick("s", "a-b", "pcapng"), Path::new("captures/s/a-b-2.pcapng"));
+    }
+}

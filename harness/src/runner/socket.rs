@@ -1,0 +1,222 @@
+//! Sockets as the player polls them: opening, reading, writing, ending.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram as StdUnixDatagram};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket, UnixDatagram, UnixStream};
+
+use super::process::Address;
+use crate::conversation::Input;
+use crate::event::Endpoint;
+
+/// How many bytes one read takes at most.
+const READ_LEN_MAX: usize = 64 << 10;
+
+/// A block with less room left is not read into.
+const READ_LEN_MIN: usize = 8 << 10;
+
+/// A socket that is open.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Udp(UdpSocket),
+    Unix(UnixStream),
+    Unixgram(UnixDatagram),
+}
+
+/// A socket that is being opened.
+pub(super) type Opening = Pin<Box<dyn Future<Output = io::Result<Socket>>>>;
+
+/// Begins to open a socket to `address`.
+pub(super) fn open(address: Address, bind: Option<SocketAddr>) -> Opening {
+    Box::pin(async move {
+        Ok(match address {
+            Address::Tcp(peer) => {
+                let socket = if peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+                if let Some(local) = bind {
+                    socket.set_reuseaddr(true)?;
+                    socket.bind(local)?;
+                }
+                let stream = socket.connect(peer).await?;
+                // Each write is a segment of its own: what a step cuts stays cut.
+                stream.set_nodelay(true)?;
+                Socket::Tcp(stream)
+            }
+            Address::Udp(peer) => {
+                let any: IpAddr = if peer.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
+                let socket = UdpSocket::bind(bind.unwrap_or(SocketAddr::new(any, 0))).await?;
+                socket.connect(peer).await?;
+                Socket::Udp(socket)
+            }
+            Address::Unix(path) => match abstract_name(&path) {
+                Some(name) => {
+                    let stream = std::os::unix::net::UnixStream::connect_addr(&UnixAddr::from_abstract_name(name)?)?;
+                    stream.set_nonblocking(true)?;
+                    Socket::Unix(UnixStream::from_std(stream)?)
+                }
+                None => Socket::Unix(UnixStream::connect(path).await?),
+            },
+            Address::Unixgram(path) => {
+                // A server can only answer a client that has a name.
+                static NUMBER: AtomicU64 = AtomicU64::new(0);
+                let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+                let name = format!("harness-{}-{number}", std::process::id());
+                let socket = StdUnixDatagram::bind_addr(&UnixAddr::from_abstract_name(name)?)?;
+                match abstract_name(&path) {
+                    Some(name) => socket.connect_addr(&UnixAddr::from_abstract_name(name)?)?,
+                    None => socket.connect(&path)?,
+                }
+                socket.set_nonblocking(true)?;
+                Socket::Unixgram(UnixDatagram::from_std(socket)?)
+            }
+        })
+    })
+}
+
+/// The name behind the `@` of an abstract Unix socket.
+fn abstract_name(path: &Path) -> Option<String> {
+    path.to_str()?.strip_prefix('@').map(str::to_owned)
+}
+
+/// Whether an error means that nobody listens.
+pub(super) fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
+}
+
+impl Socket {
+    /// Both addresses.
+    pub(super) fn endpoints(&self, peer: &Address) -> (Endpoint, Endpoint) {
+        let local = match self {
+            Socket::Tcp(stream) => stream.local_addr().ok().map(Endpoint::Ip),
+            Socket::Udp(socket) => socket.local_addr().ok().map(Endpoint::Ip),
+            Socket::Unix(_) => None,
+            Socket::Unixgram(socket) => socket.local_addr().ok().and_then(|address| {
+                let name = std::os::unix::net::SocketAddr::from(address);
+                let name = name.as_abstract_name().map(|name| String::from_utf8_lossy(name).into_owned())?;
+                Some(Endpoint::Path(format!("@{name}")))
+            }),
+        };
+        (local.unwrap_or(Endpoint::Path(String::new())), peer.endpoint())
+    }
+
+    fn is_datagram(&self) -> bool {
+        matches!(self, Socket::Udp(_) | Socket::Unixgram(_))
+    }
+
+    /// Writes what the socket takes now. `None`: it takes nothing yet.
+    pub(super) fn write(&self, data: &[u8]) -> Option<Input> {
+        if data.is_empty() && !self.is_datagram() {
+            return Some(Input::Written(0));
+        }
+        let written = match self {
+            Socket::Tcp(stream) => stream.try_write(data),
+            Socket::Udp(socket) => match socket.try_send(data) {
+                // An ICMP error to an earlier datagram is reported in place of sending this one.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Some(Input::Unreachable),
+                sent => sent,
+            },
+            Socket::Unix(stream) => stream.try_write(data),
+            Socket::Unixgram(socket) => socket.try_send(data),
+        };
+        match written {
+            Ok(len) => Some(Input::Written(len)),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => None,
+                _ => Some(failure(&error)),
+            },
+        }
+    }
+
+    /// Waits until it takes more.
+    pub(super) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Socket::Tcp(stream) => stream.poll_write_ready(cx),
+            Socket::Udp(socket) => socket.poll_send_ready(cx),
+            Socket::Unix(stream) => stream.poll_write_ready(cx),
+            Socket::Unixgram(socket) => socket.poll_send_ready(cx),
+        }
+    }
+
+    /// Reads once: some bytes of a stream, or one datagram.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, block: &mut Block) -> Poll<Input> {
+        let is_datagram = self.is_datagram();
+        let mut buffer = block.buffer(if is_datagram { READ_LEN_MAX } else { READ_LEN_MIN });
+        let read = match self {
+            Socket::Tcp(stream) => ready!(Pin::new(stream).poll_read(cx, &mut buffer)),
+            Socket::Udp(socket) => ready!(socket.poll_recv(cx, &mut buffer)),
+            Socket::Unix(stream) => ready!(Pin::new(stream).poll_read(cx, &mut buffer)),
+            Socket::Unixgram(socket) => ready!(socket.poll_recv(cx, &mut buffer)),
+        };
+        let len = buffer.filled().len();
+        Poll::Ready(match read {
+            Ok(()) if len == 0 && !is_datagram => Input::Eof,
+            Ok(()) => Input::Data(block.take(len, is_datagram)),
+            Err(error) if is_datagram && is_refusal(&error) => Input::Unreachable,
+            Err(error) => failure(&error),
+        })
+    }
+
+    /// Closes our direction.
+    pub(super) fn shutdown(&self) {
+        // A peer that is gone already has no direction left to close; the next read tells.
+        let _ = match self {
+            Socket::Tcp(stream) => SockRef::from(stream).shutdown(std::net::Shutdown::Write),
+            Socket::Unix(stream) => SockRef::from(stream).shutdown(std::net::Shutdown::Write),
+            Socket::Udp(_) | Socket::Unixgram(_) => Ok(()),
+        };
+    }
+
+    /// Closes abruptly.
+    pub(super) fn reset(self) {
+        if let Socket::Tcp(stream) = &self {
+            // Without lingering a close sends RST. Where it fails, a plain close is what is left.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+fn failure(error: &io::Error) -> Input {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => Input::Reset,
+        _ => Input::Failed(error.to_string()),
+    }
+}
+
+/// Memory that reads go to. What a read brought is handed on without a copy.
+#[derive(Debug, Default)]
+pub(super) struct Block(BytesMut);
+
+impl Block {
+    fn buffer(&mut self, room: usize) -> ReadBuf<'_> {
+        if self.0.len() < room {
+            self.0 = BytesMut::zeroed(READ_LEN_MAX);
+        }
+        ReadBuf::new(&mut self.0)
+    }
+
+    fn take(&mut self, len: usize, copy: bool) -> Bytes {
+        // A datagram needs the whole block free, so a small one is copied out of it.
+        if copy { Bytes::copy_from_slice(&self.0[..len]) } else { self.0.split_to(len).freeze() }
+    }
+}
+
+/// Where a relative path of a Unix socket starts.
+pub(super) fn in_folder(address: Address, folder: &Path) -> Address {
+    let place = |path: PathBuf| if abstract_name(&path).is_some() { path } else { folder.join(path) };
+    match address {
+        Address::Unix(path) => Address::Unix(place(path)),
+        Address::Unixgram(path) => Address::Unixgram(place(path)),
+        address => address,
+    }
+}

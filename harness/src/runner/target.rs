@@ -1,0 +1,276 @@
+//! Targets of a file or a case: started, named by variables, watched, ended.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use regex_automata::meta::Regex;
+
+use super::address::Url;
+use super::process::{self, Address, Exit, Guard, Ports, Process};
+use super::socket::in_folder;
+use crate::event::{EventKind, Failure, FailureKind, OutputLine};
+use crate::scenario::{ReadyWhen, Target, TargetKind};
+use crate::template::{Template, Variables};
+
+/// How many of a target's last lines are told.
+const TAIL_LINES: usize = 20;
+
+/// What starting a target needs from the run.
+#[derive(Debug)]
+pub(super) struct Setting {
+    pub(super) ports: RefCell<Ports>,
+    pub(super) guard: Guard,
+    pub(super) allow_remote: bool,
+    /// `--target`: a name, or none for the only one, and where it is instead.
+    pub(super) overrides: Vec<(Option<String>, Url)>,
+    /// Where outputs are kept.
+    pub(super) logs: PathBuf,
+}
+
+/// A target that is up.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) name: String,
+    pub(super) address: Address,
+    pub(super) kind: RunningKind,
+}
+
+#[derive(Debug)]
+pub(super) enum RunningKind {
+    Builtin(RefCell<targets::Handle>),
+    Elsewhere,
+    Process(Rc<Process>),
+}
+
+/// All targets of a file, or of a case.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) running: Vec<Running>,
+    pub(super) variables: Variables,
+}
+
+/// Starts `targets` in their order. What was started before one that fails is ended.
+pub(super) async fn start(
+    targets: &[&Target],
+    known: &Variables,
+    folder: &Path,
+    scenario: &str,
+    setting: &Setting,
+) -> Result<Group, Box<Failure>> {
+    let mut group = Group { running: Vec::new(), variables: known.clone() };
+    for target in targets {
+        if let TargetKind::Command(command) = &target.kind {
+            let port = format!("{}.port", target.name);
+            let texts = command.argv.iter().chain([&command.address]).chain(command.env.iter().map(|(_, value)| value));
+            if texts.flat_map(Template::variables).any(|name| name == port) {
+                let picked = setting.ports.borrow_mut().pick();
+                let picked = picked.map_err(|error| failure(target, format!("there is no free port: {error}")))?;
+                group.variables.insert(port.into(), picked.to_string().into());
+            }
+        }
+    }
+    for target in targets {
+        let running = match start_one(target, &group.variables, folder, scenario, setting).await {
+            Ok(running) => running,
+            Err(failure) => {
+                group.stop().await;
+                return Err(failure);
+            }
+        };
+        let address = &running.address;
+        let url = address.to_string();
+        let bare = url.split_once("://").map_or(url.as_str(), |(_, bare)| bare).to_owned();
+        let mut set = |part: &str, value: String| group.variables.insert(format!("{}.{part}", target.name).into(), value.into());
+        if let Some(port) = address.port() {
+            set("port", port.to_string());
+        }
+        set("address", bare);
+        set("url", url);
+        group.running.push(running);
+    }
+    Ok(group)
+}
+
+async fn start_one(
+    target: &Target,
+    variables: &Variables,
+    folder: &Path,
+    scenario: &str,
+    setting: &Setting,
+) -> Result<Running, Box<Failure>> {
+    let name = target.name.clone();
+    let instead = setting.overrides.iter().find(|(of, _)| of.as_deref().is_none_or(|of| of == target.name));
+    if let Some((_, url)) = instead {
+        let address = url.resolve(setting.allow_remote).await.map_err(|error| failure(target, error.to_string()))?;
+        return Ok(Running { name, address, kind: RunningKind::Elsewhere });
+    }
+    let fill = |template: &Template| {
+        template.fill_text(variables).map_err(|unset| failure(target, format!("the variable `{}` has no value", unset.0)))
+    };
+    match &target.kind {
+        TargetKind::Address(template) => {
+            let address = resolve(target, &fill(template)?, folder, setting).await?;
+            Ok(Running { name, address, kind: RunningKind::Elsewhere })
+        }
+        TargetKind::Builtin { name: builtin, listen, settings } => {
+            let builtin = targets::find(builtin).expect("the scenario was checked");
+            let listen = match listen {
+                Some(template) => fill(template)?,
+                None if builtin.transports.contains(&targets::Transport::Tcp) => "tcp://127.0.0.1:0".into(),
+                None => "udp://127.0.0.1:0".into(),
+            };
+            let listen: targets::Address = listen.parse().map_err(|error| failure(target, format!("{error}")))?;
+            if !listen.is_local() && !setting.allow_remote {
+                return Err(failure(target, format!("`{listen}` is not on this machine, and `--allow-remote` is not given")));
+            }
+            let handle = targets::serve(builtin, &listen, settings, targets::Limits::default(), Arc::new(|_: &targets::Note| {}))
+                .map_err(|error| failure(target, error.to_string()))?;
+            let address = match handle.address() {
+                targets::Address::Tcp(address) => Address::Tcp(*address),
+                targets::Address::Udp(address) => Address::Udp(*address),
+                targets::Address::Unix(path) => Address::Unix(path.clone()),
+                targets::Address::Unixgram(path) => Address::Unixgram(path.clone()),
+            };
+            Ok(Running { name, address, kind: RunningKind::Builtin(RefCell::new(handle)) })
+        }
+        TargetKind::Command(spec) => {
+            let address = resolve(target, &fill(&spec.address)?, &folder.join(&spec.cwd), setting).await?;
+            let mut argv: Vec<String> = spec.argv.iter().map(&fill).collect::<Result<_, _>>()?;
+            // A program with a slash is found from the folder of the file, wherever it then runs.
+            if argv[0].contains('/') && Path::new(&argv[0]).is_relative() {
+                let path = folder.join(&argv[0]);
+                let path = std::path::absolute(&path).unwrap_or(path);
+                argv[0] = path.to_string_lossy().into_owned();
+            }
+            let regex = |text: &str| Regex::new(text).expect("the scenario was checked");
+            let ready = match &spec.ready {
+                ReadyWhen::Command(argv) => process::Ready::Command(argv.iter().map(&fill).collect::<Result<_, _>>()?),
+                ReadyWhen::Connect => process::Ready::Connect,
+                ReadyWhen::Delay(delay) => process::Ready::Delay(*delay),
+                ReadyWhen::Listening => process::Ready::Listening,
+                ReadyWhen::Stderr(text) => process::Ready::Stderr(regex(text)),
+                ReadyWhen::Stdout(text) => process::Ready::Stdout(regex(text)),
+            };
+            let mut env = Vec::new();
+            for (name, value) in &spec.env {
+                env.push((name.clone(), fill(value)?));
+            }
+            let signal = process::Signal::parse(&spec.stop.0).expect("the scenario was checked");
+            let logs = setting.logs.join(super::record::file_name(scenario)).join(super::record::file_name(&target.name));
+            let command = process::Command {
+                argv,
+                env,
+                cwd: Some(if spec.cwd.as_os_str().is_empty() { folder.to_path_buf() } else { spec.cwd.clone() })
+                    .filter(|cwd| !cwd.as_os_str().is_empty()),
+                stop: process::Stop { signal, within: spec.stop.1 },
+                expect_exit: spec.expect_exit,
+                address: Some(address.clone()),
+                ready,
+                ready_within: spec.ready_within,
+                logs: Some(logs),
+            };
+            match process::start(&command, &setting.guard).await {
+                Ok(process) => Ok(Running { name, address, kind: RunningKind::Process(Rc::new(process)) }),
+                Err(error) => {
+                    let mut failed = failure(target, format!("the target `{}` did not start: {error}", target.name));
+                    failed.hint = error.hint().map(str::to_owned);
+                    failed.notes.push(format!("command: {}", command.argv.join(" ")));
+                    let lines = error.output().iter().rev().take(TAIL_LINES).rev();
+                    failed.notes.extend(lines.map(|line| format!("{}: {}", stream(line), line.text)));
+                    Err(failed)
+                }
+            }
+        }
+    }
+}
+
+fn stream(line: &OutputLine) -> &'static str {
+    if line.stderr { "stderr" } else { "stdout" }
+}
+
+async fn resolve(target: &Target, url: &str, folder: &Path, setting: &Setting) -> Result<Address, Box<Failure>> {
+    let url = Url::parse(url).map_err(|error| failure(target, error.to_string()))?;
+    let address = url.resolve(setting.allow_remote).await.map_err(|error| failure(target, error.to_string()))?;
+    Ok(in_folder(address, folder))
+}
+
+/// A target that cannot be used.
+fn failure(target: &Target, message: String) -> Box<Failure> {
+    Box::new(Failure {
+        kind: FailureKind::Refused,
+        message,
+        place: target.place.clone(),
+        connection: None,
+        expected: None,
+        expected_bytes: None,
+        received: None,
+        difference_at: None,
+        notes: Vec::new(),
+        hint: None,
+    })
+}
+
+impl Running {
+    pub(super) fn process(&self) -> Option<&Rc<Process>> {
+        match &self.kind {
+            RunningKind::Process(process) => Some(process),
+            _ => None,
+        }
+    }
+
+    /// The event that tells of it.
+    pub(super) fn started(&self, scenario: &str) -> EventKind {
+        EventKind::TargetStarted {
+            scenario: scenario.into(),
+            target: self.name.clone(),
+            url: self.address.to_string(),
+            pid: self.process().map(|process| process.pid()),
+        }
+    }
+
+    /// The event that tells of its end.
+    pub(super) fn exited(&self, scenario: &str, exit: Exit) -> EventKind {
+        let process = self.process().expect("only a process exits");
+        EventKind::TargetExited {
+            scenario: scenario.into(),
+            target: self.name.clone(),
+            status: exit.to_string(),
+            crash: process.is_crash(exit),
+            output: process.tail(TAIL_LINES),
+        }
+    }
+
+    /// Its end, if it has ended, or is just ending: a process that dies closes its sockets a moment before anybody hears.
+    pub(super) async fn end(&self) -> Option<Exit> {
+        let process = self.process()?;
+        if process.exited().is_none() && process.is_exiting() {
+            return Some(process.wait_exit().await);
+        }
+        process.exited()
+    }
+
+    /// The last lines that it wrote.
+    pub(super) fn tail(&self) -> Vec<OutputLine> {
+        self.process().map(|process| process.tail(TAIL_LINES)).unwrap_or_default()
+    }
+}
+
+impl Group {
+    /// Ends all, the last first.
+    pub(super) async fn stop(&self) -> HashMap<String, process::Stopped> {
+        let mut stopped = HashMap::new();
+        for running in self.running.iter().rev() {
+            match &running.kind {
+                RunningKind::Elsewhere => {}
+                RunningKind::Builtin(handle) => handle.borrow().stop(),
+                RunningKind::Process(process) => {
+                    stopped.insert(running.name.clone(), process.stop().await);
+                }
+            }
+        }
+        stopped
+    }
+}
