@@ -2,6 +2,7 @@
 //!
 //! Read in this order: [`event`] is what a run tells.
 
+pub mod cli;
 pub mod event;
 pub mod framing;
 pub mod random;
