@@ -1,1 +1,3 @@
-fn main() {}
+//! One test binary: what the harness does from outside.
+
+mod serve;
