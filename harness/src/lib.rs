@@ -1,6 +1,14 @@
 //! A network protocol test harness and fuzzing toolkit.
 //!
-//! Read in this order: [`event`] is what a run tells.
+//! Read in this order:
+//!
+//! 1. [`event`] is what a run tells, and [`time`] when.
+//! 2. [`conversation`] is the core: scripted peers with no socket and no clock. It cuts messages with a [`framing`] and
+//!    asks a [`matcher`] about each.
+//! 3. [`scenario`] reads files into scripts, by way of [`document`] and [`template`].
+//! 4. [`runner`] is the shell: sockets, processes and time around the core.
+//! 5. [`report`] and [`capture`] are functions of the events; [`exit`] is what scripts learn.
+//! 6. [`cli`] puts it on a command line.
 
 pub mod capture;
 pub mod cli;

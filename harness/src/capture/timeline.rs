@@ -140,6 +140,7 @@ impl<'a> Walk<'a, '_> {
             EventKind::TargetExited { target, status, .. } => self.note(format!("target {target} ended: {status}")),
             EventKind::RunStarted(_)
             | EventKind::RunFinished { .. }
+            | EventKind::TargetOutput { .. }
             | EventKind::FileInvalid { .. }
             | EventKind::CaseStarted(_)
             | EventKind::CaseFinished(_) => {}

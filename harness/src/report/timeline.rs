@@ -215,6 +215,10 @@ impl<'a> Line<'a> {
                 line.text = Text::Words(format!("target ended: {}", escape(status)));
                 line.failed = *crash;
             }
+            EventKind::TargetOutput { target, output, .. } => {
+                line.who = escape(target);
+                line.text = Text::Words(format!("target has written {}", count(output.len() as u64, "line")));
+            }
             EventKind::Warning { message } => line.text = Text::Words(format!("warning: {}", escape(message))),
             // These belong to no case; where a stream has them in one all the same, they are named.
             EventKind::RunStarted(_) => line.text = Text::Words("run started".to_owned()),

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 pub use actor::{Actor, Connect};
 pub use case::{Case, SkipUnless};
+pub use step::{OPTIONS, VERBS, Word};
 pub use target::{Command, ReadyWhen, Restart, Target, TargetKind};
 
 use crate::conversation::script::Limit;

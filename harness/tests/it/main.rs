@@ -3,3 +3,4 @@
 mod capture;
 mod process;
 mod report;
+mod serve;

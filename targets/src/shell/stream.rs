@@ -301,3 +301,6 @@ fn poll_read<S: AsyncRead + Unpin>(stream: &mut S, task: &mut Task<'_>, buffer: 
     ready!(Pin::new(stream).poll_read(task, &mut buffer))?;
     Poll::Ready(Ok(buffer.filled().len()))
 }
+
+#[cfg(test)]
+mod tests;

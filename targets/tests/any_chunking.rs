@@ -1,0 +1,124 @@
+//! Laws of every stream target: the same bytes in any chunking get the same output, and no input panics.
+
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use targets::memory::Pipe;
+use targets::{Ending, Limits, Peer, Server, TARGETS, Target, Transport, utf8};
+
+/// These answer a read, not a message, so their output shows how their input was cut.
+const ANSWER_READS: [&str; 2] = ["one-shot", "utf8"];
+
+fn server(target: &Target) -> Arc<dyn Server> {
+    let limits = Limits { frame_len_max: 4_096, ..Limits::default() };
+    let small = ["bytes", "keys", "line"].map(|name| (name, "300"));
+    let known: Vec<_> =
+        small.into_iter().filter(|(name, _)| target.settings.iter().any(|setting| setting.name == *name)).collect();
+    target.make(&known, &limits, || jiff::Timestamp::UNIX_EPOCH).expect("its own settings, with numbers")
+}
+
+/// Bytes that get somewhere: requests of the targets, some of them wrong, between bytes of any kind.
+fn input() -> impl Strategy<Value = Vec<u8>> {
+    let line = prop_oneof![
+        "(PING|TIME|LIST|QUIT|GET a|DEL a|SET a [a-c]{0,400}|GET b|SET b 1|ECHO .{0,20}|LIST a|echo)?\r?\n",
+        "[A-Z]{300,320}\r?\n",
+    ];
+    let message = (0_u8..6, any::<u32>(), 0_u16..4, vec(any::<u8>(), 0..300), -1_i32..2).prop_map(
+        |(op, id, key_len, rest, lie)| {
+            let body = [&[op][..], &id.to_be_bytes(), &key_len.to_be_bytes(), &rest].concat();
+            // Now and then the length is one too small or too large, and all that follows is out of step.
+            let len = (body.len() as u32).saturating_add_signed(if id % 16 == 0 { lie } else { 0 });
+            [&len.to_be_bytes()[..], &body].concat()
+        },
+    );
+    let piece = prop_oneof![
+        3 => line.prop_map(String::into_bytes),
+        3 => message,
+        1 => vec(any::<u8>(), 0..50),
+        1 => "\\PC{0,20}".prop_map(String::into_bytes),
+    ];
+    vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+/// Plays `input` in pieces that end where `cuts` say, then half-closes.
+fn play(server: &dyn Server, input: &[u8], cuts: &[usize], output_len_max: usize) -> (Vec<u8>, Option<Ending>) {
+    let mut pipe = Pipe::open(server, output_len_max);
+    let mut output = pipe.take_output();
+    let mut start = 0;
+    for end in cuts.iter().copied().chain([input.len()]) {
+        pipe.send(&input[start..end]);
+        output.extend(pipe.take_output());
+        start = end;
+    }
+    pipe.end();
+    output.extend(pipe.take_output());
+    (output, pipe.ending())
+}
+
+fn cuts(len: usize) -> impl Strategy<Value = Vec<usize>> {
+    prop_oneof![
+        1 => Just((1..len).collect()),
+        3 => vec(0..=len, 0..20).prop_map(|mut cuts| { cuts.sort_unstable(); cuts }),
+    ]
+}
+
+fn input_and_cuts() -> impl Strategy<Value = (Vec<u8>, Vec<usize>)> {
+    input().prop_flat_map(|input| {
+        let len = input.len();
+        (Just(input), cuts(len))
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_same_bytes_in_any_chunking_get_the_same_output(
+        (input, cuts) in input_and_cuts(),
+        output_len_max in 1_usize..2_000,
+    ) {
+        for target in TARGETS {
+            if target.transports.contains(&Transport::Tcp) && !ANSWER_READS.contains(&target.name) {
+                let whole = play(&*server(target), &input, &[], 1 << 20);
+                prop_assert_eq!(whole.1, Some(Ending::Close), "{} does not close after a half-close", target.name);
+                let cut = play(&*server(target), &input, &cuts, output_len_max);
+                prop_assert_eq!(cut, whole, "{}", target.name);
+            }
+        }
+    }
+
+    #[test]
+    fn text_in_any_chunking_is_answered_by_the_same_text((input, cuts) in input_and_cuts()) {
+        let expected = String::from_utf8_lossy(&input);
+        prop_assume!(!expected.contains(utf8::PREFIX));
+        let server = server(targets::find("utf8").expect("it is in the table"));
+        let answers = String::from_utf8(play(&*server, &input, &cuts, 1 << 20).0).expect("an answer is valid UTF-8");
+        prop_assert_eq!(answers.replace(utf8::PREFIX, ""), expected);
+    }
+
+    #[test]
+    fn any_datagram_is_answered_or_not_without_a_panic(datagram in input()) {
+        for target in TARGETS {
+            for transport in target.transports {
+                targets::answer(&*server(target), &Peer::new(0, *transport, None), &datagram);
+            }
+        }
+    }
+
+    #[test]
+    fn a_peer_that_never_reads_gets_no_more_than_the_limit_put_aside(input in input()) {
+        for target in TARGETS.iter().filter(|target| target.transports.contains(&Transport::Tcp)) {
+            let server = server(target);
+            let peer = Peer::new(0, Transport::Tcp, None);
+            let mut connection = targets::Connection::open(&*server, &peer, 1_000);
+            for piece in input.repeat(10).chunks(1_000) {
+                if !connection.wants_input() {
+                    break;
+                }
+                connection.receive(piece);
+                // The limit, and what one message or one read of 1,000 bytes is answered with.
+                let max = 1_000 + 1_000 * 3 + utf8::PREFIX.len() + 95 * 74;
+                prop_assert!(connection.output().len() <= max, "{}: {}", target.name, connection.output().len());
+            }
+        }
+    }
+}
