@@ -2,7 +2,6 @@
 
 use super::*;
 
-/// Whether this machine has IPv6 at all.
 #[tokio::test]
 async fn a_stop_asks_the_whole_group_and_waits_for_it() {
     // The shell dies of the signal at once; its child takes its time and has a last word.
@@ -47,14 +46,13 @@ if os.fork() == 0:
     os.write(1, b'daemon %d\\n' % daemon)
     os._exit(0)
 os.wait()
+os.write(1, b'up\\n')
 ";
 
 #[tokio::test]
 async fn a_daemon_does_not_escape() {
-    let target = Command {
-        ready: Ready::Stdout(regex("^daemon [0-9]+$")),
-        ..python(&format!("{DAEMON}import time\ntime.sleep(1000)"))
-    };
+    let target =
+        Command { ready: Ready::Stdout(regex("^up$")), ..python(&format!("{DAEMON}import time\ntime.sleep(1000)")) };
     let process = started(&target).await;
     let daemon = printed(&process)["daemon"];
     assert!(lives(daemon));
@@ -115,7 +113,7 @@ async fn a_signal_reaches_the_process() {
 #[tokio::test]
 async fn a_dropped_process_ends() {
     let process = started(&Command {
-        ready: Ready::Stdout(regex("^daemon [0-9]+$")),
+        ready: Ready::Stdout(regex("^up$")),
         ..python(&format!("{DAEMON}import time\ntime.sleep(1000)"))
     })
     .await;
@@ -152,12 +150,11 @@ async fn a_killed_guard_takes_its_target_along() {
 #[expect(clippy::print_stdout, reason = "the process that plays the harness tells its parent what it started")]
 async fn a_killed_harness_leaves_nothing() {
     const ROLE: &str = "HARNESS_TEST_TO_BE_KILLED";
-    let script = format!(
-        "{DAEMON}import subprocess, time\nchild = subprocess.Popen(['sleep', '1000'])\nprint('child', child.pid)\nprint('up')\ntime.sleep(1000)"
-    );
+    let child = "child = subprocess.Popen(['sleep', '1000'])\nos.write(1, b'child %d\\nall up\\n' % child.pid)\n";
+    let script = format!("{DAEMON}import subprocess, time\n{child}time.sleep(1000)");
     if std::env::var_os(ROLE).is_some() {
         // This is the harness, in a process of its own: this same test, started again.
-        let process = started(&Command { ready: Ready::Stdout(regex("^up$")), ..python(&script) }).await;
+        let process = started(&Command { ready: Ready::Stdout(regex("^all up$")), ..python(&script) }).await;
         println!("\ntarget {}", process.pid());
         printed(&process).iter().for_each(|(name, number)| println!("{name} {number}"));
         println!("all 0");

@@ -23,14 +23,15 @@ async fn a_wildcard_listener_serves_an_ipv4_address() {
         "import socket, time\nserver = socket.create_server(('', {port}), family=socket.AF_INET6, dualstack_ipv6=True)\n\
          time.sleep(1000)"
     );
-    if !socket_of_ipv6() {
+    if !has_ipv6() {
         return;
     }
     let target = Command { address: Some(Address::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))), ..python(&script) };
     started(&target).await.stop().await;
 }
 
-fn socket_of_ipv6() -> bool {
+/// Whether this machine has IPv6 at all.
+fn has_ipv6() -> bool {
     std::net::TcpListener::bind("[::1]:0").is_ok()
 }
 
@@ -128,11 +129,11 @@ async fn a_target_that_never_listens_is_not_ready_and_not_left() {
     let address = address();
     let target = Command {
         address: Some(Address::Tcp(address)),
-        ready_within: Duration::from_millis(300),
+        ready_within: Duration::from_secs(1),
         ..shell("echo pid $$; exec sleep 1000")
     };
     let error = refused(&target).await;
-    let message = format!("the target was not ready within 300ms: expected `tcp://{address}` to be listening");
+    let message = format!("the target was not ready within 1s: expected `tcp://{address}` to be listening");
     assert_eq!(error.to_string(), message);
     let number = error.output()[0].text["pid ".len()..].parse().expect("a number");
     assert!(!lives(number));
@@ -161,17 +162,32 @@ async fn other_ways_to_be_ready() {
 }
 
 #[tokio::test]
-async fn a_probe_that_hangs_is_not_left() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let ready = Ready::Command(["sh", "-c", "echo $$ > probe; exec sleep 1000"].map(String::from).to_vec());
-    let cwd = Some(folder.path().to_owned());
-    let target = Command { ready, cwd, ready_within: Duration::from_millis(500), ..shell("sleep 1000") };
-    let error = refused(&target).await;
-    assert!(matches!(error, StartError::NotReady { .. }), "{error}");
-    let probe: u32 =
-        std::fs::read_to_string(folder.path().join("probe")).expect("the probe ran").trim().parse().expect("a pid");
-    if let Ok(fd) = pidfd_open(pid(probe), PidfdFlags::empty()) {
-        ended(fd).await;
+async fn a_start_that_is_given_up_leaves_neither_target_nor_probe() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let up = listener.local_addr().expect("an address").port();
+    let script = format!(
+        "import os, socket, time\npeer = socket.create_connection(('127.0.0.1', {up}))\n\
+         peer.sendall(b'%d %d' % (os.getpid(), os.getppid()))\npeer.shutdown(1)\ntime.sleep(1000)"
+    );
+    let target = Command { ready: Ready::Command(python(&script).argv), ..python(&script) };
+    let both_run = async {
+        let mut handles = Vec::new();
+        for _ in 0..2 {
+            let (mut peer, _) = listener.accept().await.expect("a connection");
+            let mut numbers = String::new();
+            peer.read_to_string(&mut numbers).await.expect("two numbers");
+            handles.extend(numbers.split(' ').map(|number| handle(number.parse().expect("a number"))));
+        }
+        handles
+    };
+    let guard = guard();
+    let handles = tokio::select! {
+        handles = soon(both_run) => handles,
+        started = start(&target, &guard) => panic!("the probe does not succeed: {started:?}"),
+    };
+    assert_eq!(handles.len(), 4, "the target, the probe and their guards");
+    for handle in handles {
+        ended(handle).await;
     }
 }
 
