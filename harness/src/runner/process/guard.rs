@@ -40,7 +40,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Guards with `program`, which answers to [`GUARD_COMMAND`] with [`guard_main`]; `run` is what targets find in
+    /// Guards with `program`, by an absolute path, which answers to [`GUARD_COMMAND`] with [`guard_main`]; `run` is what targets find in
     /// `HARNESS_RUN_ID`.
     pub fn new(program: impl Into<PathBuf>, run: impl Into<String>) -> Guard {
         Guard { program: program.into(), run: run.into() }

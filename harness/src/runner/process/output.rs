@@ -94,19 +94,19 @@ impl Output {
             // The disk is full or gone. The target is not to blame, and its last lines are still kept here.
             kept.log = None;
         }
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            for part in piece.chunks(LINE_LEN_MAX) {
-                if kept.open.as_ref().is_some_and(|line| line.bytes.len() + part.len() > LINE_LEN_MAX) {
-                    kept.close();
-                }
-                let line = kept.open.get_or_insert_with(|| {
-                    next += 1;
-                    Line { number: next, bytes: Vec::new() }
-                });
-                line.bytes.extend_from_slice(part);
-                if part.ends_with(b"\n") {
-                    kept.close();
-                }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let line = kept.open.get_or_insert_with(|| {
+                next += 1;
+                Line { number: next, bytes: Vec::new() }
+            });
+            let room = rest.len().min(LINE_LEN_MAX - line.bytes.len());
+            let end = memchr::memchr(b'\n', &rest[..room]).map(|at| at + 1);
+            let (part, after) = rest.split_at(end.unwrap_or(room));
+            line.bytes.extend_from_slice(part);
+            rest = after;
+            if end.is_some() || line.bytes.len() == LINE_LEN_MAX {
+                kept.close();
             }
         }
         kept.look();

@@ -189,6 +189,8 @@ impl Process {
     }
 
     /// The last `lines` lines of its output, both streams, oldest first.
+    ///
+    /// Between the streams the order is that of reading: lines written within the same moment may be swapped.
     pub fn tail(&self, lines: usize) -> Vec<OutputLine> {
         lock(&self.output).tail(lines)
     }
