@@ -64,7 +64,15 @@ mod tests {
 
     #[test]
     fn the_worst_wins() {
-        let all = Summary { passed: 1, failed: 1, crashed: 1, unreachable: 1, interrupted: 1, invalid_files: 1, ..Summary::default() };
+        let all = Summary {
+            passed: 1,
+            failed: 1,
+            crashed: 1,
+            unreachable: 1,
+            interrupted: 1,
+            invalid_files: 1,
+            ..Summary::default()
+        };
         let mut summary = all;
         assert_eq!(Exit::of(&summary).code(), 3);
         summary.invalid_files = 0;

@@ -1,5 +1,7 @@
 //! A server that runs out of descriptors. Alone in its process, whose limit it lowers.
 
+#![expect(clippy::disallowed_methods, reason = "tests look at the world from outside")]
+
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! Puts a capture where others find it, whole or not at all.
 
+#![expect(clippy::disallowed_methods, reason = "captures are written here")]
+
 use std::fs;
 use std::io;
 use std::path::Path;

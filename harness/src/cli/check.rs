@@ -13,7 +13,7 @@ use crate::scenario::Known;
 
 /// What `harness check` is given.
 #[derive(Clone, Debug, Args)]
-pub struct CheckArgs {
+pub(super) struct CheckArgs {
     /// Files, or folders of files
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -59,5 +59,9 @@ pub(super) fn check(args: &CheckArgs, talk: Talk) -> u8 {
 
 /// The choice of colours for a stream that was rendered with [`Look`] already.
 fn look_choice(talk: Talk) -> anstream::ColorChoice {
-    if talk.color().applies_to(&std::io::stderr()) { anstream::ColorChoice::Always } else { anstream::ColorChoice::Never }
+    if talk.color().applies_to(&std::io::stderr()) {
+        anstream::ColorChoice::Always
+    } else {
+        anstream::ColorChoice::Never
+    }
 }

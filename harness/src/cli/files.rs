@@ -29,7 +29,8 @@ pub(super) struct Missing(pub(super) String);
 pub(super) fn find(paths: &[PathBuf]) -> Result<Vec<(PathBuf, bool)>, Missing> {
     let mut found = Vec::new();
     for path in paths {
-        let metadata = fs::metadata(path).map_err(|error| Missing(format!("cannot read `{}`: {error}", path.display())))?;
+        let metadata =
+            fs::metadata(path).map_err(|error| Missing(format!("cannot read `{}`: {error}", path.display())))?;
         if metadata.is_dir() {
             walk(path, &mut found, 0)?;
         } else {
@@ -53,7 +54,10 @@ fn walk(folder: &Path, found: &mut Vec<(PathBuf, bool)>, depth: usize) -> Result
             walk(&path, found, depth + 1)?;
         } else if path.is_file() && !hidden && path.extension().is_some_and(|extension| extension == "toml") {
             if found.len() == FILES_MAX {
-                return Err(Missing(format!("`{}` and what is before it hold more than {FILES_MAX} files", path.display())));
+                return Err(Missing(format!(
+                    "`{}` and what is before it hold more than {FILES_MAX} files",
+                    path.display()
+                )));
             }
             found.push((path, false));
         }
@@ -103,5 +107,7 @@ fn is_something_else(file: &str, text: &str) -> bool {
 
 /// The environment, as far as it is text.
 pub(super) fn environment() -> Vec<(String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }

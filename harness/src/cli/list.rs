@@ -10,7 +10,7 @@ use crate::scenario::{OPTIONS, VERBS};
 
 /// What `harness list` is given.
 #[derive(Clone, Debug, Args)]
-pub struct ListArgs {
+pub(super) struct ListArgs {
     /// What to list; without it, everything
     #[arg(value_enum)]
     what: Option<What>,
@@ -58,7 +58,9 @@ pub(super) fn list(args: &ListArgs) -> u8 {
 fn rows(what: What) -> Vec<(String, String)> {
     let row = |name: &str, about: &str| (name.to_owned(), about.to_owned());
     match what {
-        What::Framings => FRAMINGS.iter().map(|entry| row(entry.name, &format!("{}: `{}`", entry.about, entry.example))).collect(),
+        What::Framings => {
+            FRAMINGS.iter().map(|entry| row(entry.name, &format!("{}: `{}`", entry.about, entry.example))).collect()
+        }
         What::Matchers => MATCHERS.iter().map(|entry| row(entry.name, entry.about)).collect(),
         What::Options => OPTIONS.iter().map(|word| row(word.name, word.about)).collect(),
         What::Reports => REPORTERS.iter().map(|entry| row(entry.name, entry.about)).collect(),

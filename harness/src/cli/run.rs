@@ -24,7 +24,7 @@ const JOBS_DEFAULT: usize = 8;
 
 /// What `harness run` is given.
 #[derive(Clone, Debug, Args)]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     /// Scenario files, or folders of them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -155,7 +155,13 @@ pub(super) fn run(args: &RunArgs, talk: Talk, words: &[OsString]) -> u8 {
     }
     let folder = match make_folder(args, &found, clock) {
         Ok(folder) => folder,
-        Err(error) => return complain(&format!("cannot make the run's folder: {error}"), Some("`--out` names another"), Exit::Bug),
+        Err(error) => {
+            return complain(
+                &format!("cannot make the run's folder: {error}"),
+                Some("`--out` names another"),
+                Exit::Bug,
+            );
+        }
     };
     let reporters = match open_reporters(args, talk, &folder) {
         Ok(reporters) => reporters,
@@ -202,7 +208,8 @@ fn check_targets(args: &RunArgs, inputs: &[Input]) -> Result<(), String> {
         Input::Scenario(scenario) => Some(scenario),
         Input::Invalid { .. } => None,
     });
-    let names: Vec<&str> = scenarios.flat_map(|scenario| scenario.targets.iter().map(|target| target.name.as_str())).collect();
+    let names: Vec<&str> =
+        scenarios.flat_map(|scenario| scenario.targets.iter().map(|target| target.name.as_str())).collect();
     for (name, url) in &args.target {
         match name {
             Some(name) if !names.is_empty() && !names.contains(&name.as_str()) => {
@@ -248,7 +255,8 @@ fn make_folder(args: &RunArgs, found: &[(PathBuf, bool)], clock: Clock) -> std::
         ([path], _) | (_, [(path, _)]) => path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),
         _ => None,
     };
-    let name: String = name.unwrap_or_else(|| "run".into()).chars().filter(|c| c.is_alphanumeric() || *c == '-').collect();
+    let name: String =
+        name.unwrap_or_else(|| "run".into()).chars().filter(|c| c.is_alphanumeric() || *c == '-').collect();
     let moment = jiff::Timestamp::from_nanosecond(i128::from(clock.unix_ns())).map_err(std::io::Error::other)?;
     let moment = moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y%m%d-%H%M%S").to_string();
     let reports = Path::new("reports");
@@ -288,7 +296,8 @@ fn open_reporters(args: &RunArgs, talk: Talk, folder: &Path) -> std::io::Result<
             reporters.push((entry.open)(Output::File(folder.join(file)), &settings)?);
         }
         if args.report.contains(&entry.name) {
-            let writer: Box<dyn Write + Send> = if entry.talk { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) };
+            let writer: Box<dyn Write + Send> =
+                if entry.talk { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) };
             reporters.push((entry.open)(Output::Writer(writer), &settings)?);
         }
     }

@@ -210,6 +210,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a client from outside")]
 mod tests {
     use clap::Parser;
     use std::io::{BufRead, BufReader, Read};

@@ -227,19 +227,19 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(how: Split, expected: &[&str]) {
-        let cutter = Cutter::new(Bytes::from("hello"), &how, None, &mut Random::new(1, "x"));
+    fn check(how: &Split, expected: &[&str]) {
+        let cutter = Cutter::new(Bytes::from("hello"), how, None, &mut Random::new(1, "x"));
         assert_eq!(cutter.collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn a_write_is_cut_as_the_step_says() {
-        check(Split::Whole, &["hello"]);
-        check(Split::EveryByte, &["h", "e", "l", "l", "o"]);
-        check(Split::Sizes(vec![1, 3]), &["h", "ell", "o"]);
-        check(Split::Sizes(vec![9, 1]), &["hello"]);
-        check(Split::Random(99), &["h", "e", "l", "l", "o"]);
-        check(Split::Random(1), &["hello"]);
+        check(&Split::Whole, &["hello"]);
+        check(&Split::EveryByte, &["h", "e", "l", "l", "o"]);
+        check(&Split::Sizes(vec![1, 3]), &["h", "ell", "o"]);
+        check(&Split::Sizes(vec![9, 1]), &["hello"]);
+        check(&Split::Random(99), &["h", "e", "l", "l", "o"]);
+        check(&Split::Random(1), &["hello"]);
     }
 
     #[test]

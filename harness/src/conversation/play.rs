@@ -336,7 +336,7 @@ impl Conversation {
         };
         let times = match values.first() {
             Some((_, values)) => values.len() as u64,
-            None => times.fill(&self.variables).map_err(Failing::payload)?,
+            None => times.fill(&self.variables).map_err(|error| Failing::payload(&error))?,
         };
         let names = values.iter().map(|(name, _)| Arc::clone(name)).chain(counts.then(|| "i".into()));
         let outer = names
@@ -467,11 +467,11 @@ impl Conversation {
         let framing = script.actors[actor].framing.as_deref();
         let (mut messages, mut bodies) = (Vec::with_capacity(send.payloads.len()), Vec::new());
         for payload in &send.payloads {
-            let body = payload.fill(&self.variables, &mut self.random).map_err(Failing::payload)?;
+            let body = payload.fill(&self.variables, &mut self.random).map_err(|error| Failing::payload(&error))?;
             if save.is_some() {
                 bodies.push(body.clone());
             }
-            messages.push(payload.frame(body, framing).map_err(Failing::payload)?);
+            messages.push(payload.frame(body, framing).map_err(|error| Failing::payload(&error))?);
         }
         if let Some(name) = save {
             let whole = if bodies.len() == 1 { bodies.remove(0) } else { bodies.concat().into() };
@@ -601,8 +601,7 @@ impl Conversation {
                     return Ok(Flow::Waiting);
                 }
                 let Verb::Send(send) = &step.verb else { unreachable!("only `send` sends") };
-                loop {
-                    let Some(cutter) = sending.messages.front_mut() else { break };
+                while let Some(cutter) = sending.messages.front_mut() {
                     match cutter.next() {
                         Some(piece) if piece.is_empty() && !sending.datagram => {}
                         Some(piece) => {
@@ -767,7 +766,7 @@ impl Conversation {
             }
             Outcome::Mismatch { at: difference, why } => {
                 let received = look.map(|look| Bytes::copy_from_slice(look.bytes)).unwrap_or_default();
-                Err(Failing::mismatch(matcher, received, difference, &why))
+                Err(Failing::mismatch(matcher, &received, difference, &why))
             }
             Outcome::NeedMore if over || link.ending.is_some() => Err(Failing::missing(matcher, link)),
             Outcome::NeedMore if !link.has_room() => Err(Failing::flooded(matcher, link)),
@@ -841,7 +840,7 @@ fn spoil(messages: &mut [Bytes], at: usize, xor: u8) -> Result<(), Box<Failing>>
 }
 
 impl Failing {
-    pub(super) fn payload(error: PayloadError) -> Box<Failing> {
+    pub(super) fn payload(error: &PayloadError) -> Box<Failing> {
         Failing::script(error.to_string())
     }
 
@@ -849,6 +848,6 @@ impl Failing {
     pub(super) fn unread(expected: &str, link: &Link) -> Box<Failing> {
         let bytes = link.front().unwrap_or_default();
         let message = format!("expected {expected}, received {}", quote(bytes));
-        Failing::new(FailureKind::Leftover, message).received(Bytes::copy_from_slice(bytes), 0)
+        Failing::new(FailureKind::Leftover, message).received(&Bytes::copy_from_slice(bytes), 0)
     }
 }

@@ -70,7 +70,7 @@ impl Failing {
         self
     }
 
-    pub(super) fn received(mut self: Box<Failing>, bytes: Bytes, difference_at: usize) -> Box<Failing> {
+    pub(super) fn received(mut self: Box<Failing>, bytes: &Bytes, difference_at: usize) -> Box<Failing> {
         self.difference_at = Some(difference_at);
         if bytes.len() > RECEIVED_MAX {
             self.notes
@@ -86,15 +86,15 @@ impl Failing {
         self
     }
 
-    pub(super) fn mismatch(matcher: &Arc<dyn Matcher>, received: Bytes, at: usize, why: &str) -> Box<Failing> {
-        let message = format!("expected {}, received {}: {why}", matcher.describe(), quote(&received));
+    pub(super) fn mismatch(matcher: &Arc<dyn Matcher>, received: &Bytes, at: usize, why: &str) -> Box<Failing> {
+        let message = format!("expected {}, received {}: {why}", matcher.describe(), quote(received));
         Failing::new(FailureKind::Mismatch, message).expecting(matcher).received(received, at)
     }
 
     pub(super) fn framing(matcher: &Arc<dyn Matcher>, link: &Link, error: &FramingError) -> Box<Failing> {
         let front = link.front().unwrap_or_default();
         let message = format!("expected {}, received what is no message: {error}", matcher.describe());
-        Failing::new(FailureKind::Mismatch, message).expecting(matcher).received(Bytes::copy_from_slice(front), 0)
+        Failing::new(FailureKind::Mismatch, message).expecting(matcher).received(&Bytes::copy_from_slice(front), 0)
     }
 
     /// The connection ended before what was expected.
@@ -107,7 +107,7 @@ impl Failing {
         };
         let message = format!("expected {}, but {how} after {}", matcher.describe(), quote(front));
         let at = front.len();
-        Failing::new(kind, message).expecting(matcher).received(Bytes::copy_from_slice(front), at)
+        Failing::new(kind, message).expecting(matcher).received(&Bytes::copy_from_slice(front), at)
     }
 
     /// More has arrived than is kept, and it does not match.
@@ -118,7 +118,7 @@ impl Failing {
         let shown = Bytes::copy_from_slice(&front[..front.len().min(RECEIVED_MAX)]);
         Failing::new(FailureKind::Limit, message)
             .expecting(matcher)
-            .received(shown, 0)
+            .received(&shown, 0)
             .hint(format!("at most {} unread bytes are kept of a connection", super::UNREAD_MAX))
     }
 
@@ -129,7 +129,7 @@ impl Failing {
             false => format!("expected {}, received {} and no more", matcher.describe(), quote(front)),
         };
         let at = front.len();
-        Failing::new(FailureKind::Timeout, message).expecting(matcher).received(Bytes::copy_from_slice(front), at)
+        Failing::new(FailureKind::Timeout, message).expecting(matcher).received(&Bytes::copy_from_slice(front), at)
     }
 
     /// A `send` that was not taken whole.
@@ -222,7 +222,7 @@ impl Conversation {
             if link.transport.is_datagram() { "a datagram that no step read" } else { "bytes that no step read" };
         let message = format!("{what} at the end of the case: {}", quote(front));
         let failing = Failing::new(FailureKind::Leftover, message)
-            .received(Bytes::copy_from_slice(front), 0)
+            .received(&Bytes::copy_from_slice(front), 0)
             .hint("`{ drain = true }` reads and drops them, `strict_end = false` on the case lets them be");
         let mut failure = self.failure(0, *failing).0;
         failure.connection = Some(at as u32);

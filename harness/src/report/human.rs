@@ -143,7 +143,7 @@ impl Reporter for Human {
                 push_remark(&mut self.line, "", scenario, &up, &look);
             }
             EventKind::TargetExited { crash, .. } if *crash || verbose => {
-                failure::push_target(&mut self.line, event, &look)
+                failure::push_target(&mut self.line, event, &look);
             }
             // The rest belongs to a case, and comes with it.
             _ => {}

@@ -1,5 +1,7 @@
 //! Where a report goes.
 
+#![expect(clippy::disallowed_methods, reason = "reports are written here")]
+
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};

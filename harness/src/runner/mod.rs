@@ -3,6 +3,8 @@
 //! `run` takes scenarios, starts their targets, plays their cases side by side and hands the events on; `player` plays
 //! one conversation on sockets; `process` starts and watches programs. What a step means is not known here.
 
+#![expect(clippy::disallowed_methods, reason = "this is the shell")]
+
 mod address;
 mod clock;
 mod plan;

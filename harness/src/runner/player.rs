@@ -33,8 +33,17 @@ pub type Tick<'a> = &'a mut dyn FnMut(&mut Conversation) -> Option<Time>;
 /// Plays a conversation to its end.
 pub async fn play(conversation: &mut Conversation, dials: &[Dial], clock: &Clock, abort: Abort<'_>, tick: Tick<'_>) {
     let next_tick = tick(conversation);
-    let mut player =
-        Player { conversation, dials, clock, links: Vec::new(), block: Block::default(), timer: None, abort: Some(abort), tick, next_tick };
+    let mut player = Player {
+        conversation,
+        dials,
+        clock,
+        links: Vec::new(),
+        block: Block::default(),
+        timer: None,
+        abort: Some(abort),
+        tick,
+        next_tick,
+    };
     player.act();
     while player.conversation.ended().is_none() {
         if player.conversation.poll_timeout() == Some(Time::ZERO) {

@@ -12,6 +12,7 @@ use rustix::process::geteuid;
 use tokio::sync::{OnceCell, Semaphore, watch};
 use tokio::task::LocalSet;
 
+use super::Address;
 use super::address::Url;
 use super::clock::Clock;
 use super::plan::{Filter, Subject};
@@ -19,12 +20,12 @@ use super::player::{self, Dial};
 use super::process::{Guard, Ports};
 use super::record::{Names, Record};
 use super::target::{Group, Running, Setting};
-use super::Address;
 use crate::capture::{self, Format};
 use crate::conversation::script::{Limit, Script};
 use crate::conversation::{Conversation, Ended};
 use crate::event::{
-    CaseFinished, CaseStarted, Event, EventKind, Failure, FailureKind, Mistake, OutputLine, Place, RunStarted, Summary, Verdict,
+    CaseFinished, CaseStarted, Event, EventKind, Failure, FailureKind, Mistake, OutputLine, Place, RunStarted, Summary,
+    Verdict,
 };
 use crate::exit::Exit;
 use crate::random::Random;
@@ -205,7 +206,10 @@ impl Run {
             }
         }
         let plan = run.plan(&files);
-        let watchers = [tokio::task::spawn_local(Rc::clone(&run).watch_signals()), tokio::task::spawn_local(Rc::clone(&run).watch_budget())];
+        let watchers = [
+            tokio::task::spawn_local(Rc::clone(&run).watch_signals()),
+            tokio::task::spawn_local(Rc::clone(&run).watch_budget()),
+        ];
         let mut playing = Vec::new();
         for (file, case, name) in plan {
             // Cases begin in their order; a slot is taken before the next one is made, so that memory stays bounded.
@@ -245,7 +249,8 @@ impl Run {
                 for (at, case) in file.scenario.cases.iter().enumerate() {
                     let name = if repetition == 1 { case.name.clone() } else { format!("{} #{repetition}", case.name) };
                     let scenario = &file.scenario;
-                    let subject = Subject { scenario: &scenario.name, case: &name, file: &scenario.file, tags: &case.tags };
+                    let subject =
+                        Subject { scenario: &scenario.name, case: &name, file: &scenario.file, tags: &case.tags };
                     if self.options.filter.as_ref().is_none_or(|filter| filter.selects(subject)) {
                         file.left.set(file.left.get() + 1);
                         plan.push((Rc::clone(file), at, name));
@@ -343,7 +348,8 @@ impl Run {
                 }
                 (None, Some(wanted)) => {
                     let shown = crate::time::show_duration(command.stop.1);
-                    let message = format!("expected exit status {wanted}, and it still runs {shown} after the last case");
+                    let message =
+                        format!("expected exit status {wanted}, and it still runs {shown} after the last case");
                     verdicts.push((target, FailureKind::Timeout, message, running.tail()));
                 }
                 _ => {}
@@ -365,14 +371,28 @@ impl Run {
     }
 
     /// A target's wrong end, reported as a case of its own.
-    fn tell_end_of_target(&self, file: &File, target: &Target, kind: FailureKind, message: String, output: Vec<OutputLine>) {
+    fn tell_end_of_target(
+        &self,
+        file: &File,
+        target: &Target,
+        kind: FailureKind,
+        message: String,
+        output: Vec<OutputLine>,
+    ) {
         let at = self.clock.now();
         let number = self.sink.borrow_mut().take_number();
         let name = format!("the end of the target `{}`", target.name);
         let started = case_started(&file.scenario, name, &target.place, &[], &[], Vec::new());
         let failure = failure(kind, message.clone(), target.place.clone());
         let verdict = if kind == FailureKind::Crash { Verdict::Crashed } else { Verdict::Failed };
-        let finished = CaseFinished { verdict, reason: Some(message), duration_ns: 0, capture: None, frame: None, reproduce: None };
+        let finished = CaseFinished {
+            verdict,
+            reason: Some(message),
+            duration_ns: 0,
+            capture: None,
+            frame: None,
+            reproduce: None,
+        };
         let mut kinds = vec![
             EventKind::CaseStarted(Arc::new(started)),
             EventKind::StepFailed { step: None, started: at, failure: Box::new(failure) },
@@ -392,10 +412,14 @@ impl Run {
         let record = CaseRecord::new(events).expect("a case begins and ends");
         let told = sink.reporters.case(&record);
         sink.note(told);
-        let failed = !matches!(verdict, Verdict::Passed | Verdict::Skipped | Verdict::ExpectedFailure | Verdict::Interrupted);
+        let failed =
+            !matches!(verdict, Verdict::Passed | Verdict::Skipped | Verdict::ExpectedFailure | Verdict::Interrupted);
         if failed && self.options.fail_fast {
             self.stopping.send_if_modified(|stopping| {
-                stopping.is_none() && { *stopping = Some(Stopping::FailFast); true }
+                stopping.is_none() && {
+                    *stopping = Some(Stopping::FailFast);
+                    true
+                }
             });
         }
     }
@@ -410,7 +434,8 @@ impl Run {
         let started = Arc::new(started);
         let mut events =
             vec![Event { at: begun, case: Some(number), kind: EventKind::CaseStarted(Arc::clone(&started)) }];
-        let tell = |events: &mut Vec<Event>, kind| events.push(Event { at: self.clock.now(), case: Some(number), kind });
+        let tell =
+            |events: &mut Vec<Event>, kind| events.push(Event { at: self.clock.now(), case: Some(number), kind });
 
         if let Some(reason) = case.skip.clone().or_else(|| missing(&case.skip_unless)) {
             let finished = CaseFinished {
@@ -432,7 +457,8 @@ impl Run {
         let outcome = match up {
             Err(failure) => Outcome { verdict: Verdict::Unreachable, failure: Some(failure) },
             Ok(shared) => {
-                let running: Vec<&Running> = shared.into_iter().flat_map(|group| &group.running).chain(&own.running).collect();
+                let running: Vec<&Running> =
+                    shared.into_iter().flat_map(|group| &group.running).chain(&own.running).collect();
                 for running in &running {
                     tell(&mut events, running.started(&scenario.name));
                 }
@@ -446,7 +472,9 @@ impl Run {
 
         let Outcome { mut verdict, failure } = outcome;
         let mut reason = failure.as_ref().map(|failure| failure.message.clone());
-        if let Some(failure) = failure.filter(|_| !events.iter().any(|event| matches!(event.kind, EventKind::StepFailed { .. }))) {
+        if let Some(failure) =
+            failure.filter(|_| !events.iter().any(|event| matches!(event.kind, EventKind::StepFailed { .. })))
+        {
             tell(&mut events, EventKind::StepFailed { step: None, started: begun, failure });
         }
         if let Some(why) = &case.xfail {
@@ -503,7 +531,8 @@ impl Run {
         let shared = file
             .group
             .get_or_init(|| async {
-                let group = super::target::start(&once, &Variables::new(), &file.folder, &scenario.name, &self.setting).await?;
+                let group =
+                    super::target::start(&once, &Variables::new(), &file.folder, &scenario.name, &self.setting).await?;
                 for running in &group.running {
                     self.tell(running.started(&scenario.name));
                 }
@@ -702,7 +731,8 @@ impl Run {
                 running.expect("all targets are up").address.clone()
             }
             Connect::Url(template) => {
-                let url = Url::parse(&template.fill_text(variables).map_err(unset)?).map_err(|error| error.to_string())?;
+                let url =
+                    Url::parse(&template.fill_text(variables).map_err(unset)?).map_err(|error| error.to_string())?;
                 let address = url.resolve(self.options.allow_remote).await.map_err(|error| error.to_string())?;
                 super::socket::in_folder(address, folder)
             }
@@ -856,12 +886,10 @@ fn on_path(name: &str) -> bool {
     std::env::split_paths(&path).any(|folder| is_program(&folder.join(name)))
 }
 
-#[expect(clippy::disallowed_methods, reason = "whether a socket can be bound is what is asked")]
 fn has_ipv6() -> bool {
     std::net::UdpSocket::bind("[::1]:0").is_ok()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the shell removes what it wrote itself")]
 fn remove(path: &std::path::Path) {
     // Most cases are over before there is anything to remove.
     let _ = std::fs::remove_file(path);

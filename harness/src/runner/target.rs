@@ -83,7 +83,8 @@ pub(super) async fn start(
         let address = &running.address;
         let url = address.to_string();
         let bare = url.split_once("://").map_or(url.as_str(), |(_, bare)| bare).to_owned();
-        let mut set = |part: &str, value: String| group.variables.insert(format!("{}.{part}", target.name).into(), value.into());
+        let mut set =
+            |part: &str, value: String| group.variables.insert(format!("{}.{part}", target.name).into(), value.into());
         if let Some(port) = address.port() {
             set("port", port.to_string());
         }
@@ -108,7 +109,9 @@ async fn start_one(
         return Ok(Running { name, address, kind: RunningKind::Elsewhere });
     }
     let fill = |template: &Template| {
-        template.fill_text(variables).map_err(|unset| failure(target, format!("the variable `{}` has no value", unset.0)))
+        template
+            .fill_text(variables)
+            .map_err(|unset| failure(target, format!("the variable `{}` has no value", unset.0)))
     };
     match &target.kind {
         TargetKind::Address(template) => {
@@ -124,10 +127,19 @@ async fn start_one(
             };
             let listen: targets::Address = listen.parse().map_err(|error| failure(target, format!("{error}")))?;
             if !listen.is_local() && !setting.allow_remote {
-                return Err(failure(target, format!("`{listen}` is not on this machine, and `--allow-remote` is not given")));
+                return Err(failure(
+                    target,
+                    format!("`{listen}` is not on this machine, and `--allow-remote` is not given"),
+                ));
             }
-            let handle = targets::serve(builtin, &listen, settings, targets::Limits::default(), Arc::new(|_: &targets::Note| {}))
-                .map_err(|error| failure(target, error.to_string()))?;
+            let handle = targets::serve(
+                builtin,
+                &listen,
+                settings,
+                targets::Limits::default(),
+                Arc::new(|_: &targets::Note| {}),
+            )
+            .map_err(|error| failure(target, error.to_string()))?;
             let address = match handle.address() {
                 targets::Address::Tcp(address) => Address::Tcp(*address),
                 targets::Address::Udp(address) => Address::Udp(*address),
@@ -159,7 +171,8 @@ async fn start_one(
                 env.push((name.clone(), fill(value)?));
             }
             let signal = process::Signal::parse(&spec.stop.0).expect("the scenario was checked");
-            let logs = setting.logs.join(super::record::file_name(scenario)).join(super::record::file_name(&target.name));
+            let logs =
+                setting.logs.join(super::record::file_name(scenario)).join(super::record::file_name(&target.name));
             let command = process::Command {
                 argv,
                 env,

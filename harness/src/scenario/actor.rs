@@ -110,8 +110,10 @@ fn lower(
         Some(text) if !text.contains("://") => match targets.iter().position(|target| target.name == text) {
             Some(at) => Connect::Target(at),
             None => {
-                let hint = did_you_mean(&text, targets.iter().map(|target| target.name.as_str()))
-                    .unwrap_or_else(|| format!("`[target.{text}]` would make one; a URL has a scheme: `tcp://127.0.0.1:80`"));
+                let hint =
+                    did_you_mean(&text, targets.iter().map(|target| target.name.as_str())).unwrap_or_else(|| {
+                        format!("`[target.{text}]` would make one; a URL has a scheme: `tcp://127.0.0.1:80`")
+                    });
                 reader.mistake_with_hint(&entry.node.span, format!("there is no target `{text}`"), hint);
                 return None;
             }
@@ -164,7 +166,8 @@ fn lower_framing_table(
     table: &Table,
 ) -> Option<Result<Arc<dyn Framing>, FramingError>> {
     let keys = ["crlf", "delimiter", "fixed", "length_prefix", "line"];
-    let [entry] = table.entries.iter().filter(|entry| keys.contains(&entry.key.as_str())).collect::<Vec<_>>()[..] else {
+    let [entry] = table.entries.iter().filter(|entry| keys.contains(&entry.key.as_str())).collect::<Vec<_>>()[..]
+    else {
         let known: Vec<&str> = keys.iter().copied().chain(["max", "includes_prefix"]).collect();
         reader.check_keys(table, &known, "`framing`");
         let hint = "`{ delimiter = \"\\r\\n\\r\\n\" }`, `{ fixed = 48 }` or `{ length_prefix = \"u32be\" }`";

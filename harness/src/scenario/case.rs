@@ -59,7 +59,19 @@ pub(super) struct File<'f> {
 }
 
 const KEYS: &[&str] = &[
-    "name", "tags", "spec", "steps", "play", "vary", "skip", "skip_unless", "xfail", "timeout", "deadline", "strict_end", "quiet",
+    "name",
+    "tags",
+    "spec",
+    "steps",
+    "play",
+    "vary",
+    "skip",
+    "skip_unless",
+    "xfail",
+    "timeout",
+    "deadline",
+    "strict_end",
+    "quiet",
     "fault",
 ];
 
@@ -109,7 +121,11 @@ pub(super) fn lower(
 
     let Some(entry) = table.entry("steps") else {
         if table.entry("play").is_none() {
-            reader.mistake_with_hint(span, format!("the case `{name}` has no steps"), "`steps = [{ send = \"..\" }, ..]`");
+            reader.mistake_with_hint(
+                span,
+                format!("the case `{name}` has no steps"),
+                "`steps = [{ send = \"..\" }, ..]`",
+            );
         }
         return None;
     };
@@ -132,8 +148,9 @@ pub(super) fn lower(
     steps.find_marks(&entry.node);
     let lane = steps.lower_all(reader, items);
     let actors = file.actors.iter();
-    let actors =
-        actors.map(|actor| script::Actor { name: actor.name.as_str().into(), framing: actor.framing.clone() }).collect();
+    let actors = actors
+        .map(|actor| script::Actor { name: actor.name.as_str().into(), framing: actor.framing.clone() })
+        .collect();
     let script = Script {
         name: format!("{}/{name}", file.name),
         actors,
@@ -155,9 +172,9 @@ fn lower_skip_unless(reader: &mut Reader, table: &Table) -> Vec<SkipUnless> {
     for entry in &table.entries {
         match entry.key.as_str() {
             "ipv6" | "root" => {
-                if reader.boolean(&entry.node, &format!("`{}`", entry.key)) == Some(true) {
-                    wanted.push(if entry.key == "ipv6" { SkipUnless::Ipv6 } else { SkipUnless::Root });
-                }
+                let wants = reader.boolean(&entry.node, &format!("`{}`", entry.key)) == Some(true);
+                let what = if entry.key == "ipv6" { SkipUnless::Ipv6 } else { SkipUnless::Root };
+                wanted.extend(wants.then_some(what));
             }
             key @ ("command" | "env" | "os") => {
                 for value in reader.static_strings(&entry.node, &format!("`{key}`")).unwrap_or_default() {

@@ -61,8 +61,29 @@ pub struct Known {
 }
 
 const KEYS: &[&str] = &[
-    "name", "description", "tags", "timeout", "vars", "secret", "target", "actor", "case", "steps", "play", "fault",
-    "fragment", "include", "properties", "fuzz", "bench", "strict_end", "quiet", "deadline", "skip", "skip_unless", "xfail",
+    "name",
+    "description",
+    "tags",
+    "timeout",
+    "vars",
+    "secret",
+    "target",
+    "actor",
+    "case",
+    "steps",
+    "play",
+    "fault",
+    "fragment",
+    "include",
+    "properties",
+    "fuzz",
+    "bench",
+    "strict_end",
+    "quiet",
+    "deadline",
+    "skip",
+    "skip_unless",
+    "xfail",
     "spec",
 ];
 
@@ -101,10 +122,8 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known) -> Scenario {
     let name = text("name").unwrap_or(stem);
     let description = text("description");
     let tags = table.get("tags").and_then(|node| reader.static_strings(node, "`tags`")).unwrap_or_default();
-    let timeout = limit_of(reader, table, "timeout").unwrap_or(Limit {
-        duration: TIMEOUT_DEFAULT,
-        set_by: "the default `timeout`".into(),
-    });
+    let timeout = limit_of(reader, table, "timeout")
+        .unwrap_or(Limit { duration: TIMEOUT_DEFAULT, set_by: "the default `timeout`".into() });
     let secrets = lower_secrets(reader, table);
     let targets = target::lower_all(reader, table);
     let actors = actor::lower_all(reader, table, &targets);

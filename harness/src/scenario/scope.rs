@@ -62,10 +62,15 @@ impl Scope {
                 Some(name) => format!("the environment has no variable `{name}`"),
                 None => format!("unknown variable `{name}`"),
             };
-            let near = did_you_mean(name, self.names.iter().map(String::as_str).chain(reader.statics.keys().map(String::as_str)));
+            let near = did_you_mean(
+                name,
+                self.names.iter().map(String::as_str).chain(reader.statics.keys().map(String::as_str)),
+            );
             let hint = near.unwrap_or_else(|| match name.starts_with("env.") {
                 true => "set it, or use `[vars]` and `--var`".into(),
-                false => "`[vars]`, `--var`, or `save`, `set` and named groups of an earlier step give one a value".into(),
+                false => {
+                    "`[vars]`, `--var`, or `save`, `set` and named groups of an earlier step give one a value".into()
+                }
             });
             reader.mistake_with_hint(span, message, hint);
         }

@@ -64,8 +64,23 @@ pub const OPTIONS: &[Word] = &[
 
 /// Verbs and options of the language that this version does not know yet.
 const LATER: &[&str] = &[
-    "accept", "alt", "await", "barrier", "defer", "exec", "expect_set", "extra", "notify", "parties", "restart", "signal",
-    "starttls", "stop", "times", "use", "with",
+    "accept",
+    "alt",
+    "await",
+    "barrier",
+    "defer",
+    "exec",
+    "expect_set",
+    "extra",
+    "notify",
+    "parties",
+    "restart",
+    "signal",
+    "starttls",
+    "stop",
+    "times",
+    "use",
+    "with",
 ];
 
 /// How deep loops can stand in loops.

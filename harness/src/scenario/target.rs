@@ -88,7 +88,18 @@ pub enum Restart {
 const KINDS: &[&str] = &["builtin", "address", "command"];
 
 const KEYS: &[&str] = &[
-    "builtin", "settings", "listen", "address", "command", "ready", "ready_within", "env", "cwd", "stop", "restart", "expect_exit",
+    "builtin",
+    "settings",
+    "listen",
+    "address",
+    "command",
+    "ready",
+    "ready_within",
+    "env",
+    "cwd",
+    "stop",
+    "restart",
+    "expect_exit",
     "limits",
 ];
 
@@ -150,9 +161,16 @@ fn lower(reader: &mut Reader, name: &str, table: &Table, entry: &Entry) -> Optio
             return None;
         }
     };
-    for (key, kinds) in
-        [("settings", "builtin"), ("listen", "builtin"), ("ready", "command"), ("ready_within", "command"), ("env", "command"), ("cwd", "command"), ("stop", "command"), ("expect_exit", "command")]
-    {
+    for (key, kinds) in [
+        ("settings", "builtin"),
+        ("listen", "builtin"),
+        ("ready", "command"),
+        ("ready_within", "command"),
+        ("env", "command"),
+        ("cwd", "command"),
+        ("stop", "command"),
+        ("expect_exit", "command"),
+    ] {
         if let (Some(entry), None) = (table.entry(key), table.get(kinds)) {
             reader.mistake(&entry.key_span, format!("`{key}` goes with `{kinds}`"));
         }

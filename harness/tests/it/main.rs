@@ -1,6 +1,7 @@
 //! Tests from outside: what a user of the library and of the command line sees, with real sockets and programs.
 
+#![expect(clippy::disallowed_methods, reason = "tests look at the world from outside")]
+
 mod capture;
 mod process;
-mod report;
 mod serve;

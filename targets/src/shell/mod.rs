@@ -3,6 +3,8 @@
 //! [`serve`] binds and returns at once; the server runs as tasks of the caller's runtime until its [`Handle`]
 //! stops it or is dropped. Stream sockets are in `stream`, datagram sockets in `datagram`. TLS is not here.
 
+#![expect(clippy::disallowed_methods, reason = "this is the shell")]
+
 mod datagram;
 mod limits;
 mod note;
