@@ -44,8 +44,10 @@ pub(super) fn pcapng(run: &RunStarted, timeline: &Timeline<'_>, texts: &Texts, s
     let header = SectionHeaderBlock { endianness: Endianness::Little, options, ..SectionHeaderBlock::default() };
     let mut writer = PcapNgWriter::with_section_header(buffer(timeline), header).expect(WRITES);
 
-    for actor in &timeline.actors {
-        let name = cut(actor, NAME_LEN_MAX);
+    // tcpdump refuses a file without an interface, so a case without a connection has one all the same.
+    let nobody = timeline.actors.is_empty().then_some("harness");
+    for name in timeline.actors.iter().map(|actor| &**actor).chain(nobody) {
+        let name = cut(name, NAME_LEN_MAX);
         let options = vec![
             InterfaceDescriptionOption::IfName(name.into()),
             InterfaceDescriptionOption::IfDescription(format!("what {name} read and wrote, headers invented").into()),
