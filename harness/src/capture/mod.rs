@@ -12,6 +12,7 @@
 //! hold.
 
 mod address;
+mod check;
 mod comment;
 mod file;
 mod flow;
@@ -20,8 +21,9 @@ mod read;
 mod timeline;
 mod write;
 
+pub use check::{Check, CheckError, check};
 pub use file::write_file;
-pub use read::{Check, CheckError, Interface, Packet, Packets, check, packets};
+pub use read::{Interface, Packet, Packets, packets};
 
 use crate::event::{CaseFinished, CaseStarted, Event, RunStarted};
 

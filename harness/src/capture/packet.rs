@@ -48,7 +48,7 @@ pub(super) struct Segment {
     pub(super) flags: u8,
 }
 
-/// Replaces `packet` with a TCP segment.
+/// Appends a TCP segment to `packet`.
 pub(super) fn tcp(packet: &mut Vec<u8>, from: &End, to: &End, segment: Segment, payload: &[u8]) {
     let options: &[u8] = if segment.flags & flag::SYN == 0 { &[] } else { &SYN_OPTIONS };
     let header_len = 20 + options.len();
@@ -64,7 +64,7 @@ pub(super) fn tcp(packet: &mut Vec<u8>, from: &End, to: &End, segment: Segment, 
     packet[start + 16..start + 18].copy_from_slice(&sum.to_be_bytes());
 }
 
-/// Replaces `packet` with a UDP datagram.
+/// Appends a UDP datagram to `packet`.
 pub(super) fn udp(packet: &mut Vec<u8>, from: &End, to: &End, payload: &[u8]) {
     let len = 8 + payload.len();
     let start = network(packet, from, to, PROTOCOL_UDP, len);
@@ -81,24 +81,25 @@ pub(super) fn udp(packet: &mut Vec<u8>, from: &End, to: &End, payload: &[u8]) {
     packet[start + 6..start + 8].copy_from_slice(&sum.to_be_bytes());
 }
 
-/// Replaces `packet` with `from`'s answer to a datagram of `to`'s that carried `payload`: nobody listens here.
+/// Appends `from`'s answer to a datagram of `to`'s that carried `payload`: nobody listens here.
 pub(super) fn unreachable(packet: &mut Vec<u8>, from: &End, to: &End, payload: &[u8]) {
-    udp(packet, to, from, payload);
-    let quote: Vec<u8> = packet[ETHERNET_LEN..].iter().copied().take(QUOTE_LEN_MAX).collect();
+    let mut quote = Vec::new();
+    udp(&mut quote, to, from, payload);
+    quote.truncate(ETHERNET_LEN + QUOTE_LEN_MAX);
+    let quote = &quote[ETHERNET_LEN..];
     let (protocol, kind) = if from.ip.is_ipv4() { (PROTOCOL_ICMP, [3, 3]) } else { (PROTOCOL_ICMPV6, [1, 4]) };
     let len = 8 + quote.len();
     let start = network(packet, from, to, protocol, len);
     packet.extend_from_slice(&kind);
     packet.extend_from_slice(&[0; 6]);
-    packet.extend_from_slice(&quote);
+    packet.extend_from_slice(quote);
     let pseudo = if from.ip.is_ipv4() { 0 } else { pseudo(from, to, protocol, len) };
     let sum = checksum(pseudo, &packet[start..]);
     packet[start + 2..start + 4].copy_from_slice(&sum.to_be_bytes());
 }
 
-/// Replaces `packet` with the headers below the transport's, for `len` bytes of it, and says where it starts.
+/// Appends the headers below the transport's, for `len` bytes of it, and says where it starts.
 fn network(packet: &mut Vec<u8>, from: &End, to: &End, protocol: u8, len: usize) -> usize {
-    packet.clear();
     packet.extend_from_slice(&to.mac);
     packet.extend_from_slice(&from.mac);
     match (from.ip, to.ip) {
@@ -143,19 +144,25 @@ fn octets(ip: IpAddr) -> [u8; 16] {
 
 /// The Internet checksum, RFC 1071.
 fn checksum(pseudo: u64, bytes: &[u8]) -> u16 {
-    let mut sum = pseudo + sum(bytes);
-    while sum > 0xffff {
-        sum = (sum >> 16) + (sum & 0xffff);
-    }
-    !(sum as u16)
+    !fold(pseudo + sum(bytes))
 }
 
-/// The sum of `bytes` as 32-bit numbers, which folds to the same 16 bits as a sum of 16-bit numbers.
+/// The sum of `bytes` as 16-bit numbers.
+///
+/// Four bytes at a time and in the machine's byte order, which folds to the same (RFC 1071, 2) in half the time.
 fn sum(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<4>();
     let mut last = [0; 4];
     last[..rest.len()].copy_from_slice(rest);
-    words.iter().map(|word| u64::from(u32::from_be_bytes(*word))).sum::<u64>() + u64::from(u32::from_be_bytes(last))
+    let sum = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum::<u64>();
+    u64::from(u16::from_be(fold(sum + u64::from(u32::from_ne_bytes(last)))))
+}
+
+fn fold(mut sum: u64) -> u16 {
+    while sum > 0xffff {
+        sum = (sum >> 16) + (sum & 0xffff);
+    }
+    sum as u16
 }
 
 #[cfg(test)]
@@ -205,7 +212,7 @@ mod tests {
             flags in 0u8..0x20,
             payload in proptest::collection::vec(any::<u8>(), 0..300),
         ) {
-            let mut packet = vec![1, 2, 3];
+            let mut packet = Vec::new();
             tcp(&mut packet, &from, &to, Segment { sequence, acknowledgement, flags }, &payload);
             let sliced = check_network(&packet, &from, &to);
             let Some(TransportSlice::Tcp(tcp)) = sliced.transport else { panic!("no TCP") };
@@ -275,6 +282,7 @@ mod tests {
         // The first payload leaves some sum; sending that sum as a payload leaves none.
         udp(&mut packet, &from, &to, &[0, 0]);
         let sum = [packet[40], packet[41]];
+        packet.clear();
         udp(&mut packet, &from, &to, &sum);
         assert_eq!(packet[40..42], [0xff, 0xff]);
     }

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapTsResolution, PcapWriter};
-use pcap_file::pcapng::PcapNgWriter;
-use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
+use pcap_file::pcapng::blocks::block_common::ENHANCED_PACKET_BLOCK;
 use pcap_file::pcapng::blocks::interface_description::{
     InterfaceDescriptionBlock, InterfaceDescriptionOption, InterfaceTsResolution,
 };
 use pcap_file::pcapng::blocks::name_resolution::{Ipv4Record, Ipv6Record, NameResolutionBlock, Record};
 use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
+use pcap_file::pcapng::{PcapNgWriter, RawBlock};
 use pcap_file::{DataLink, Endianness};
 
 use super::comment::{Comments, Texts, cut};
@@ -25,6 +25,10 @@ use crate::event::RunStarted;
 const OVERHEAD: usize = 288;
 /// The longest name of an interface.
 const NAME_LEN_MAX: usize = 255;
+/// The options of a packet's block.
+const OPTION_END: u16 = 0;
+const OPTION_COMMENT: u16 = 1;
+const OPTION_FLAGS: u16 = 2;
 /// What a write into memory of blocks that are valid by construction answers.
 const WRITES: &str = "memory takes every write, and the block keeps to the format's limits";
 
@@ -40,8 +44,10 @@ pub(super) fn pcapng(run: &RunStarted, timeline: &Timeline<'_>, texts: &Texts, s
     let header = SectionHeaderBlock { endianness: Endianness::Little, options, ..SectionHeaderBlock::default() };
     let mut writer = PcapNgWriter::with_section_header(buffer(timeline), header).expect(WRITES);
 
-    for actor in &timeline.actors {
-        let name = cut(actor, NAME_LEN_MAX);
+    // tcpdump refuses a file without an interface, so a case without a connection has one all the same.
+    let nobody = timeline.actors.is_empty().then_some("harness");
+    for name in timeline.actors.iter().map(|actor| &**actor).chain(nobody) {
+        let name = cut(name, NAME_LEN_MAX);
         let options = vec![
             InterfaceDescriptionOption::IfName(name.into()),
             InterfaceDescriptionOption::IfDescription(format!("what {name} read and wrote, headers invented").into()),
@@ -58,26 +64,54 @@ pub(super) fn pcapng(run: &RunStarted, timeline: &Timeline<'_>, texts: &Texts, s
         writer.write_pcapng_block(NameResolutionBlock { records, options: Vec::new() }).expect(WRITES);
     }
 
-    let mut bytes = Vec::new();
+    let mut body = Vec::new();
     let mut comments = Comments::default();
     for (index, frame) in timeline.frames.iter().enumerate() {
-        packet(timeline, frame, &mut bytes);
         comments.clear();
         texts.frame(timeline, index, &mut comments);
-        let direction = if frame.from == NEAR { 2 } else { 1 };
-        let mut options = Vec::with_capacity(4);
-        options.push(EnhancedPacketOption::Flags(direction));
-        options.extend(comments.iter().map(|text| EnhancedPacketOption::Common(CommonOption::Comment(text.into()))));
-        let block = EnhancedPacketBlock {
-            interface_id: timeline.flows[frame.flow as usize].actors[NEAR].unwrap_or(0),
-            timestamp: Duration::from_nanos(frame.at_ns),
-            original_len: bytes.len() as u32,
-            data: Cow::Borrowed(&bytes),
-            options,
-        };
-        writer.write_pcapng_block(block).expect(WRITES);
+        enhanced_packet(timeline, frame, &comments, &mut body);
+        let length = body.len() as u32 + 12;
+        let body = Cow::Borrowed(&body[..]);
+        let block = RawBlock { type_: ENHANCED_PACKET_BLOCK, initial_len: length, body, trailer_len: length };
+        writer.write_raw_block(&block).expect(WRITES);
     }
     writer.into_inner()
+}
+
+/// Makes `body` that of a frame's block.
+///
+/// By hand, since the crate's own type writes each block twice and allocates for its options: `encode` took
+/// 268 ns a message with it and takes 194 ns without.
+fn enhanced_packet(timeline: &Timeline<'_>, frame: &Frame<'_>, comments: &Comments, body: &mut Vec<u8>) {
+    body.clear();
+    let interface = timeline.flows[frame.flow as usize].actors[NEAR].unwrap_or(0);
+    body.extend_from_slice(&interface.to_le_bytes());
+    body.extend_from_slice(&((frame.at_ns >> 32) as u32).to_le_bytes());
+    body.extend_from_slice(&(frame.at_ns as u32).to_le_bytes());
+    body.extend_from_slice(&[0; 8]);
+    let start = body.len();
+    packet(timeline, frame, body);
+    let length = ((body.len() - start) as u32).to_le_bytes();
+    body[start - 8..start - 4].copy_from_slice(&length);
+    body[start - 4..start].copy_from_slice(&length);
+    pad(body);
+    let direction: u32 = if frame.from == NEAR { 2 } else { 1 };
+    option(body, OPTION_FLAGS, &direction.to_le_bytes());
+    for comment in comments.iter() {
+        option(body, OPTION_COMMENT, comment.as_bytes());
+    }
+    option(body, OPTION_END, &[]);
+}
+
+fn option(body: &mut Vec<u8>, code: u16, value: &[u8]) {
+    body.extend_from_slice(&code.to_le_bytes());
+    body.extend_from_slice(&(value.len() as u16).to_le_bytes());
+    body.extend_from_slice(value);
+    pad(body);
+}
+
+fn pad(body: &mut Vec<u8>) {
+    body.resize(body.len().next_multiple_of(4), 0);
 }
 
 /// Writes a classic pcap file, with the magic number of nanoseconds.
@@ -92,6 +126,7 @@ pub(super) fn pcap(timeline: &Timeline<'_>) -> Vec<u8> {
     let mut writer = PcapWriter::with_header(buffer(timeline), header).expect(WRITES);
     let mut bytes = Vec::new();
     for frame in &timeline.frames {
+        bytes.clear();
         packet(timeline, frame, &mut bytes);
         // The format counts seconds in 32 bits.
         let at = Duration::from_nanos(frame.at_ns).min(Duration::from_secs(u32::MAX.into()));

@@ -287,8 +287,10 @@ fn tcpdump_scapy_and_editcap_read_every_packet() {
     if !have(&["tcpdump", "editcap", "scapy"]) {
         return;
     }
-    for format in [Format::Pcapng, Format::Pcap] {
-        let bytes = everything().encode_as(format).bytes;
+    let stories = [everything(), Story::new()];
+    let all = stories.iter().flat_map(|story| [Format::Pcapng, Format::Pcap].map(|format| (story, format)));
+    for (story, format) in all {
+        let bytes = story.encode_as(format).bytes;
         let capture = Capture::of(&bytes, format);
         let count = harness::capture::check(&bytes).expect("a good capture").packets;
         let tcpdump = |path: &str| {
@@ -301,7 +303,7 @@ fn tcpdump_scapy_and_editcap_read_every_packet() {
         let converted = converted.to_str().expect("a plain name");
         run("editcap", &["-F", "pcap", &capture.path, converted]);
         assert!(tcpdump(converted).contains(&format!("{count} packets")));
-        let script = "import sys, scapy.all; print(len(scapy.all.rdpcap(sys.argv[1])))";
+        let script = "import sys, scapy.all as s; print(len(list(s.PcapReader(sys.argv[1]))))";
         assert_eq!(run(python(), &["-c", script, &capture.path]).trim(), count.to_string());
     }
 }
