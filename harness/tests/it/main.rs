@@ -1,1 +1,3 @@
-fn main() {}
+//! What the library and the program do, seen from outside.
+
+mod framing;
