@@ -3,5 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests look at the world from outside")]
 
 mod capture;
+mod framing;
 mod process;
+mod report;
 mod serve;
