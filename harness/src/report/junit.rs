@@ -1,7 +1,7 @@
 //! `JUnit` XML for CI systems: a suite a scenario, a case a case, written whole when the run has ended.
 //!
 //! A failure is what the target got wrong, an error what kept the case from being played. `file` and `line` stand on each
-//! case: GitLab, CircleCI and pytest's readers know them, the others pass over them.
+//! case: GitLab, `CircleCI` and pytest's readers know them, the others pass over them.
 
 use std::collections::HashMap;
 use std::io;
