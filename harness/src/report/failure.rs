@@ -150,7 +150,9 @@ fn push_expectation(output: &mut String, failure: &Failure, look: &Look) {
                 }
                 None => {}
             }
-            output.push_str(&format!("  {bad}received:{bad:#} nothing\n"));
+            if received.is_some() {
+                output.push_str(&format!("  {bad}received:{bad:#} nothing\n"));
+            }
         }
     }
 }

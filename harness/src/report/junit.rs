@@ -118,25 +118,24 @@ impl JUnit {
 
     fn status(&self, case: &CaseRecord<'_>) -> TestCaseStatus {
         let reason = case.finished.reason.as_deref();
+        let first = case.failures().next().map(|(_, failure)| failure);
         let (kind, ty) = match case.finished.verdict {
             Verdict::Passed => return TestCaseStatus::success(),
             Verdict::Skipped => return skipped("skip", reason.unwrap_or("skipped")),
             Verdict::ExpectedFailure => {
                 return skipped("xfail", &format!("failed as expected: {}", reason.unwrap_or("`xfail`")));
             }
-            Verdict::Failed => {
-                (NonSuccessKind::Failure, case.failures().next().map_or("failed", |(_, failure)| word(failure.kind)))
-            }
-            Verdict::UnexpectedPass => (NonSuccessKind::Failure, "unexpected_pass"),
-            Verdict::Crashed => (NonSuccessKind::Error, "crash"),
-            Verdict::Unreachable => (NonSuccessKind::Error, "unreachable"),
-            Verdict::Interrupted => (NonSuccessKind::Error, "interrupted"),
+            Verdict::Failed => (NonSuccessKind::Failure, first.map_or("failed".to_owned(), |first| word(first.kind))),
+            Verdict::UnexpectedPass => (NonSuccessKind::Failure, "unexpected_pass".to_owned()),
+            Verdict::Crashed => (NonSuccessKind::Error, "crash".to_owned()),
+            Verdict::Unreachable => (NonSuccessKind::Error, "unreachable".to_owned()),
+            Verdict::Interrupted => (NonSuccessKind::Error, "interrupted".to_owned()),
         };
-        let message = case.failures().next().map(|(_, failure)| failure.message.as_str()).or(reason).unwrap_or(ty);
+        let message = first.map(|first| first.message.as_str()).or(reason).unwrap_or(&ty).to_owned();
         let mut status = TestCaseStatus::non_success(kind);
         // A line of its own keeps carets under what they mean.
         let text = format!("\n{}", failure::render(case, &self.settings));
-        status.set_type(ty).set_message(escape(message)).set_description(text);
+        status.set_message(escape(&message)).set_type(ty).set_description(text);
         status
     }
 
@@ -197,20 +196,8 @@ fn skipped(ty: &str, reason: &str) -> TestCaseStatus {
 }
 
 /// A kind of failure as the event stream names it.
-fn word(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::Closed => "closed",
-        FailureKind::Crash => "crash",
-        FailureKind::Leftover => "leftover",
-        FailureKind::Limit => "limit",
-        FailureKind::Mismatch => "mismatch",
-        FailureKind::Refused => "refused",
-        FailureKind::Reset => "reset",
-        FailureKind::Script => "script",
-        FailureKind::System => "system",
-        FailureKind::Timeout => "timeout",
-        FailureKind::UnexpectedPass => "unexpected_pass",
-    }
+fn word(kind: FailureKind) -> String {
+    serde_json::to_string(&kind).map_or_else(|_| "failed".to_owned(), |word| word.trim_matches('"').to_owned())
 }
 
 /// Appends a target's last lines to the stream that each was written to, and its end to stderr's.
