@@ -84,6 +84,15 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         output: Vec<OutputLine>,
     },
+    /// What a target wrote last, when a case with it failed and it still runs.
+    TargetOutput {
+        /// The scenario that it belongs to.
+        scenario: String,
+        /// Its name in the file.
+        target: String,
+        /// The last lines of what it wrote.
+        output: Vec<OutputLine>,
+    },
     /// A case begins.
     CaseStarted(Arc<CaseStarted>),
     /// A case ended.

@@ -198,14 +198,24 @@ fn is_continuation(byte: u8) -> bool {
     byte & 0xc0 == 0x80
 }
 
-/// Appends a target's end and its last output, if that is what the event tells.
+/// Appends a target's end and its last output, or its last output alone, if that is what the event tells.
 pub fn push_target(output: &mut String, event: &Event, look: &Look) {
-    let EventKind::TargetExited { target, status, crash, output: lines, .. } = &event.kind else { return };
-    let style = if *crash { look.theme.bad } else { look.theme.strong };
-    let what = if *crash { "crashed" } else { "ended" };
-    let colon = if lines.is_empty() { ", it wrote nothing" } else { ", its last output:" };
-    let (target, status) = (escape(target), escape(status));
-    output.push_str(&format!("  {style}target `{target}` {what}:{style:#} {status}{colon}\n"));
+    let lines = match &event.kind {
+        EventKind::TargetExited { target, status, crash, output: lines, .. } => {
+            let style = if *crash { look.theme.bad } else { look.theme.strong };
+            let what = if *crash { "crashed" } else { "ended" };
+            let colon = if lines.is_empty() { ", it wrote nothing" } else { ", its last output:" };
+            let (target, status) = (escape(target), escape(status));
+            output.push_str(&format!("  {style}target `{target}` {what}:{style:#} {status}{colon}\n"));
+            lines
+        }
+        EventKind::TargetOutput { target, output: lines, .. } => {
+            let strong = look.theme.strong;
+            output.push_str(&format!("  {strong}last output of the target `{}`:{strong:#}\n", escape(target)));
+            lines
+        }
+        _ => return,
+    };
     let skipped = lines.len().saturating_sub(OUTPUT_LINES_MAX);
     if skipped > 0 {
         output.push_str(&format!("    … {} not shown …\n", count(skipped as u64, "line")));

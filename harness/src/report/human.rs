@@ -146,6 +146,7 @@ impl Reporter for Human {
             EventKind::TargetExited { crash, .. } if *crash || verbose => {
                 failure::push_target(&mut self.line, event, &look);
             }
+            EventKind::TargetOutput { .. } if verbose => failure::push_target(&mut self.line, event, &look),
             // The rest belongs to a case, and comes with it.
             _ => {}
         }

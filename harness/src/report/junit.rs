@@ -14,7 +14,7 @@ use super::place::push_mistake;
 use super::text::{count, escape};
 use super::theme::WIDTH_DEFAULT;
 use super::{CaseRecord, Entry, Output, Reporter, Settings};
-use crate::event::{Event, EventKind, FailureKind, Mistake, OutputLine, RunStarted, Verdict};
+use crate::event::{Event, EventKind, FailureKind, Mistake, RunStarted, Verdict};
 use crate::time::Time;
 
 /// The row of this reporter.
@@ -60,9 +60,7 @@ impl Reporter for JUnit {
         test.extra.insert("line".into(), started.line.to_string().into());
         let (mut stdout, mut stderr) = (String::new(), String::new());
         for event in case.events {
-            if let EventKind::TargetExited { target, status, output, .. } = &event.kind {
-                push_output(&mut stdout, &mut stderr, target, status, output);
-            }
+            push_output(&mut stdout, &mut stderr, &event.kind);
         }
         if !stdout.is_empty() {
             test.set_system_out(stdout);
@@ -86,13 +84,13 @@ impl Reporter for JUnit {
                 let test = self.invalid(file, mistakes);
                 self.suite(file, file, event.at).cases.push((None, test));
             }
-            EventKind::TargetExited { scenario, target, status, output, .. } => {
+            EventKind::TargetExited { scenario, .. } | EventKind::TargetOutput { scenario, .. } => {
                 let named = self.suites.iter().rposition(|suite| *suite.suite.name == escape(scenario));
                 let suite = match named {
                     Some(at) => &mut self.suites[at],
                     None => self.suite(scenario, "", event.at),
                 };
-                push_output(&mut suite.stdout, &mut suite.stderr, target, status, output);
+                push_output(&mut suite.stdout, &mut suite.stderr, &event.kind);
             }
             _ => {}
         }
@@ -201,11 +199,14 @@ fn word(kind: FailureKind) -> String {
 }
 
 /// Appends a target's last lines to the stream that each was written to, and its end to stderr's.
-fn push_output(stdout: &mut String, stderr: &mut String, target: &str, status: &str, lines: &[OutputLine]) {
-    for line in lines {
+fn push_output(stdout: &mut String, stderr: &mut String, kind: &EventKind) {
+    let (EventKind::TargetExited { output, .. } | EventKind::TargetOutput { output, .. }) = kind else { return };
+    for line in output {
         let stream = if line.stderr { &mut *stderr } else { &mut *stdout };
         stream.push_str(&output_line(line));
         stream.push('\n');
     }
-    stderr.push_str(&format!("target `{}` ended: {}\n", escape(target), escape(status)));
+    if let EventKind::TargetExited { target, status, .. } = kind {
+        stderr.push_str(&format!("target `{}` ended: {}\n", escape(target), escape(status)));
+    }
 }

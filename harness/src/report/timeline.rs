@@ -79,6 +79,8 @@ fn group<'a>(events: &[Event], told: &'a [usize]) -> Vec<&'a [usize]> {
 fn is_told(kind: &EventKind, detail: Detail) -> bool {
     match kind {
         EventKind::CaseStarted(_) | EventKind::CaseFinished(_) => false,
+        // It happened all the while, and stands below the timeline.
+        EventKind::TargetOutput { .. } => false,
         EventKind::StepPassed { .. } => detail == Detail::Everything,
         _ => true,
     }
@@ -260,6 +262,10 @@ impl<'a> Line<'a> {
                 line.who = escape(target);
                 line.text = Text::Words(format!("target ended: {}", escape(status)));
                 line.failed = *crash;
+            }
+            EventKind::TargetOutput { target, output, .. } => {
+                line.who = escape(target);
+                line.text = Text::Words(format!("target has written {}", count(output.len() as u64, "line")));
             }
             EventKind::Warning { message } => line.text = Text::Words(format!("warning: {}", escape(message))),
             // These belong to no case; where a stream has them in one all the same, they are named.

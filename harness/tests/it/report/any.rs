@@ -98,6 +98,11 @@ fn happening() -> impl Strategy<Value = EventKind> {
         (text(), text(), text(), any::<bool>(), output()).prop_map(|(scenario, target, status, crash, output)| {
             EventKind::TargetExited { scenario, target, status, crash, output }
         }),
+        (text(), text(), output()).prop_map(|(scenario, target, output)| EventKind::TargetOutput {
+            scenario,
+            target,
+            output
+        }),
         text().prop_map(|message| EventKind::Warning { message }),
         (text(), vec((place(), text(), option::of(text())), 0..3)).prop_map(|(file, mistakes)| {
             let mistake = |(place, message, hint)| Mistake { place, message, hint };

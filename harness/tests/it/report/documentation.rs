@@ -62,6 +62,11 @@ fn samples() -> Vec<Event> {
             crash: true,
             output: vec![OutputLine { stderr: true, text: text("index 9 out of bounds") }],
         },
+        EventKind::TargetOutput {
+            scenario: text("echo"),
+            target: text("echo"),
+            output: vec![OutputLine { stderr: false, text: text("7 clients") }],
+        },
         EventKind::CaseStarted(
             CaseStarted {
                 scenario: text("echo"),

@@ -469,6 +469,41 @@ what did not hold:
 }
 
 #[test]
+fn a_failure_shows_what_a_target_said_that_still_runs() {
+    let output = vec![OutputLine { stderr: true, text: "warning: slow disk".to_owned() }];
+    let said = EventKind::TargetOutput { scenario: "echo".to_owned(), target: "kv".to_owned(), output };
+    let failure = failure(FailureKind::Timeout, "expected `a`, received nothing within 5s", place(8, 1, 8, "[[case]]"));
+    check(
+        echo("answers").failed(Some(1), failure).event(said).finished(Verdict::Failed),
+        str![[r#"
+       FAIL [   106us] echo: answers
+scenarios/echo.toml:8:1: expected `a`, received nothing within 5s
+8 | [[case]]
+  | ^^^^^^^^
+
+  what happened (since the case began; → sent, ← received):
+  0.000ms           client   connected 127.0.0.1:49152 → 127.0.0.1:7001 (TCP)
+  0.085ms  line 10  client → 6 bytes  "hello\n"
+  0.106ms  line 11  client   expect failed after 1us
+
+  last output of the target `kv`:
+    stderr | warning: slow disk
+
+  what differed: expected `a`, received nothing within 5s
+  reproduce: harness run scenarios/echo.toml --filter 'case(answers)' --seed 42
+  capture: reports/latest/captures/echo/answers.pcapng, failing frame 7 (wireshark -g 7 reports/latest/captures/echo/answers.pcapng)
+
+───────────
+what did not hold:
+       FAIL echo: answers at scenarios/echo.toml:8:1
+    Summary [   1.25s] 1 case: 1 failed
+                       seed 42, results in reports/latest
+
+"#]],
+    );
+}
+
+#[test]
 fn a_target_that_cannot_be_reached_needs_no_step() {
     let failed = EventKind::ConnectionFailed {
         connection: 0,
