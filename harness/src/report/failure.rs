@@ -5,15 +5,13 @@
 
 use super::hexdump::{first_difference, push_comparison, push_dump};
 use super::place::{push_place, push_remark};
-use super::text::{self, count, escape, escape_bytes, is_text, quote_start, width};
+use super::text::{self, count, escape, escape_bytes, is_text, show_start, width};
 use super::timeline::{Detail, push_timeline};
-use super::{CaseRecord, Look, Settings};
+use super::{CaseRecord, Look, Settings, Verbosity};
 use crate::event::{Event, EventKind, Failure, OutputLine, Place, Verdict};
 
 /// How many lines of a target's output are shown.
 const OUTPUT_LINES_MAX: usize = 20;
-/// The most bytes in front of a difference that are shown as text.
-const TEXT_BEFORE_MAX: usize = 400;
 
 /// A case that did not hold, without its status line.
 pub fn render(case: &CaseRecord<'_>, settings: &Settings) -> String {
@@ -28,11 +26,12 @@ pub fn render(case: &CaseRecord<'_>, settings: &Settings) -> String {
             push_remark(&mut output, "  ", "step", note, look);
         }
         push_expectation(&mut output, failure, look);
+        push_blank(&mut output);
         failure.notes.iter().for_each(|note| push_remark(&mut output, "  ", "note", note, look));
         if let Some(hint) = &failure.hint {
             push_remark(&mut output, "  ", "hint", hint, look);
         }
-        output.push('\n');
+        push_blank(&mut output);
     }
     let reason = case.finished.reason.as_deref();
     let Some(message) = first.map(|failure| failure.message.as_str()).or(reason) else {
@@ -47,7 +46,8 @@ pub fn render(case: &CaseRecord<'_>, settings: &Settings) -> String {
     }
 
     let mut timeline = String::new();
-    push_timeline(&mut timeline, case, Detail::Failure, look);
+    let detail = if settings.verbosity == Verbosity::Verbose { Detail::Everything } else { Detail::Failure };
+    push_timeline(&mut timeline, case, detail, look);
     if !timeline.is_empty() {
         let strong = look.theme.strong;
         output.push_str(&format!("  {strong}what happened{strong:#} (since the case began; → sent, ← received):\n"));
@@ -98,70 +98,93 @@ fn push_end(output: &mut String, case: &CaseRecord<'_>, message: &str, settings:
     }
 }
 
+/// Ends a paragraph.
+fn push_blank(output: &mut String) {
+    if !output.ends_with("\n\n") {
+        output.push('\n');
+    }
+}
+
+/// What stands in front of what was expected, and of what was received.
+const LABEL: usize = "  expected: ".len();
+
 /// Expected and received: in words, as text where they are text, and as hex.
 fn push_expectation(output: &mut String, failure: &Failure, look: &Look) {
-    let received = failure.received.as_deref();
-    if failure.expected.is_none() && failure.expected_bytes.is_none() && received.is_none() {
+    let (expected, received) = (failure.expected_bytes.as_deref(), failure.received.as_deref());
+    if failure.expected.is_none() && expected.is_none() && received.is_none() {
         return;
     }
     output.push('\n');
     let (good, bad) = (look.theme.good, look.theme.bad);
-    if let Some(expected) = &failure.expected {
-        output.push_str(&format!("  {good}expected:{good:#} {}\n", escape(expected)));
+    // An exact expectation in words is the bytes once more.
+    let words = failure.expected.as_ref().filter(|words| expected.is_none() || !words.starts_with('`'));
+    if let Some(words) = words {
+        output.push_str(&format!("  {good}expected:{good:#} {}\n", escape(words)));
     }
+    // Where words said it already, the bytes stand below them.
+    let label = if words.is_some() { " ".repeat(LABEL - 1) } else { format!("  {good}expected:{good:#}") };
     let at = failure.difference_at.map(|at| usize::try_from(at).unwrap_or(usize::MAX));
-    match (failure.expected_bytes.as_deref(), received) {
+    let columns = look.width.saturating_sub(LABEL);
+    match (expected, received) {
         (Some(expected), Some(received)) if !received.is_empty() => {
             let first = at.filter(|at| *at <= received.len()).or_else(|| first_difference(expected, received));
             if let Some(first) = first
                 && is_text(expected)
             {
-                push_texts(output, expected, received, first, look);
+                push_texts(output, &label, expected, received, first, look);
             }
             push_comparison(output, expected, received, first, look);
         }
         (None, Some(received)) if !received.is_empty() => {
-            output.push_str(&format!("  {bad}received:{bad:#} {}\n", count(received.len() as u64, "byte")));
-            if is_text(received) {
-                output.push_str(&format!("    {}\n", quote_start(received, look.width.saturating_sub(4))));
-            }
+            let shown = show_start(received, columns.saturating_sub(16));
+            let len = count(received.len() as u64, "byte");
+            output.push_str(&format!("  {bad}received:{bad:#} {len}, {shown}\n"));
             push_dump(output, received, at, look);
         }
         (expected, _) => {
-            if let Some(expected) = expected.filter(|expected| !expected.is_empty()) {
-                if failure.expected.is_none() {
-                    output.push_str(&format!("  {good}expected:{good:#} {}\n", count(expected.len() as u64, "byte")));
+            match expected {
+                Some(text) if is_text(text) => output.push_str(&format!("{label} {}\n", show_start(text, columns))),
+                Some(data) => {
+                    output.push_str(&format!("{label} {}\n", count(data.len() as u64, "byte")));
+                    push_dump(output, data, None, look);
                 }
-                push_dump(output, expected, None, look);
+                None => {}
             }
-            output.push_str(&format!("  {bad}received:{bad:#} nothing\n"));
+            if received.is_some() {
+                output.push_str(&format!("  {bad}received:{bad:#} nothing\n"));
+            }
         }
     }
-    output.push('\n');
 }
 
 /// Both as text above each other, cut around the first difference, with a caret under it.
-fn push_texts(output: &mut String, expected: &[u8], received: &[u8], first: usize, look: &Look) {
-    const LABEL: &str = "  expected: ";
-    let (good, bad) = (look.theme.good, look.theme.bad);
-    let columns = look.width.saturating_sub(width(LABEL));
-    // The two are the same up to the difference, so that what stands in front of it is shown once for both.
+fn push_texts(output: &mut String, label: &str, expected: &[u8], received: &[u8], first: usize, look: &Look) {
+    let bad = look.theme.bad;
+    let columns = look.width.saturating_sub(LABEL);
+    // The two are the same up to the difference, so that one beginning serves both.
     let character = character_start(expected, first);
-    let mut from = character_start(expected, character.saturating_sub(TEXT_BEFORE_MAX));
-    while from < character && width(&escape_bytes(&expected[from..character])) > columns / 3 {
-        from += 1;
-        while from < character && is_continuation(expected[from]) {
-            from += 1;
+    let mut from = character;
+    let mut before = 0;
+    for (at, c) in str::from_utf8(&expected[..character]).unwrap_or_default().char_indices().rev() {
+        let wider = before + width(&escape_bytes(c.encode_utf8(&mut [0; 4]).as_bytes()));
+        if wider > columns / 3 {
+            break;
         }
+        (from, before) = (at, wider);
     }
-    let (start, before) = (if from > 0 { "…" } else { "" }, width(&escape_bytes(&expected[from..character])));
-    for (label, style, data) in [("expected", good, expected), ("received", bad, received)] {
+    let start = if from > 0 { "…" } else { "" };
+    for (label, data) in [(label, expected), (&*format!("  {bad}received:{bad:#}"), received)] {
         let rest = data.get(from..).unwrap_or_default();
-        let quoted = quote_start(rest, columns.saturating_sub(width(start)));
-        output.push_str(&format!("  {style}{label}:{style:#} {start}{quoted}\n"));
+        let shown = show_start(rest, columns.saturating_sub(width(start)));
+        output.push_str(&format!("{label} {start}{shown}\n"));
     }
-    let caret = " ".repeat(width(LABEL) + width(start) + 1 + before);
-    output.push_str(&format!("{caret}{bad}^ first difference, at byte {}{bad:#}\n", text::number(first as u64)));
+    let caret = " ".repeat(LABEL + width(start) + 1 + before);
+    let what = match first {
+        _ if first == received.len() => "missing from here on, from byte",
+        _ if first == expected.len() => "too much from here on, from byte",
+        _ => "first difference, at byte",
+    };
+    output.push_str(&format!("{caret}{bad}^ {what} {}{bad:#}\n", text::number(first as u64)));
 }
 
 /// Where the character begins that the byte at `at` belongs to.
@@ -206,5 +229,5 @@ pub fn push_target(output: &mut String, event: &Event, look: &Look) {
 
 /// A target's line without its colours, printable.
 pub fn output_line(line: &OutputLine) -> String {
-    escape(&anstream::adapter::strip_str(line.text.trim_end_matches(['\r', '\n'])).to_string())
+    escape(anstream::adapter::strip_str(&line.text).to_string().trim_end())
 }

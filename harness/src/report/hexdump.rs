@@ -39,7 +39,11 @@ pub fn push_comparison(output: &mut String, expected: &[u8], received: &[u8], fi
     let offset_width = offset_width(len);
     let side_by_side = |columns: usize| INDENT + offset_width + 1 + 2 * cells_width(columns) + 3;
     let columns = if side_by_side(COLUMNS_MAX) <= look.width { COLUMNS_MAX } else { COLUMNS_MAX / 2 };
-    let differs = |at: usize| first.is_some_and(|first| at >= first) && expected.get(at) != received.get(at);
+    // Bytes behind the end of what was expected are marked where they are what is wrong: an expectation may be one of a
+    // beginning.
+    let end = if first.is_some_and(|first| first < expected.len()) { expected.len() } else { len };
+    let differs =
+        |at: usize| first.is_some_and(|first| (first..end).contains(&at)) && expected.get(at) != received.get(at);
     let show = |data, row, columns, theme| Cells { data, from: row, columns, theme }.show(differs);
 
     let title = |word: &str, data: &[u8]| format!("{word}, {}", count(data.len() as u64, "byte"));
@@ -200,6 +204,30 @@ mod tests {
         expected, 12 bytes                | received, 5 bytes
   0000  68 65 6c 6c 6f[20 77 6f] hello wo | 68 65 6c 6c 6f[-- -- --] hello
   0008 [72 6c 64 0a]             rld.     |[-- -- -- --]
+
+"#]],
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_too_many_are_marked_where_they_are_what_is_wrong() {
+        check(
+            b"220 ",
+            b"220 hi",
+            80,
+            str![[r#"
+        expected, 4 bytes                 | received, 6 bytes
+  0000  32 32 30 20[-- --]       220      | 32 32 30 20[68 69]       220 hi
+
+"#]],
+        );
+        check(
+            b"220 ",
+            b"250 hi",
+            80,
+            str![[r#"
+        expected, 4 bytes                 | received, 6 bytes
+  0000  32[32]30 20              220      | 32[35]30 20 68 69        250 hi
 
 "#]],
         );

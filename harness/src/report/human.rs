@@ -72,7 +72,8 @@ impl Human {
     }
 
     fn push_summary(&mut self, summary: &Summary) {
-        let strong = self.settings.look.theme.strong;
+        let (strong, dim) = (self.settings.look.theme.strong, self.settings.look.theme.dim);
+        self.line.push_str(&format!("{dim}{}{dim:#}\n", "─".repeat(11)));
         if !self.failed.is_empty() {
             self.line.push_str(&format!("{strong}what did not hold:{strong:#}\n"));
             self.line.extend(self.failed.drain(..));
@@ -84,7 +85,7 @@ impl Human {
         rest.extend(self.seed.map(|seed| format!("seed {seed}")));
         rest.extend(self.settings.folder.as_ref().map(|folder| format!("results in {}", escape(folder))));
         if !rest.is_empty() {
-            self.line.push_str(&format!("{:22}{}\n", "", rest.join(", ")));
+            self.line.push_str(&format!("{:23}{}\n", "", rest.join(", ")));
         }
     }
 }
@@ -97,7 +98,7 @@ impl Reporter for Human {
             return Ok(());
         }
         self.push_status(case);
-        if self.settings.verbosity == Verbosity::Verbose {
+        if held && self.settings.verbosity == Verbosity::Verbose {
             push_timeline(&mut self.line, case, Detail::Everything, &self.settings.look);
         }
         if !held {
@@ -145,6 +146,7 @@ impl Reporter for Human {
             EventKind::TargetExited { crash, .. } if *crash || verbose => {
                 failure::push_target(&mut self.line, event, &look);
             }
+            EventKind::TargetOutput { .. } if verbose => failure::push_target(&mut self.line, event, &look),
             // The rest belongs to a case, and comes with it.
             _ => {}
         }

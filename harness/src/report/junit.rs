@@ -14,7 +14,7 @@ use super::place::push_mistake;
 use super::text::{count, escape};
 use super::theme::WIDTH_DEFAULT;
 use super::{CaseRecord, Entry, Output, Reporter, Settings};
-use crate::event::{Event, EventKind, FailureKind, Mistake, OutputLine, RunStarted, Verdict};
+use crate::event::{Event, EventKind, FailureKind, Mistake, RunStarted, Verdict};
 use crate::time::Time;
 
 /// The row of this reporter.
@@ -60,9 +60,7 @@ impl Reporter for JUnit {
         test.extra.insert("line".into(), started.line.to_string().into());
         let (mut stdout, mut stderr) = (String::new(), String::new());
         for event in case.events {
-            if let EventKind::TargetExited { target, status, output, .. } = &event.kind {
-                push_output(&mut stdout, &mut stderr, target, status, output);
-            }
+            push_output(&mut stdout, &mut stderr, &event.kind);
         }
         if !stdout.is_empty() {
             test.set_system_out(stdout);
@@ -86,13 +84,13 @@ impl Reporter for JUnit {
                 let test = self.invalid(file, mistakes);
                 self.suite(file, file, event.at).cases.push((None, test));
             }
-            EventKind::TargetExited { scenario, target, status, output, .. } => {
+            EventKind::TargetExited { scenario, .. } | EventKind::TargetOutput { scenario, .. } => {
                 let named = self.suites.iter().rposition(|suite| *suite.suite.name == escape(scenario));
                 let suite = match named {
                     Some(at) => &mut self.suites[at],
                     None => self.suite(scenario, "", event.at),
                 };
-                push_output(&mut suite.stdout, &mut suite.stderr, target, status, output);
+                push_output(&mut suite.stdout, &mut suite.stderr, &event.kind);
             }
             _ => {}
         }
@@ -118,25 +116,24 @@ impl JUnit {
 
     fn status(&self, case: &CaseRecord<'_>) -> TestCaseStatus {
         let reason = case.finished.reason.as_deref();
+        let first = case.failures().next().map(|(_, failure)| failure);
         let (kind, ty) = match case.finished.verdict {
             Verdict::Passed => return TestCaseStatus::success(),
             Verdict::Skipped => return skipped("skip", reason.unwrap_or("skipped")),
             Verdict::ExpectedFailure => {
                 return skipped("xfail", &format!("failed as expected: {}", reason.unwrap_or("`xfail`")));
             }
-            Verdict::Failed => {
-                (NonSuccessKind::Failure, case.failures().next().map_or("failed", |(_, failure)| word(failure.kind)))
-            }
-            Verdict::UnexpectedPass => (NonSuccessKind::Failure, "unexpected_pass"),
-            Verdict::Crashed => (NonSuccessKind::Error, "crash"),
-            Verdict::Unreachable => (NonSuccessKind::Error, "unreachable"),
-            Verdict::Interrupted => (NonSuccessKind::Error, "interrupted"),
+            Verdict::Failed => (NonSuccessKind::Failure, first.map_or("failed".to_owned(), |first| word(first.kind))),
+            Verdict::UnexpectedPass => (NonSuccessKind::Failure, "unexpected_pass".to_owned()),
+            Verdict::Crashed => (NonSuccessKind::Error, "crash".to_owned()),
+            Verdict::Unreachable => (NonSuccessKind::Error, "unreachable".to_owned()),
+            Verdict::Interrupted => (NonSuccessKind::Error, "interrupted".to_owned()),
         };
-        let message = case.failures().next().map(|(_, failure)| failure.message.as_str()).or(reason).unwrap_or(ty);
+        let message = first.map(|first| first.message.as_str()).or(reason).unwrap_or(&ty).to_owned();
         let mut status = TestCaseStatus::non_success(kind);
         // A line of its own keeps carets under what they mean.
         let text = format!("\n{}", failure::render(case, &self.settings));
-        status.set_type(ty).set_message(escape(message)).set_description(text);
+        status.set_message(escape(&message)).set_type(ty).set_description(text);
         status
     }
 
@@ -197,28 +194,19 @@ fn skipped(ty: &str, reason: &str) -> TestCaseStatus {
 }
 
 /// A kind of failure as the event stream names it.
-fn word(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::Closed => "closed",
-        FailureKind::Crash => "crash",
-        FailureKind::Leftover => "leftover",
-        FailureKind::Limit => "limit",
-        FailureKind::Mismatch => "mismatch",
-        FailureKind::Refused => "refused",
-        FailureKind::Reset => "reset",
-        FailureKind::Script => "script",
-        FailureKind::System => "system",
-        FailureKind::Timeout => "timeout",
-        FailureKind::UnexpectedPass => "unexpected_pass",
-    }
+fn word(kind: FailureKind) -> String {
+    serde_json::to_string(&kind).map_or_else(|_| "failed".to_owned(), |word| word.trim_matches('"').to_owned())
 }
 
 /// Appends a target's last lines to the stream that each was written to, and its end to stderr's.
-fn push_output(stdout: &mut String, stderr: &mut String, target: &str, status: &str, lines: &[OutputLine]) {
-    for line in lines {
+fn push_output(stdout: &mut String, stderr: &mut String, kind: &EventKind) {
+    let (EventKind::TargetExited { output, .. } | EventKind::TargetOutput { output, .. }) = kind else { return };
+    for line in output {
         let stream = if line.stderr { &mut *stderr } else { &mut *stdout };
         stream.push_str(&output_line(line));
         stream.push('\n');
     }
-    stderr.push_str(&format!("target `{}` ended: {}\n", escape(target), escape(status)));
+    if let EventKind::TargetExited { target, status, .. } = kind {
+        stderr.push_str(&format!("target `{}` ended: {}\n", escape(target), escape(status)));
+    }
 }

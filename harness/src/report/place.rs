@@ -20,7 +20,7 @@ pub fn push_mistake(output: &mut String, mistake: &Mistake, look: &Look) {
 /// Appends a remark: `hint: did you mean …`.
 pub fn push_remark(output: &mut String, indent: &str, word: &str, remark: &str, look: &Look) {
     let strong = look.theme.strong;
-    output.push_str(&format!("{indent}{strong}{word}:{strong:#} {}\n", text::escape(remark)));
+    output.push_str(&format!("{indent}{strong}{}:{strong:#} {}\n", text::escape(word), text::escape(remark)));
 }
 
 /// Appends `FILE:LINE:COLUMN: message`, the line, and a caret under what is meant.
@@ -54,18 +54,13 @@ fn excerpt(place: &Place, columns: usize) -> (String, usize, usize) {
 
     // Where the line is too long, what stands in front of the caret gives way first, to a third of the columns.
     let room = columns.saturating_sub(text::width(&under) + text::width(&after)).max(columns / 3);
-    let mut start = "";
-    let mut kept = before.as_str();
-    if skipped > 0 || text::width(&before) > room {
-        start = "…";
-        while !kept.is_empty() && text::width(kept) + 1 > room {
-            let mut rest = kept.chars();
-            rest.next();
-            kept = rest.as_str();
-        }
-    }
-    let indent = text::width(start) + text::width(kept);
-    let line = format!("{start}{kept}{under}{after}");
+    let (start, before) = if skipped > 0 || text::width(&before) > room {
+        ("…", text::cut_start(&before, room.saturating_sub(1)))
+    } else {
+        ("", &*before)
+    };
+    let indent = text::width(start) + text::width(before);
+    let line = format!("{start}{before}{under}{after}");
     // A caret may stand behind the line's end, where something is missing.
     let carets = text::width(&under).max(1).min(columns.saturating_sub(indent + 1).max(1));
     let shown = if text::width(&line) > columns {

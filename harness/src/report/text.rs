@@ -53,13 +53,43 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
     output
 }
 
-/// The first bytes in quotes, in at most `columns` columns; `…` stands behind them where there are more.
-pub fn quote_start(bytes: &[u8], columns: usize) -> String {
-    // Every byte takes at least half a column (two columns for three bytes of Korean are the densest).
+/// The first bytes in at most `columns` columns: in quotes, or as hex where most of them are no text. `…` stands behind
+/// them where there are more.
+pub fn show_start(bytes: &[u8], columns: usize) -> String {
+    // No byte takes less than half a column: two columns for three bytes of Korean are the densest text.
     let head = &bytes[..bytes.len().min(columns.saturating_mul(2))];
-    let escaped = escape_bytes(head);
-    let whole = head.len() == bytes.len() && width(&escaped) + 2 <= columns;
-    if whole { format!("\"{escaped}\"") } else { format!("\"{}\"…", cut(&escaped, columns.saturating_sub(3))) }
+    let strange = pieces(head).filter(|piece| !is_text(piece)).map(<[u8]>::len).sum::<usize>();
+    let is_hex = strange > head.len() / 2;
+    let mut output = String::from(if is_hex { "" } else { "\"" });
+    let mut used = if is_hex { 0 } else { 2 };
+    let mut shown = 0;
+    for piece in pieces(head) {
+        let piece = if is_hex { &head[shown..=shown] } else { piece };
+        let text = match (is_hex, shown) {
+            (true, 0) => format!("{:02x}", piece[0]),
+            (true, _) => format!(" {:02x}", piece[0]),
+            (false, _) => escape_bytes(piece),
+        };
+        // One column is kept for the sign that there is more, unless this is the end.
+        let more = usize::from(shown + piece.len() < bytes.len());
+        if used + width(&text) + more > columns {
+            break;
+        }
+        (used, shown) = (used + width(&text), shown + piece.len());
+        output.push_str(&text);
+    }
+    output.push_str(if is_hex { "" } else { "\"" });
+    output.push_str(if shown < bytes.len() { "…" } else { "" });
+    output
+}
+
+/// Characters, and bytes that belong to none.
+fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.utf8_chunks().flat_map(|chunk| {
+        let valid = chunk.valid();
+        let characters = valid.char_indices().map(|(at, c)| &valid.as_bytes()[at..at + c.len_utf8()]);
+        characters.chain(chunk.invalid().chunks(1))
+    })
 }
 
 /// Whether bytes are text that a person would read as such: printable UTF-8 in lines.
@@ -80,6 +110,16 @@ pub fn cut(text: &str, columns: usize) -> &str {
         used > columns
     });
     &text[..end.map_or(text.len(), |(at, _)| at)]
+}
+
+/// The end of printable `text` that fits `columns`.
+pub fn cut_start(text: &str, columns: usize) -> &str {
+    let mut used = 0;
+    let start = text.char_indices().rev().find(|(_, c)| {
+        used += c.width().unwrap_or(0);
+        used > columns
+    });
+    &text[start.map_or(0, |(at, c)| at + c.len_utf8())..]
 }
 
 /// Printable text filled with spaces up to `columns`; the fill stands in front where `right` is set.
@@ -108,7 +148,7 @@ pub fn count(n: u64, noun: &str) -> String {
 
 /// A word of a shell's command line, quoted where the shell would not take it as it is.
 pub fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
     } else {
@@ -147,18 +187,32 @@ mod tests {
     fn korean_takes_two_columns_a_character() {
         assert_eq!(width("안녕 a"), 6);
         assert_eq!(cut("안녕 a", 3), "안");
+        assert_eq!(cut_start("안녕 a", 5), "녕 a");
+        assert_eq!(cut_start("안녕 a", 3), " a");
         assert_eq!(pad("안녕", 6, false), "안녕  ");
         assert_eq!(pad("1", 3, true), "  1");
     }
 
     #[test]
-    fn a_long_quote_is_cut_to_its_columns() {
-        assert_eq!(quote_start(b"hello", 7), "\"hello\"");
-        assert_eq!(quote_start(b"hello!", 7), "\"hell\"…");
-        assert_eq!(quote_start("안녕하세요".as_bytes(), 8), "\"안녕\"…");
-        assert_eq!(quote_start("안녕하".as_bytes(), 8), "\"안녕하\"");
-        assert_eq!(quote_start(&[0; 1000], 9), "\"\\x00\\x\"…");
-        assert_eq!(quote_start(b"", 2), "\"\"");
+    fn the_start_of_text_is_cut_between_characters() {
+        for (bytes, columns, shown) in [
+            (&b"hello"[..], 7, "\"hello\""),
+            (b"hello!", 7, "\"hell\"…"),
+            (b"", 2, "\"\""),
+            (b"line\n\n", 8, "\"line\"…"),
+            ("안녕하세요".as_bytes(), 8, "\"안녕\"…"),
+            ("안녕하".as_bytes(), 8, "\"안녕하\""),
+            (b"\0\0\0\x05hello", 40, "\"\\x00\\x00\\x00\\x05hello\""),
+        ] {
+            assert_eq!(show_start(bytes, columns), shown);
+        }
+    }
+
+    #[test]
+    fn the_start_of_what_is_no_text_is_hex() {
+        assert_eq!(show_start(b"\xff\0a", 8), "ff 00 61");
+        assert_eq!(show_start(&[0; 1000], 9), "00 00 00…");
+        assert_eq!(show_start("안\u{200b}".as_bytes(), 40), "\"안\\u{200b}\"");
     }
 
     #[test]

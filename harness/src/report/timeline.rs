@@ -1,9 +1,10 @@
 //! What happened in a case, a line an event: when, by which step, on whose connection, which bytes.
 
 use std::collections::{HashMap, HashSet};
+use std::slice;
 use std::sync::Arc;
 
-use super::text::{count, cut, escape, pad, quote_start, width};
+use super::text::{count, cut, cut_start, escape, pad, show_start, width};
 use super::{CaseRecord, Look};
 use crate::event::{End, Event, EventKind, Side, Transport};
 use crate::time::show_duration;
@@ -27,33 +28,59 @@ pub enum Detail {
 /// Appends the timeline of a case; nothing, where nothing happened in it.
 pub fn push_timeline(output: &mut String, case: &CaseRecord<'_>, detail: Detail, look: &Look) {
     let told: Vec<usize> = (0..case.events.len()).filter(|at| is_told(&case.events[*at].kind, detail)).collect();
+    let groups = match detail {
+        Detail::Everything => told.chunks(1).collect(),
+        Detail::Failure => group(case.events, &told),
+    };
     let hidden = match detail {
-        Detail::Failure if told.len() > HEAD + TAIL + 1 => HEAD..told.len() - TAIL,
+        Detail::Failure if groups.len() > HEAD + TAIL + 1 => HEAD..groups.len() - TAIL,
         _ => 0..0,
     };
     let names = Names::new(case.events);
-    let shown = told.iter().enumerate().filter(|(at, _)| !hidden.contains(at));
-    let lines: Vec<Line<'_>> = shown.map(|(_, event)| Line::new(case, *event, &names)).collect();
+    let shown = groups.iter().enumerate().filter(|(at, _)| !hidden.contains(at));
+    let lines: Vec<Line<'_>> = shown.map(|(_, group)| Line::of_group(case, group, &names)).collect();
     let time = lines.iter().map(|line| width(&line.time)).max().unwrap_or(0);
     let place = lines.iter().map(|line| width(&line.place)).max().unwrap_or(0);
     let who = lines.iter().map(|line| width(&line.who)).max().unwrap_or(0);
+    let len =
+        lines.iter().map(|line| if let Text::Bytes(len, _) = &line.text { width(len) } else { 0 }).max().unwrap_or(0);
     let room = look.width.saturating_sub(2 + time + 2 + place + 2 + who + 3);
     let dim = look.theme.dim;
     for (at, line) in lines.iter().enumerate() {
         if at == HEAD && !hidden.is_empty() {
-            output.push_str(&format!("  {dim}… {} not shown …{dim:#}\n", count(hidden.len() as u64, "event")));
+            let events = groups[hidden.clone()].iter().map(|group| group.len() as u64).sum();
+            output.push_str(&format!("  {dim}… {} not shown …{dim:#}\n", count(events, "event")));
         }
         let style = if line.failed { look.theme.bad } else { anstyle::Style::new() };
         let start = format!("{}  {}", pad(&line.time, time, true), pad(&line.place, place, false));
-        let (who, arrow, text) = (pad(&line.who, who, false), line.arrow, line.text.show(room));
+        let (who, arrow, text) = (pad(&line.who, who, false), line.arrow, line.text.show(room, len));
         output.push_str(&format!("  {dim}{start}{dim:#}  {who} {arrow} {style}{text}{style:#}\n"));
     }
+}
+
+/// Puts together what one line can say: of more than three reads or writes in a row, those between the first and the last.
+fn group<'a>(events: &[Event], told: &'a [usize]) -> Vec<&'a [usize]> {
+    let direction = |at: usize| match &events[at].kind {
+        EventKind::Sent { connection, .. } => Some((*connection, Side::Local)),
+        EventKind::Received { connection, .. } => Some((*connection, Side::Peer)),
+        _ => None,
+    };
+    let runs = told.chunk_by(|a, b| direction(*a).is_some() && direction(*a) == direction(*b));
+    let split = |run: &'a [usize]| match run {
+        [first, between @ .., last] if between.len() > 1 => {
+            vec![slice::from_ref(first), between, slice::from_ref(last)]
+        }
+        run => run.chunks(1).collect(),
+    };
+    runs.flat_map(split).collect()
 }
 
 /// Whether an event has a line.
 fn is_told(kind: &EventKind, detail: Detail) -> bool {
     match kind {
         EventKind::CaseStarted(_) | EventKind::CaseFinished(_) => false,
+        // It happened all the while, and stands below the timeline.
+        EventKind::TargetOutput { .. } => false,
         EventKind::StepPassed { .. } => detail == Detail::Everything,
         _ => true,
     }
@@ -105,23 +132,24 @@ struct Line<'a> {
 
 /// What a line says.
 enum Text<'a> {
-    Bytes(&'a [u8]),
+    Bytes(String, &'a [u8]),
     Variable(&'a str, &'a [u8]),
     Words(String),
 }
 
 impl Text<'_> {
-    fn show(&self, room: usize) -> String {
+    /// The text in `room` columns, lengths of data in the first `len` of them.
+    fn show(&self, room: usize, len: usize) -> String {
         match self {
-            Text::Bytes(data) => {
-                let start = format!("{}  ", pad(&count(data.len() as u64, "byte"), 8, true));
+            Text::Bytes(count, data) => {
+                let start = format!("{}  ", pad(count, len, true));
                 let room = room.saturating_sub(width(&start));
-                start + &quote_start(data, room)
+                start + &show_start(data, room)
             }
             Text::Variable(name, value) => {
                 let start = format!("{} = ", cut(&escape(name), NAME_MAX));
                 let room = room.saturating_sub(width(&start));
-                start + &quote_start(value, room)
+                start + &show_start(value, room)
             }
             Text::Words(words) if width(words) > room => format!("{}…", cut(words, room.saturating_sub(1))),
             Text::Words(words) => words.clone(),
@@ -130,6 +158,24 @@ impl Text<'_> {
 }
 
 impl<'a> Line<'a> {
+    /// The line of one event, or of several reads or writes in a row.
+    fn of_group(case: &CaseRecord<'a>, group: &[usize], names: &Names<'_>) -> Line<'a> {
+        let mut line = Line::new(case, group[0], names);
+        if group.len() > 1 {
+            let (mut bytes, mut unit) = (0, "read");
+            for at in group {
+                match &case.events[*at].kind {
+                    EventKind::Sent { data, .. } => (bytes, unit) = (bytes + data.len() as u64, "write"),
+                    EventKind::Received { data, .. } => bytes += data.len() as u64,
+                    _ => {}
+                }
+            }
+            let times = count(group.len() as u64, unit);
+            line.text = Text::Words(format!("… {} in {times} …", count(bytes, "byte")));
+        }
+        line
+    }
+
     fn new(case: &CaseRecord<'a>, at: usize, names: &Names<'_>) -> Line<'a> {
         let event = &case.events[at];
         let nanos = event.at.since(case.events[0].at).as_nanos();
@@ -147,25 +193,27 @@ impl<'a> Line<'a> {
                 line.who = names.of(*connection);
                 let (local, peer) = (escape(&local.to_string()), escape(&peer.to_string()));
                 line.text = Text::Words(match dialled {
-                    Side::Local => format!("connected to {peer} over {} from {local}", name(*transport)),
-                    Side::Peer => format!("accepted {peer} over {} at {local}", name(*transport)),
+                    Side::Local => format!("connected {local} → {peer} ({})", name(*transport)),
+                    Side::Peer => format!("accepted {peer} → {local} ({})", name(*transport)),
                 });
                 step = next_step(case, at, *connection, names);
             }
             EventKind::ConnectionFailed { connection, transport, peer, refused, reason, .. } => {
                 line.who = names.of(*connection);
-                let what = if *refused { "was refused by" } else { "could not connect to" };
+                let what = if *refused { "refused by" } else { "could not connect to" };
                 let peer = escape(&peer.to_string());
-                line.text = Text::Words(format!("{what} {peer} over {}: {}", name(*transport), escape(reason)));
+                line.text = Text::Words(format!("{what} {peer} ({}): {}", name(*transport), escape(reason)));
                 line.failed = true;
                 step = next_step(case, at, *connection, names);
             }
             EventKind::Sent { connection, data } => {
-                (line.who, line.arrow, line.text) = (names.of(*connection), '→', Text::Bytes(data));
+                (line.who, line.arrow, line.text) =
+                    (names.of(*connection), '→', Text::Bytes(count(data.len() as u64, "byte"), data));
                 step = next_step(case, at, *connection, names);
             }
             EventKind::Received { connection, data } => {
-                (line.who, line.arrow, line.text) = (names.of(*connection), '←', Text::Bytes(data));
+                (line.who, line.arrow, line.text) =
+                    (names.of(*connection), '←', Text::Bytes(count(data.len() as u64, "byte"), data));
                 step = next_step(case, at, *connection, names);
             }
             EventKind::Ended { connection, by, how } => {
@@ -234,7 +282,8 @@ impl<'a> Line<'a> {
                 format!("{}:{}", escape(&place.file), place.line)
             };
         }
-        line.place = cut_start(&line.place);
+        // Of a place that is too long, the line's number is what counts.
+        line.place = cut_start(&line.place, NAME_MAX).to_owned();
         line.who = cut(&line.who, NAME_MAX).to_owned();
         line
     }
@@ -252,21 +301,12 @@ fn next_step(case: &CaseRecord<'_>, at: usize, connection: u32, names: &Names<'_
     (started <= case.events[at].at).then_some(step)
 }
 
-/// The end of a place that is too long: the line's number is what counts.
-fn cut_start(place: &str) -> String {
-    let mut rest = place.chars();
-    while width(rest.as_str()) > NAME_MAX {
-        rest.next();
-    }
-    rest.as_str().to_owned()
-}
-
 /// What people call a transport.
 fn name(transport: Transport) -> &'static str {
     match transport {
         Transport::Tcp => "TCP",
         Transport::Udp => "UDP",
-        Transport::Unix => "a Unix socket",
-        Transport::Unixgram => "a Unix datagram socket",
+        Transport::Unix => "Unix",
+        Transport::Unixgram => "Unix datagrams",
     }
 }
