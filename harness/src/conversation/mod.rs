@@ -5,10 +5,13 @@
 //! [`Conversation::poll_action`], [`Conversation::poll_event`] and [`Conversation::poll_timeout`]. Whoever drives it has the
 //! sockets: TCP, UDP and Unix in `runner`, memory in tests and fuzzing.
 
+pub mod laws;
 mod link;
 pub mod payload;
 mod play;
 pub mod script;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 use std::collections::{HashMap, VecDeque};

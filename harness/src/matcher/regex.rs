@@ -149,18 +149,44 @@ impl Walk {
         }
     }
 
-    /// Whether there may be a match if the input ended here.
+    /// Whether there may be a match if the input ended here. Notes on the way whether a further byte could change it.
     fn may_match(&mut self, dfa: &DFA) -> bool {
         if self.end != WalkEnd::Open {
             return self.seen || self.end == WalkEnd::GaveUp;
         }
         let clears = self.cache.clear_count();
         let matches = dfa.next_eoi_state(&mut self.cache, self.state).map_or(true, |state| state.is_match());
-        if self.cache.clear_count() != clears {
+        let settled = (matches || self.seen) && self.is_settled(dfa, matches).unwrap_or(false);
+        self.end = match () {
             // The state that the walk stood on is gone with the cache.
-            self.end = WalkEnd::GaveUp;
-        }
+            () if self.cache.clear_count() != clears => WalkEnd::GaveUp,
+            () if settled => WalkEnd::Settled,
+            () => WalkEnd::Open,
+        };
         self.seen || matches
+    }
+
+    /// Whether the match stays as it is, whatever byte follows. A DFA sees a match one byte after its end: with one that
+    /// ends just here every byte has to lead to its being seen, and from there nowhere; else every byte leads nowhere.
+    fn is_settled(&mut self, dfa: &DFA, matches: bool) -> Option<bool> {
+        let mut after = Vec::new();
+        for byte in dfa.byte_classes().representatives(0..=255).filter_map(|unit| unit.as_u8()) {
+            let next = dfa.next_state(&mut self.cache, self.state, byte).ok()?;
+            if next.is_quit() || (matches && !next.is_match()) || (!matches && !next.is_dead()) {
+                return Some(false);
+            }
+            if matches && !after.contains(&next) {
+                after.push(next);
+            }
+        }
+        for state in after {
+            for byte in dfa.byte_classes().representatives(0..=255).filter_map(|unit| unit.as_u8()) {
+                if !dfa.next_state(&mut self.cache, state, byte).ok()?.is_dead() {
+                    return Some(false);
+                }
+            }
+        }
+        Some(true)
     }
 }
 
@@ -173,8 +199,8 @@ impl Matcher for Regex {
         let state = progress.state.get_or_insert_with(|| Box::new(Walk::new(&self.dfa)));
         let walk = state.downcast_mut::<Walk>().expect("the progress is this matcher's own");
         walk.advance(&self.dfa, input.bytes);
-        let settled = walk.end == WalkEnd::Settled || input.ended;
         let found = if walk.may_match(&self.dfa) { self.find(input.bytes) } else { None };
+        let settled = walk.end == WalkEnd::Settled || input.ended;
         match found {
             Some(found) => Outcome::Match(Match { may_grow: !settled, ..found }),
             None if settled => Outcome::mismatch(walk.position.min(input.bytes.len()), "it does not match"),
@@ -215,6 +241,24 @@ mod tests {
         let matcher = matcher(r"{ regex = '\d+' }");
         let outcome = matcher.check(Input::stream(b"12", false), &mut Progress::default());
         assert_eq!(outcome, Outcome::Match(Match { len: 2, may_grow: true, captures: Vec::new() }));
+    }
+
+    #[test]
+    fn a_match_that_cannot_grow_is_taken_at_once() {
+        for (regex, input) in
+            [(r"^\w+\n", "abc\n"), (r"\d+", "12;"), ("ab?", "ab"), ("END|ERROR", "xEND"), ("a{3}", "aaa")]
+        {
+            let regex = Regex::new(regex).expect("an expression");
+            let outcome = regex.check(Input::stream(input.as_bytes(), false), &mut Progress::default());
+            assert!(matches!(outcome, Outcome::Match(Match { may_grow: false, .. })), "{input}: {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_match_that_could_vanish_is_not_settled() {
+        let regex = Regex::new("^OK$").expect("an expression");
+        let outcome = regex.check(Input::stream(b"OK", false), &mut Progress::default());
+        assert!(matches!(outcome, Outcome::Match(Match { may_grow: true, .. })), "{outcome:?}");
     }
 
     #[test]

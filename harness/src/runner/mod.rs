@@ -7,6 +7,7 @@
 
 mod address;
 mod clock;
+pub mod memory;
 mod plan;
 mod player;
 pub mod process;

@@ -86,6 +86,9 @@ const LATER: &[&str] = &[
 /// How deep loops can stand in loops.
 const DEPTH_MAX: usize = 16;
 
+/// Verbs that need not say who acts.
+const ACTORLESS: &[&str] = &["for", "log", "repeat", "set", "sleep"];
+
 /// Whether a name means something in a step, and so cannot be an actor's.
 pub(super) fn is_reserved(name: &str) -> bool {
     VERBS.iter().chain(OPTIONS).any(|word| word.name == name) || LATER.contains(&name)
@@ -141,7 +144,8 @@ impl Steps<'_> {
             let explicit = |step: &Step| matches!(step.verb, Verb::Connect | Verb::ExpectRefused);
             let mut rest = steps[at..].iter().filter(|step| step.actor == actor);
             let next = rest.find(|step| !matches!(step.verb, Verb::Sleep(_) | Verb::Log(_) | Verb::Set(_)));
-            if waits && next.is_some_and(|step| !explicit(step) && !matches!(step.verb, Verb::Repeat(_))) {
+            let waits_alone = waits && self.actors.len() == 1;
+            if waits_alone && next.is_some_and(|step| !explicit(step) && !matches!(step.verb, Verb::Repeat(_))) {
                 steps[at].dials = true;
             }
             self.dialled[actor] = !waits || steps[at].dials;
@@ -187,7 +191,8 @@ impl Steps<'_> {
         };
         let index = match &actor {
             Some((index, ..)) => *index,
-            None if self.actors.len() == 1 => 0,
+            // Nobody in particular waits, repeats or says something in the report.
+            None if self.actors.len() == 1 || ACTORLESS.contains(&verb.key.as_str()) => 0,
             None => {
                 let mut names: Vec<&str> = self.actors.keys().copied().collect();
                 names.sort_unstable();

@@ -4,6 +4,7 @@
 
 mod capture;
 mod framing;
+mod laws;
 mod process;
 mod report;
 mod serve;
