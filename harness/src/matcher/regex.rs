@@ -10,6 +10,7 @@ use regex_automata::hybrid::LazyStateID;
 use regex_automata::hybrid::dfa::{self, DFA};
 use regex_automata::meta;
 use regex_automata::nfa::thompson;
+use regex_automata::util::alphabet::Unit;
 use regex_automata::util::{start, syntax};
 
 use super::{Input, Match, Matcher, Outcome, Pattern, Progress};
@@ -170,7 +171,7 @@ impl Walk {
     /// ends just here every byte has to lead to its being seen, and from there nowhere; else every byte leads nowhere.
     fn is_settled(&mut self, dfa: &DFA, matches: bool) -> Option<bool> {
         let mut after = Vec::new();
-        for byte in dfa.byte_classes().representatives(0..=255).filter_map(|unit| unit.as_u8()) {
+        for byte in dfa.byte_classes().representatives(0..=255).filter_map(Unit::as_u8) {
             let next = dfa.next_state(&mut self.cache, self.state, byte).ok()?;
             if next.is_quit() || (matches && !next.is_match()) || (!matches && !next.is_dead()) {
                 return Some(false);
@@ -180,7 +181,7 @@ impl Walk {
             }
         }
         for state in after {
-            for byte in dfa.byte_classes().representatives(0..=255).filter_map(|unit| unit.as_u8()) {
+            for byte in dfa.byte_classes().representatives(0..=255).filter_map(Unit::as_u8) {
                 if !dfa.next_state(&mut self.cache, state, byte).ok()?.is_dead() {
                     return Some(false);
                 }
