@@ -206,7 +206,9 @@ impl Conversation {
 
     fn close(&mut self, now: Time, at: usize) {
         let link = &mut self.links[at];
-        let told = link.shut || link.state != State::Open || link.ending == Some(Ending::Reset);
+        // A datagram socket closes without a word, and a connection that was reset or shut down has had its last.
+        let silent = link.transport.is_datagram() || link.shut || link.ending == Some(Ending::Reset);
+        let told = silent || link.state != State::Open;
         link.state = State::Closed;
         self.actions.push_back(Action::Close(at as u32));
         if !told {

@@ -354,7 +354,8 @@ impl Run {
                 }
                 _ => {}
             }
-            if let Some(exit) = exit {
+            let untold = !file.told.borrow().contains(&running.name);
+            if let Some(exit) = exit.filter(|_| untold) {
                 self.tell(running.exited(&scenario.name, exit));
             }
         }
@@ -428,6 +429,10 @@ impl Run {
         let scenario = &file.scenario;
         let case = &scenario.cases[at];
         let number = self.sink.borrow_mut().take_number();
+        let unwanted = case.skip.clone().or_else(|| missing(&case.skip_unless));
+        let mut own = Group::default();
+        // The case begins when its targets are up: their start is no part of its time.
+        let up = if unwanted.is_none() { self.targets_up(file, &mut own).await } else { Ok(None) };
         let begun = self.clock.now();
         let script = &case.script;
         let started = case_started(scenario, name.clone(), &script.place, &case.tags, &case.spec, script.infos.clone());
@@ -437,7 +442,7 @@ impl Run {
         let tell =
             |events: &mut Vec<Event>, kind| events.push(Event { at: self.clock.now(), case: Some(number), kind });
 
-        if let Some(reason) = case.skip.clone().or_else(|| missing(&case.skip_unless)) {
+        if let Some(reason) = unwanted {
             let finished = CaseFinished {
                 verdict: Verdict::Skipped,
                 reason: Some(reason),
@@ -450,8 +455,6 @@ impl Run {
             return self.hand_over(&events, Verdict::Skipped);
         }
 
-        let mut own = Group::default();
-        let up = self.targets_up(file, &mut own).await;
         let path = (self.options.record != Record::Off)
             .then(|| self.sink.borrow_mut().names.pick(&scenario.name, &name, self.options.format.extension()));
         let outcome = match up {

@@ -171,8 +171,10 @@ async fn start_one(
                 env.push((name.clone(), fill(value)?));
             }
             let signal = process::Signal::parse(&spec.stop.0).expect("the scenario was checked");
-            let logs =
-                setting.logs.join(super::record::file_name(scenario)).join(super::record::file_name(&target.name));
+            let logs = setting.logs.join(super::record::file_name(scenario));
+            std::fs::create_dir_all(&logs)
+                .map_err(|error| failure(target, format!("cannot make the folder {}: {error}", logs.display())))?;
+            let logs = logs.join(super::record::file_name(&target.name));
             let command = process::Command {
                 argv,
                 env,
@@ -188,7 +190,13 @@ async fn start_one(
             match process::start(&command, &setting.guard).await {
                 Ok(process) => Ok(Running { name, address, kind: RunningKind::Process(Rc::new(process)) }),
                 Err(error) => {
-                    let mut failed = failure(target, format!("the target `{}` did not start: {error}", target.name));
+                    let mut why = format!("the target `{}` did not start: {error}", target.name);
+                    let mut source = std::error::Error::source(&error);
+                    while let Some(cause) = source {
+                        why.push_str(&format!(": {cause}"));
+                        source = cause.source();
+                    }
+                    let mut failed = failure(target, why);
                     failed.hint = error.hint().map(str::to_owned);
                     failed.notes.push(format!("command: {}", command.argv.join(" ")));
                     let lines = error.output().iter().rev().take(TAIL_LINES).rev();
