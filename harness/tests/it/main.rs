@@ -9,3 +9,4 @@ mod laws;
 mod process;
 mod report;
 mod serve;
+mod tidy;
