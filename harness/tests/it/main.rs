@@ -3,8 +3,10 @@
 #![expect(clippy::disallowed_methods, reason = "tests look at the world from outside")]
 
 mod capture;
+mod docs;
 mod framing;
 mod laws;
 mod process;
 mod report;
 mod serve;
+mod tidy;

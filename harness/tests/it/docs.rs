@@ -1,0 +1,120 @@
+//! The pages say what the program does: every example is read by the scenario parser, and the whole ones are played.
+
+use std::process::{Command, Output};
+
+use harness::framing::FRAMINGS;
+use harness::matcher::MATCHERS;
+use harness::scenario::{Known, OPTIONS, VERBS, load};
+
+const SCENARIOS: &str = include_str!("../../../docs/scenarios.md");
+const README: &str = include_str!("../../../README.md");
+
+/// A fenced block of a page.
+struct Block {
+    language: &'static str,
+    text: String,
+    line: usize,
+}
+
+fn blocks(page: &'static str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    for (at, line) in page.lines().enumerate() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(language)) => open = Some(Block { language, text: String::new(), line: at + 1 }),
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some(block), None) => block.text.extend([line, "\n"]),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block is not closed");
+    blocks
+}
+
+/// The code spans in a page's tables that are a step, and where they stand.
+fn steps(page: &'static str) -> Vec<(usize, &'static str)> {
+    let rows = page.lines().enumerate().filter(|(_, line)| line.starts_with('|'));
+    let cells = rows.flat_map(|(at, row)| row.split('|').map(move |cell| (at + 1, cell.trim())));
+    let spans = cells.filter_map(|(line, cell)| Some((line, cell.strip_prefix('`')?.strip_suffix('`')?)));
+    let is_step = |code: &str| code.starts_with("{ ") && VERBS.iter().any(|verb| code[2..].starts_with(verb.name));
+    spans.filter(|(_, code)| is_step(code)).collect()
+}
+
+/// Whether a block says what is played; the others show tables of a file.
+fn is_whole(block: &Block) -> bool {
+    block.text.lines().any(|line| line.starts_with("steps"))
+}
+
+/// Reads a text as a scenario file of the folder `docs`.
+#[track_caller]
+fn check(what: &str, text: &str) {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/example.toml");
+    let known = Known { env: vec![("HOME".into(), "here".into())], ..Known::default() };
+    if let Err(mistakes) = load(file, text, &known) {
+        let mistakes: Vec<String> = mistakes.iter().map(|m| format!("{}: {}", m.place.line, m.message)).collect();
+        panic!("{what} is no scenario:\n{text}\n{}", mistakes.join("\n"));
+    }
+}
+
+fn tomls(page: &'static str) -> impl Iterator<Item = Block> {
+    blocks(page).into_iter().filter(|block| block.language == "toml")
+}
+
+#[test]
+fn every_example_is_read_without_a_mistake() {
+    for (name, page) in [("README.md", README), ("docs/scenarios.md", SCENARIOS)] {
+        for block in tomls(page) {
+            let rest = if is_whole(&block) { "" } else { "[[case]]\nname = \"x\"\nsteps = [{ log = \"x\" }]\n" };
+            check(&format!("{name}:{}", block.line), &format!("{}{rest}", block.text));
+        }
+    }
+}
+
+#[test]
+fn every_step_in_a_table_is_read_without_a_mistake() {
+    let steps = steps(SCENARIOS);
+    assert!(steps.len() > 50, "found {}", steps.len());
+    for (line, step) in steps {
+        let text = format!(
+            "target.builtin = \"tcp-echo\"\nvars = {{ size = 7 }}\nsteps = [{{ log = \"x\", mark = \"sent\" }}, {step}]"
+        );
+        check(&format!("docs/scenarios.md:{line}"), &text);
+    }
+}
+
+#[test]
+fn the_page_has_a_row_for_everything_in_the_tables() {
+    let rows = |names: Vec<&'static str>| {
+        for name in names {
+            assert!(SCENARIOS.contains(&format!("\n| `{name}` |")), "docs/scenarios.md has no row for `{name}`");
+        }
+    };
+    rows(VERBS.iter().map(|word| word.name).collect());
+    rows(OPTIONS.iter().map(|word| word.name).collect());
+    rows(MATCHERS.iter().map(|entry| entry.name).collect());
+    for framing in FRAMINGS {
+        assert!(SCENARIOS.contains(framing.name), "docs/scenarios.md does not say what `{}` is", framing.name);
+    }
+}
+
+/// Plays a block as a user would, in a folder of its own.
+fn play(block: &Block, name: &str) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join(name), &block.text).expect("the folder is writable");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
+    command.args(["run", name, "--seed", "1"]).current_dir(&folder).env_remove("HARNESS_REPORT");
+    command.output().expect("the program runs")
+}
+
+#[test]
+fn every_whole_example_holds_on_the_reference_servers() {
+    let whole = tomls(SCENARIOS).filter(|block| is_whole(block) && !block.text.contains("\ncommand"));
+    let mut played = 0;
+    for block in whole {
+        let output = play(&block, "example.toml");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "docs/scenarios.md:{}\n{said}", block.line);
+        played += 1;
+    }
+    assert!(played >= 6, "played {played}");
+}
