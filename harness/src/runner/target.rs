@@ -62,14 +62,11 @@ pub(super) async fn start(
 ) -> Result<Group, Box<Failure>> {
     let mut group = Group { running: Vec::new(), variables: known.clone() };
     for target in targets {
-        if let TargetKind::Command(command) = &target.kind {
-            let port = format!("{}.port", target.name);
-            let texts = command.argv.iter().chain([&command.address]).chain(command.env.iter().map(|(_, value)| value));
-            if texts.flat_map(Template::variables).any(|name| name == port) {
-                let picked = setting.ports.borrow_mut().pick();
-                let picked = picked.map_err(|error| failure(target, format!("there is no free port: {error}")))?;
-                group.variables.insert(port.into(), picked.to_string().into());
-            }
+        let port = format!("{}.port", target.name);
+        if target.kind.templates().into_iter().flat_map(Template::variables).any(|name| name == port) {
+            let picked = setting.ports.borrow_mut().pick();
+            let picked = picked.map_err(|error| failure(target, format!("there is no free port: {error}")))?;
+            group.variables.insert(port.into(), picked.to_string().into());
         }
     }
     for target in targets {
@@ -80,19 +77,22 @@ pub(super) async fn start(
                 return Err(failure);
             }
         };
-        let address = &running.address;
-        let url = address.to_string();
-        let bare = url.split_once("://").map_or(url.as_str(), |(_, bare)| bare).to_owned();
-        let mut set =
-            |part: &str, value: String| group.variables.insert(format!("{}.{part}", target.name).into(), value.into());
-        if let Some(port) = address.port() {
-            set("port", port.to_string());
-        }
-        set("address", bare);
-        set("url", url);
+        set_address(&mut group.variables, &target.name, &running.address);
         group.running.push(running);
     }
     Ok(group)
+}
+
+/// Sets the variables that tell where a target is.
+fn set_address(variables: &mut Variables, target: &str, address: &Address) {
+    let url = address.to_string();
+    let bare = url.split_once("://").map_or(url.as_str(), |(_, bare)| bare).to_owned();
+    let mut set = |part: &str, value: String| variables.insert(format!("{target}.{part}").into(), value.into());
+    if let Some(port) = address.port() {
+        set("port", port.to_string());
+    }
+    set("address", bare);
+    set("url", url);
 }
 
 async fn start_one(
@@ -108,11 +108,7 @@ async fn start_one(
         let address = url.resolve(setting.allow_remote).await.map_err(|error| failure(target, error.to_string()))?;
         return Ok(Running { name, address, kind: RunningKind::Elsewhere });
     }
-    let fill = |template: &Template| {
-        template
-            .fill_text(variables)
-            .map_err(|unset| failure(target, format!("the variable `{}` has no value", unset.0)))
-    };
+    let fill = |template: &Template| filled(target, template, variables);
     match &target.kind {
         TargetKind::Address(template) => {
             let address = resolve(target, &fill(template)?, folder, setting).await?;
@@ -126,6 +122,11 @@ async fn start_one(
                 None => "udp://127.0.0.1:0".into(),
             };
             let listen: targets::Address = listen.parse().map_err(|error| failure(target, format!("{error}")))?;
+            let listen = match listen {
+                targets::Address::Unix(path) => targets::Address::Unix(folder.join(path)),
+                targets::Address::Unixgram(path) => targets::Address::Unixgram(folder.join(path)),
+                listen => listen,
+            };
             if !listen.is_local() && !setting.allow_remote {
                 return Err(failure(
                     target,
@@ -149,7 +150,11 @@ async fn start_one(
             Ok(Running { name, address, kind: RunningKind::Builtin(RefCell::new(handle)) })
         }
         TargetKind::Command(spec) => {
-            let address = resolve(target, &fill(&spec.address)?, &folder.join(&spec.cwd), setting).await?;
+            let cwd = if spec.cwd.as_os_str().is_empty() { folder } else { &spec.cwd };
+            let address = resolve(target, &fill(&spec.address)?, cwd, setting).await?;
+            let mut variables = variables.clone();
+            set_address(&mut variables, &target.name, &address);
+            let fill = |template: &Template| filled(target, template, &variables);
             let mut argv: Vec<String> = spec.argv.iter().map(&fill).collect::<Result<_, _>>()?;
             // A program with a slash is found from the folder of the file, wherever it then runs.
             if argv[0].contains('/') && Path::new(&argv[0]).is_relative() {
@@ -176,8 +181,7 @@ async fn start_one(
             let command = process::Command {
                 argv,
                 env,
-                cwd: Some(if spec.cwd.as_os_str().is_empty() { folder.to_path_buf() } else { spec.cwd.clone() })
-                    .filter(|cwd| !cwd.as_os_str().is_empty()),
+                cwd: Some(cwd.to_path_buf()).filter(|cwd| !cwd.as_os_str().is_empty()),
                 stop: process::Stop { signal, within: spec.stop.1 },
                 expect_exit: spec.expect_exit,
                 address: Some(address.clone()),
@@ -198,6 +202,10 @@ async fn start_one(
             }
         }
     }
+}
+
+fn filled(target: &Target, template: &Template, variables: &Variables) -> Result<String, Box<Failure>> {
+    template.fill_text(variables).map_err(|unset| failure(target, format!("the variable `{}` has no value", unset.0)))
 }
 
 fn stream(line: &OutputLine) -> &'static str {
