@@ -10,6 +10,7 @@ use regex_automata::meta::Regex;
 
 use super::address::Url;
 use super::process::{self, Address, Exit, Guard, Ports, Process};
+use super::record::Names;
 use super::socket::in_folder;
 use crate::event::{EventKind, Failure, FailureKind, OutputLine};
 use crate::scenario::{ReadyWhen, Target, TargetKind};
@@ -26,8 +27,21 @@ pub(super) struct Setting {
     pub(super) allow_remote: bool,
     /// `--target`: a name, or none for the only one, and where it is instead.
     pub(super) overrides: Vec<(Option<String>, Url)>,
-    /// Where outputs are kept.
-    pub(super) logs: PathBuf,
+    /// The run's folder, where outputs are kept.
+    pub(super) folder: PathBuf,
+    /// The names of the files that they are kept in.
+    pub(super) logs: RefCell<Names>,
+}
+
+/// Whose targets are started.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owner<'a> {
+    /// The scenario's name.
+    pub(super) scenario: &'a str,
+    /// The case's, where they are its own.
+    pub(super) case: Option<&'a str>,
+    /// The folder of the scenario's file.
+    pub(super) folder: &'a Path,
 }
 
 /// A target that is up.
@@ -56,8 +70,7 @@ pub(super) struct Group {
 pub(super) async fn start(
     targets: &[&Target],
     known: &Variables,
-    folder: &Path,
-    scenario: &str,
+    owner: Owner<'_>,
     setting: &Setting,
 ) -> Result<Group, Box<Failure>> {
     let mut group = Group { running: Vec::new(), variables: known.clone() };
@@ -70,7 +83,7 @@ pub(super) async fn start(
         }
     }
     for target in targets {
-        let running = match start_one(target, &group.variables, folder, scenario, setting).await {
+        let running = match start_one(target, &group.variables, owner, setting).await {
             Ok(running) => running,
             Err(failure) => {
                 group.stop().await;
@@ -98,11 +111,11 @@ fn set_address(variables: &mut Variables, target: &str, address: &Address) {
 async fn start_one(
     target: &Target,
     variables: &Variables,
-    folder: &Path,
-    scenario: &str,
+    owner: Owner<'_>,
     setting: &Setting,
 ) -> Result<Running, Box<Failure>> {
     let name = target.name.clone();
+    let folder = owner.folder;
     let instead = setting.overrides.iter().find(|(of, _)| of.as_deref().is_none_or(|of| of == target.name));
     if let Some((_, url)) = instead {
         let address = url.resolve(setting.allow_remote).await.map_err(|error| failure(target, error.to_string()))?;
@@ -176,8 +189,10 @@ async fn start_one(
                 env.push((name.clone(), fill(value)?));
             }
             let signal = process::Signal::parse(&spec.stop.0).expect("the scenario was checked");
-            let logs =
-                setting.logs.join(super::record::file_name(scenario)).join(super::record::file_name(&target.name));
+            let logs = setting.logs.borrow_mut().pick_log(owner.scenario, owner.case, &target.name);
+            let logs = setting.folder.join(logs);
+            // Where it cannot be made, the log cannot be either, and that is what is told.
+            let _ = std::fs::create_dir_all(logs.parent().expect("it is below a folder"));
             let command = process::Command {
                 argv,
                 env,
@@ -192,9 +207,11 @@ async fn start_one(
             match process::start(&command, &setting.guard).await {
                 Ok(process) => Ok(Running { name, address, kind: RunningKind::Process(Rc::new(process)) }),
                 Err(error) => {
-                    let mut failed = failure(target, format!("the target `{}` did not start: {error}", target.name));
+                    let mut failed =
+                        failure(target, format!("the target `{}` did not start: {}", target.name, explain(&error)));
                     failed.hint = error.hint().map(str::to_owned);
-                    failed.notes.push(format!("command: {}", command.argv.join(" ")));
+                    let words: Vec<_> = command.argv.iter().map(|word| crate::report::text::shell_word(word)).collect();
+                    failed.notes.push(format!("command: {}", words.join(" ")));
                     let lines = error.output().iter().rev().take(TAIL_LINES).rev();
                     failed.notes.extend(lines.map(|line| format!("{}: {}", stream(line), line.text)));
                     Err(failed)
@@ -206,6 +223,15 @@ async fn start_one(
 
 fn filled(target: &Target, template: &Template, variables: &Variables) -> Result<String, Box<Failure>> {
     template.fill_text(variables).map_err(|unset| failure(target, format!("the variable `{}` has no value", unset.0)))
+}
+
+/// An error with what caused it.
+fn explain(error: &process::StartError) -> String {
+    use std::error::Error as _;
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }
 
 fn stream(line: &OutputLine) -> &'static str {
