@@ -12,8 +12,7 @@ use crate::text::quote;
 pub(super) struct Contains(pub(super) Bytes);
 
 pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
-    let template = reader.template(node, "`contains`")?;
-    Pattern::of(reader, node, template, |bytes| Ok(Contains(bytes)))
+    Pattern::of_bytes(reader, node, "`contains`", Contains)
 }
 
 impl Matcher for Contains {

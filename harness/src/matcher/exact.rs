@@ -19,9 +19,11 @@ pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
 
 pub(super) fn lower_base64(reader: &mut Reader, node: &Node) -> Option<Pattern> {
     let template = reader.template(node, "`base64`")?;
-    Pattern::of(reader, node, template, |text| {
-        STANDARD.decode(&text).map(|bytes| Exact(bytes.into())).map_err(|error| format!("no base64: {error}"))
-    })
+    Pattern::of(reader, node, template, |text| decode_base64(&text).map(Exact))
+}
+
+pub(super) fn decode_base64(text: &[u8]) -> Result<Bytes, String> {
+    STANDARD.decode(text).map(Bytes::from).map_err(|error| format!("no base64: {error}"))
 }
 
 impl Matcher for Exact {

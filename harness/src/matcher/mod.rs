@@ -209,6 +209,31 @@ impl Pattern {
         Some(Pattern { state: State::Open(build), uses, sets: Vec::new() })
     }
 
+    /// A pattern around bytes: a string, `{ hex = ".." }` or `{ base64 = ".." }`.
+    fn of_bytes<M: Matcher + 'static>(
+        reader: &mut Reader,
+        node: &Node,
+        what: &str,
+        build: impl Fn(Bytes) -> M + Send + Sync + 'static,
+    ) -> Option<Pattern> {
+        let Value::Table(table) = &node.value else {
+            let template = reader.template(node, what)?;
+            return Pattern::of(reader, node, template, move |bytes| Ok(build(bytes)));
+        };
+        reader.check_keys(table, &["base64", "hex"], what);
+        let [entry] = table.entries.as_slice() else {
+            let hint = format!("{what} takes a string, `{{ hex = \"00 ff\" }}` or `{{ base64 = \"AP8=\" }}`");
+            reader.mistake_with_hint(&node.span, "bytes are given in one way", hint);
+            return None;
+        };
+        let is_hex = entry.key == "hex";
+        let template = reader.template(&entry.node, what)?;
+        Pattern::of(reader, &entry.node, template, move |text| match is_hex {
+            true => crate::text::parse_hex(&String::from_utf8_lossy(&text)).map(|bytes| build(bytes.into())),
+            false => exact::decode_base64(&text).map(&build),
+        })
+    }
+
     /// A pattern made of others.
     fn of_many<M: Matcher + 'static>(
         parts: Vec<Pattern>,
@@ -275,7 +300,11 @@ pub const MATCHERS: &[Entry] = &[
     Entry { name: "all", about: "every one of these matches: `{ all = [..] }`", lower: all::lower },
     Entry { name: "any", about: "whatever has arrived, a message or at least one byte", lower: any::lower },
     Entry { name: "base64", about: "exactly these bytes, in base64", lower: exact::lower_base64 },
-    Entry { name: "contains", about: "these bytes stand somewhere in it", lower: contains::lower },
+    Entry {
+        name: "contains",
+        about: "these bytes stand somewhere in it; also `{ hex = \"..\" }`",
+        lower: contains::lower,
+    },
     Entry {
         name: "hex",
         about: "exactly these bytes, in hexadecimal; `??` is any byte, `4?` any low half",
@@ -285,7 +314,7 @@ pub const MATCHERS: &[Entry] = &[
     Entry { name: "length", about: "so many bytes: `4`, or `{ min = 1, max = 64 }`", lower: length::lower },
     Entry { name: "not", about: "the matcher inside does not match", lower: not::lower },
     Entry { name: "one_of", about: "one of these matches; the first in the list wins", lower: one_of::lower },
-    Entry { name: "prefix", about: "it starts with these bytes", lower: prefix::lower },
+    Entry { name: "prefix", about: "it starts with these bytes; also `{ hex = \"..\" }`", lower: prefix::lower },
     Entry { name: "range", about: "a decimal number from the first to the second: `[1, 9]`", lower: range::lower },
     Entry {
         name: "regex",
@@ -293,7 +322,7 @@ pub const MATCHERS: &[Entry] = &[
         lower: regex::lower,
     },
     Entry { name: "save", about: "anything, kept as the variable of this name", lower: save::lower },
-    Entry { name: "suffix", about: "it ends with these bytes", lower: suffix::lower },
+    Entry { name: "suffix", about: "it ends with these bytes; also `{ hex = \"..\" }`", lower: suffix::lower },
 ];
 
 /// Reads a matcher: a string, which matches exactly, or a table with one key.

@@ -11,8 +11,7 @@ use crate::text::quote;
 struct Prefix(Exact);
 
 pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
-    let template = reader.template(node, "`prefix`")?;
-    Pattern::of(reader, node, template, |bytes| Ok(Prefix(Exact(bytes))))
+    Pattern::of_bytes(reader, node, "`prefix`", |bytes| Prefix(Exact(bytes)))
 }
 
 impl Matcher for Prefix {
@@ -44,6 +43,13 @@ mod tests {
         message(r#"{ prefix = "220 " }"#, b"220 ready", true);
         message(r#"{ prefix = "220 " }"#, b"220", false);
         message(r#"{ prefix = "220 " }"#, b"500 no", false);
+    }
+
+    #[test]
+    fn it_may_be_written_in_hexadecimal_or_base64() {
+        message(r#"{ prefix = { hex = "ff 00" } }"#, &[0xff, 0, 1], true);
+        message(r#"{ prefix = { hex = "ff 00" } }"#, &[0xff, 1], false);
+        message(r#"{ prefix = { base64 = "/wA=" } }"#, &[0xff, 0, 1], true);
     }
 
     #[test]

@@ -12,8 +12,7 @@ use crate::text::quote;
 struct Suffix(Bytes);
 
 pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
-    let template = reader.template(node, "`suffix`")?;
-    Pattern::of(reader, node, template, |bytes| Ok(Suffix(bytes)))
+    Pattern::of_bytes(reader, node, "`suffix`", Suffix)
 }
 
 impl Matcher for Suffix {

@@ -1,4 +1,4 @@
-//! Captures on disk: which cases have one, and under which name.
+//! Captures and logs on disk: which cases have one, and under which name.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub enum Record {
 /// The longest file name made of a case's name, in characters.
 const NAME_LEN_MAX: usize = 80;
 
-/// The names of captures that were given out.
+/// The names of files that were given out.
 #[derive(Debug, Default)]
 pub(super) struct Names(HashSet<PathBuf>);
 
@@ -26,11 +26,20 @@ impl Names {
     /// A path below the run's folder that no other case has.
     pub(super) fn pick(&mut self, scenario: &str, case: &str, extension: &str) -> PathBuf {
         let folder = Path::new("captures").join(file_name(scenario));
-        let stem = file_name(case);
-        let mut path = folder.join(format!("{stem}.{extension}"));
+        self.pick_in(&folder, &file_name(case), &format!(".{extension}"))
+    }
+
+    /// A path below the run's folder for the logs of a target, which no other start of a target has.
+    pub(super) fn pick_log(&mut self, scenario: &str, case: Option<&str>, target: &str) -> PathBuf {
+        let folder = Path::new("logs").join(file_name(scenario)).join(case.map(file_name).unwrap_or_default());
+        self.pick_in(&folder, &file_name(target), "")
+    }
+
+    fn pick_in(&mut self, folder: &Path, stem: &str, suffix: &str) -> PathBuf {
+        let mut path = folder.join(format!("{stem}{suffix}"));
         let mut number = 2;
         while !self.0.insert(path.clone()) {
-            path = folder.join(format!("{stem}-{number}.{extension}"));
+            path = folder.join(format!("{stem}-{number}{suffix}"));
             number += 1;
         }
         path
@@ -80,5 +89,8 @@ mod tests {
         let mut names = Names::default();
         assert_eq!(names.pick("s", "a b", "pcapng"), Path::new("captures/s/a-b.pcapng"));
         assert_eq!(names.pick("s", "a-b", "pcapng"), Path::new("captures/s/a-b-2.pcapng"));
+        assert_eq!(names.pick_log("s", None, "kv"), Path::new("logs/s/kv"));
+        assert_eq!(names.pick_log("s", None, "kv"), Path::new("logs/s/kv-2"));
+        assert_eq!(names.pick_log("s", Some("a b"), "kv"), Path::new("logs/s/a-b/kv"));
     }
 }

@@ -19,7 +19,7 @@ use super::plan::{Filter, Subject};
 use super::player::{self, Dial};
 use super::process::{Guard, Ports};
 use super::record::{Names, Record};
-use super::target::{Group, Running, Setting};
+use super::target::{Group, Owner, Running, Setting};
 use crate::capture::{self, Format};
 use crate::conversation::script::{Limit, Script};
 use crate::conversation::{Conversation, Ended};
@@ -167,7 +167,8 @@ impl Run {
             guard,
             allow_remote: options.allow_remote,
             overrides: options.targets.clone(),
-            logs: options.folder.join("logs"),
+            folder: options.folder.clone(),
+            logs: RefCell::default(),
         };
         let sink = Sink { reporters, summary: Summary::default(), names: Names::default(), error: None, next_case: 0 };
         Run {
@@ -429,10 +430,13 @@ impl Run {
         let scenario = &file.scenario;
         let case = &scenario.cases[at];
         let number = self.sink.borrow_mut().take_number();
-        let unwanted = case.skip.clone().or_else(|| missing(&case.skip_unless));
+        let skipped = case.skip.clone().or_else(|| missing(&case.skip_unless));
         let mut own = Group::default();
-        // The case begins when its targets are up: their start is no part of its time.
-        let up = if unwanted.is_none() { self.targets_up(file, &mut own).await } else { Ok(None) };
+        let up = match skipped {
+            Some(_) => Ok(None),
+            None => self.targets_up(file, &name, &mut own).await,
+        };
+        // The start of a target is no part of the case's time.
         let begun = self.clock.now();
         let script = &case.script;
         let started = case_started(scenario, name.clone(), &script.place, &case.tags, &case.spec, script.infos.clone());
@@ -442,7 +446,7 @@ impl Run {
         let tell =
             |events: &mut Vec<Event>, kind| events.push(Event { at: self.clock.now(), case: Some(number), kind });
 
-        if let Some(reason) = unwanted {
+        if let Some(reason) = skipped {
             let finished = CaseFinished {
                 verdict: Verdict::Skipped,
                 reason: Some(reason),
@@ -527,15 +531,20 @@ impl Run {
     }
 
     /// Starts what is to be started: the file's targets once, those of a case for each.
-    async fn targets_up<'f>(&self, file: &'f File, own: &mut Group) -> Result<Option<&'f Group>, Box<Failure>> {
+    async fn targets_up<'f>(
+        &self,
+        file: &'f File,
+        case: &str,
+        own: &mut Group,
+    ) -> Result<Option<&'f Group>, Box<Failure>> {
         let scenario = &file.scenario;
         let (each, once): (Vec<&Target>, Vec<&Target>) =
             scenario.targets.iter().partition(|target| target.restart == Restart::Case);
+        let owner = Owner { scenario: &scenario.name, case: None, folder: &file.folder };
         let shared = file
             .group
             .get_or_init(|| async {
-                let group =
-                    super::target::start(&once, &Variables::new(), &file.folder, &scenario.name, &self.setting).await?;
+                let group = super::target::start(&once, &Variables::new(), owner, &self.setting).await?;
                 for running in &group.running {
                     self.tell(running.started(&scenario.name));
                 }
@@ -544,7 +553,8 @@ impl Run {
             .await;
         let shared = shared.as_ref().map_err(Clone::clone)?;
         if !each.is_empty() {
-            *own = super::target::start(&each, &shared.variables, &file.folder, &scenario.name, &self.setting).await?;
+            let owner = Owner { case: Some(case), ..owner };
+            *own = super::target::start(&each, &shared.variables, owner, &self.setting).await?;
         }
         Ok(Some(shared))
     }

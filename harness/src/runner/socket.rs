@@ -7,13 +7,14 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram as StdUnixDatagram};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket, UnixDatagram, UnixStream};
 
 use super::process::Address;
@@ -30,9 +31,56 @@ const READ_LEN_MIN: usize = 8 << 10;
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpStream),
-    Udp(UdpSocket),
+    Udp(Udp),
     Unix(UnixStream),
     Unixgram(UnixDatagram),
+}
+
+/// A UDP socket, and the wait for an error on it: nobody there is an error that comes without data to read, and tokio
+/// wakes no reader for it.
+pub(super) struct Udp {
+    socket: Arc<UdpSocket>,
+    error: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+impl Udp {
+    fn new(socket: UdpSocket) -> Udp {
+        let socket = Arc::new(socket);
+        Udp { error: Udp::next_error(&socket), socket }
+    }
+
+    fn next_error(socket: &Arc<UdpSocket>) -> Pin<Box<dyn Future<Output = ()>>> {
+        let socket = Arc::clone(socket);
+        Box::pin(async move {
+            // What it was is asked of the socket itself.
+            let _ = socket.ready(Interest::ERROR).await;
+        })
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if let Poll::Ready(read) = self.socket.poll_recv(cx, buffer) {
+                return Poll::Ready(read);
+            }
+            ready!(self.error.as_mut().poll(cx));
+            let mut found = None;
+            let _: io::Result<()> = self.socket.try_io(Interest::ERROR, || {
+                found = self.socket.take_error()?;
+                // The next one is news again.
+                Err(io::ErrorKind::WouldBlock.into())
+            });
+            self.error = Udp::next_error(&self.socket);
+            if let Some(error) = found {
+                return Poll::Ready(Err(error));
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Udp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.socket.fmt(f)
+    }
 }
 
 /// A socket that is being opened.
@@ -57,7 +105,7 @@ pub(super) fn open(address: Address, bind: Option<SocketAddr>) -> Opening {
                 let any: IpAddr = if peer.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
                 let socket = UdpSocket::bind(bind.unwrap_or(SocketAddr::new(any, 0))).await?;
                 socket.connect(peer).await?;
-                Socket::Udp(socket)
+                Socket::Udp(Udp::new(socket))
             }
             Address::Unix(path) => match abstract_name(&path) {
                 Some(name) => {
@@ -99,7 +147,7 @@ impl Socket {
     pub(super) fn endpoints(&self, peer: &Address) -> (Endpoint, Endpoint) {
         let local = match self {
             Socket::Tcp(stream) => stream.local_addr().ok().map(Endpoint::Ip),
-            Socket::Udp(socket) => socket.local_addr().ok().map(Endpoint::Ip),
+            Socket::Udp(udp) => udp.socket.local_addr().ok().map(Endpoint::Ip),
             Socket::Unix(_) => None,
             Socket::Unixgram(socket) => socket.local_addr().ok().and_then(|address| {
                 let name = std::os::unix::net::SocketAddr::from(address);
@@ -121,7 +169,7 @@ impl Socket {
         }
         let written = match self {
             Socket::Tcp(stream) => stream.try_write(data),
-            Socket::Udp(socket) => match socket.try_send(data) {
+            Socket::Udp(udp) => match udp.socket.try_send(data) {
                 // An ICMP error to an earlier datagram is reported in place of sending this one.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Some(Input::Unreachable),
                 sent => sent,
@@ -142,7 +190,7 @@ impl Socket {
     pub(super) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Socket::Tcp(stream) => stream.poll_write_ready(cx),
-            Socket::Udp(socket) => socket.poll_send_ready(cx),
+            Socket::Udp(udp) => udp.socket.poll_send_ready(cx),
             Socket::Unix(stream) => stream.poll_write_ready(cx),
             Socket::Unixgram(socket) => socket.poll_send_ready(cx),
         }
@@ -154,7 +202,7 @@ impl Socket {
         let mut buffer = block.buffer(if is_datagram { READ_LEN_MAX } else { READ_LEN_MIN });
         let read = match self {
             Socket::Tcp(stream) => ready!(Pin::new(stream).poll_read(cx, &mut buffer)),
-            Socket::Udp(socket) => ready!(socket.poll_recv(cx, &mut buffer)),
+            Socket::Udp(udp) => ready!(udp.poll_recv(cx, &mut buffer)),
             Socket::Unix(stream) => ready!(Pin::new(stream).poll_read(cx, &mut buffer)),
             Socket::Unixgram(socket) => ready!(socket.poll_recv(cx, &mut buffer)),
         };
@@ -213,7 +261,13 @@ impl Block {
 
 /// Where a relative path of a Unix socket starts.
 pub(super) fn in_folder(address: Address, folder: &Path) -> Address {
-    let place = |path: PathBuf| if abstract_name(&path).is_some() { path } else { folder.join(path) };
+    let place = |path: PathBuf| match abstract_name(&path) {
+        Some(_) => path,
+        None => {
+            let path = folder.join(path);
+            std::path::absolute(&path).unwrap_or(path)
+        }
+    };
     match address {
         Address::Unix(path) => Address::Unix(place(path)),
         Address::Unixgram(path) => Address::Unixgram(place(path)),

@@ -10,6 +10,7 @@ use regex_automata::meta::Regex;
 
 use super::address::Url;
 use super::process::{self, Address, Exit, Guard, Ports, Process};
+use super::record::Names;
 use super::socket::in_folder;
 use crate::event::{EventKind, Failure, FailureKind, OutputLine};
 use crate::scenario::{ReadyWhen, Target, TargetKind};
@@ -26,8 +27,21 @@ pub(super) struct Setting {
     pub(super) allow_remote: bool,
     /// `--target`: a name, or none for the only one, and where it is instead.
     pub(super) overrides: Vec<(Option<String>, Url)>,
-    /// Where outputs are kept.
-    pub(super) logs: PathBuf,
+    /// The run's folder, where outputs are kept.
+    pub(super) folder: PathBuf,
+    /// The names of the files that they are kept in.
+    pub(super) logs: RefCell<Names>,
+}
+
+/// Whose targets are started.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owner<'a> {
+    /// The scenario's name.
+    pub(super) scenario: &'a str,
+    /// The case's, where they are its own.
+    pub(super) case: Option<&'a str>,
+    /// The folder of the scenario's file.
+    pub(super) folder: &'a Path,
 }
 
 /// A target that is up.
@@ -56,63 +70,58 @@ pub(super) struct Group {
 pub(super) async fn start(
     targets: &[&Target],
     known: &Variables,
-    folder: &Path,
-    scenario: &str,
+    owner: Owner<'_>,
     setting: &Setting,
 ) -> Result<Group, Box<Failure>> {
     let mut group = Group { running: Vec::new(), variables: known.clone() };
     for target in targets {
-        if let TargetKind::Command(command) = &target.kind {
-            let port = format!("{}.port", target.name);
-            let texts = command.argv.iter().chain([&command.address]).chain(command.env.iter().map(|(_, value)| value));
-            if texts.flat_map(Template::variables).any(|name| name == port) {
-                let picked = setting.ports.borrow_mut().pick();
-                let picked = picked.map_err(|error| failure(target, format!("there is no free port: {error}")))?;
-                group.variables.insert(port.into(), picked.to_string().into());
-            }
+        let port = format!("{}.port", target.name);
+        if target.kind.templates().into_iter().flat_map(Template::variables).any(|name| name == port) {
+            let picked = setting.ports.borrow_mut().pick();
+            let picked = picked.map_err(|error| failure(target, format!("there is no free port: {error}")))?;
+            group.variables.insert(port.into(), picked.to_string().into());
         }
     }
     for target in targets {
-        let running = match start_one(target, &group.variables, folder, scenario, setting).await {
+        let running = match start_one(target, &group.variables, owner, setting).await {
             Ok(running) => running,
             Err(failure) => {
                 group.stop().await;
                 return Err(failure);
             }
         };
-        let address = &running.address;
-        let url = address.to_string();
-        let bare = url.split_once("://").map_or(url.as_str(), |(_, bare)| bare).to_owned();
-        let mut set =
-            |part: &str, value: String| group.variables.insert(format!("{}.{part}", target.name).into(), value.into());
-        if let Some(port) = address.port() {
-            set("port", port.to_string());
-        }
-        set("address", bare);
-        set("url", url);
+        set_address(&mut group.variables, &target.name, &running.address);
         group.running.push(running);
     }
     Ok(group)
 }
 
+/// Sets the variables that tell where a target is.
+fn set_address(variables: &mut Variables, target: &str, address: &Address) {
+    let url = address.to_string();
+    let bare = url.split_once("://").map_or(url.as_str(), |(_, bare)| bare).to_owned();
+    let mut set = |part: &str, value: String| variables.insert(format!("{target}.{part}").into(), value.into());
+    if let Some(port) = address.port() {
+        set("port", port.to_string());
+    }
+    set("address", bare);
+    set("url", url);
+}
+
 async fn start_one(
     target: &Target,
     variables: &Variables,
-    folder: &Path,
-    scenario: &str,
+    owner: Owner<'_>,
     setting: &Setting,
 ) -> Result<Running, Box<Failure>> {
     let name = target.name.clone();
+    let folder = owner.folder;
     let instead = setting.overrides.iter().find(|(of, _)| of.as_deref().is_none_or(|of| of == target.name));
     if let Some((_, url)) = instead {
         let address = url.resolve(setting.allow_remote).await.map_err(|error| failure(target, error.to_string()))?;
         return Ok(Running { name, address, kind: RunningKind::Elsewhere });
     }
-    let fill = |template: &Template| {
-        template
-            .fill_text(variables)
-            .map_err(|unset| failure(target, format!("the variable `{}` has no value", unset.0)))
-    };
+    let fill = |template: &Template| filled(target, template, variables);
     match &target.kind {
         TargetKind::Address(template) => {
             let address = resolve(target, &fill(template)?, folder, setting).await?;
@@ -126,6 +135,11 @@ async fn start_one(
                 None => "udp://127.0.0.1:0".into(),
             };
             let listen: targets::Address = listen.parse().map_err(|error| failure(target, format!("{error}")))?;
+            let listen = match listen {
+                targets::Address::Unix(path) => targets::Address::Unix(folder.join(path)),
+                targets::Address::Unixgram(path) => targets::Address::Unixgram(folder.join(path)),
+                listen => listen,
+            };
             if !listen.is_local() && !setting.allow_remote {
                 return Err(failure(
                     target,
@@ -149,7 +163,11 @@ async fn start_one(
             Ok(Running { name, address, kind: RunningKind::Builtin(RefCell::new(handle)) })
         }
         TargetKind::Command(spec) => {
-            let address = resolve(target, &fill(&spec.address)?, &folder.join(&spec.cwd), setting).await?;
+            let cwd = if spec.cwd.as_os_str().is_empty() { folder } else { &spec.cwd };
+            let address = resolve(target, &fill(&spec.address)?, cwd, setting).await?;
+            let mut variables = variables.clone();
+            set_address(&mut variables, &target.name, &address);
+            let fill = |template: &Template| filled(target, template, &variables);
             let mut argv: Vec<String> = spec.argv.iter().map(&fill).collect::<Result<_, _>>()?;
             // A program with a slash is found from the folder of the file, wherever it then runs.
             if argv[0].contains('/') && Path::new(&argv[0]).is_relative() {
@@ -171,15 +189,14 @@ async fn start_one(
                 env.push((name.clone(), fill(value)?));
             }
             let signal = process::Signal::parse(&spec.stop.0).expect("the scenario was checked");
-            let logs = setting.logs.join(super::record::file_name(scenario));
-            std::fs::create_dir_all(&logs)
-                .map_err(|error| failure(target, format!("cannot make the folder {}: {error}", logs.display())))?;
-            let logs = logs.join(super::record::file_name(&target.name));
+            let logs = setting.logs.borrow_mut().pick_log(owner.scenario, owner.case, &target.name);
+            let logs = setting.folder.join(logs);
+            // Where it cannot be made, the log cannot be either, and that is what is told.
+            let _ = std::fs::create_dir_all(logs.parent().expect("it is below a folder"));
             let command = process::Command {
                 argv,
                 env,
-                cwd: Some(if spec.cwd.as_os_str().is_empty() { folder.to_path_buf() } else { spec.cwd.clone() })
-                    .filter(|cwd| !cwd.as_os_str().is_empty()),
+                cwd: Some(cwd.to_path_buf()).filter(|cwd| !cwd.as_os_str().is_empty()),
                 stop: process::Stop { signal, within: spec.stop.1 },
                 expect_exit: spec.expect_exit,
                 address: Some(address.clone()),
@@ -190,21 +207,30 @@ async fn start_one(
             match process::start(&command, &setting.guard).await {
                 Ok(process) => Ok(Running { name, address, kind: RunningKind::Process(Rc::new(process)) }),
                 Err(error) => {
-                    let mut why = format!("the target `{}` did not start: {error}", target.name);
-                    let mut source = std::error::Error::source(&error);
-                    while let Some(cause) = source {
-                        why.push_str(&format!(": {cause}"));
-                        source = cause.source();
-                    }
-                    let mut failed = failure(target, why);
+                    let mut failed =
+                        failure(target, format!("the target `{}` did not start: {}", target.name, explain(&error)));
                     failed.hint = error.hint().map(str::to_owned);
-                    failed.notes.push(format!("command: {}", command.argv.join(" ")));
+                    let words: Vec<_> = command.argv.iter().map(|word| crate::report::text::shell_word(word)).collect();
+                    failed.notes.push(format!("command: {}", words.join(" ")));
                     let lines = error.output().iter().rev().take(TAIL_LINES).rev();
                     failed.notes.extend(lines.map(|line| format!("{}: {}", stream(line), line.text)));
                     Err(failed)
                 }
             }
         }
+    }
+}
+
+fn filled(target: &Target, template: &Template, variables: &Variables) -> Result<String, Box<Failure>> {
+    template.fill_text(variables).map_err(|unset| failure(target, format!("the variable `{}` has no value", unset.0)))
+}
+
+/// An error with what caused it.
+fn explain(error: &process::StartError) -> String {
+    use std::error::Error as _;
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }
 

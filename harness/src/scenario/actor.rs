@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::scope::Scope;
 use super::target::{Target, check_url};
 use crate::document::{Node, Reader, Table, Value, did_you_mean, parse_size};
 use crate::framing::{self, FRAME_LEN_LIMIT, FRAME_LEN_MAX, FRAMINGS, Framing, FramingError};
@@ -93,8 +94,13 @@ fn lower(
         Some(node) => lower_framing(reader, node)?,
         None => None,
     };
+    let mut scope = Scope::new(targets.iter().map(|target| target.name.as_str()));
     let bind = match table.get("bind") {
-        Some(node) => Some(reader.template(node, "`bind`")?),
+        Some(node) => {
+            let template = reader.template(node, "`bind`")?;
+            scope.check(reader, &node.span, template.variables());
+            Some(template)
+        }
         None => None,
     };
     let Some(entry) = table.entry("connect") else {
@@ -105,6 +111,7 @@ fn lower(
         return None;
     };
     let connect = reader.template(&entry.node, "`connect`")?;
+    scope.check(reader, &entry.node.span, connect.variables());
     let text = connect.as_literal().map(|text| String::from_utf8_lossy(text).into_owned());
     let connect = match text {
         Some(text) if !text.contains("://") => match targets.iter().position(|target| target.name == text) {

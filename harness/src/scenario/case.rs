@@ -138,7 +138,7 @@ pub(super) fn lower(
     }
     let mut steps = Steps {
         actors: names(file.actors.iter().map(|actor| &actor.name)),
-        scope: Scope::new(file.targets),
+        scope: Scope::new(file.targets.iter().map(|target| target.name.as_str())),
         limit: timeout,
         infos: Vec::new(),
         marks: Vec::new(),

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::target::Target;
 use crate::document::{Node, Reader, Value, did_you_mean};
 
 /// The names that have, or by then will have, a value.
@@ -15,12 +14,16 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    pub(super) fn new(targets: &[Target]) -> Scope {
-        let mut names = BTreeSet::new();
-        for target in targets {
-            names.extend(["port", "address", "url"].map(|part| format!("{}.{part}", target.name)));
-        }
-        Scope { names, used: BTreeSet::new() }
+    /// Knows where these targets are.
+    pub(super) fn new<'n>(targets: impl Iterator<Item = &'n str>) -> Scope {
+        let mut scope = Scope { names: BTreeSet::new(), used: BTreeSet::new() };
+        targets.for_each(|name| scope.set_target(name));
+        scope
+    }
+
+    /// The target of this name will be up.
+    pub(super) fn set_target(&mut self, name: &str) {
+        self.names.extend(["port", "address", "url"].map(|part| format!("{name}.{part}")));
     }
 
     pub(super) fn set(&mut self, name: &str) {

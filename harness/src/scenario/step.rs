@@ -83,11 +83,11 @@ const LATER: &[&str] = &[
     "with",
 ];
 
+/// Verbs that need no connection: with several actors they need not say whose they are.
+const NOBODYS: &[&str] = &["for", "log", "repeat", "set", "sleep"];
+
 /// How deep loops can stand in loops.
 const DEPTH_MAX: usize = 16;
-
-/// Verbs that need not say who acts.
-const ACTORLESS: &[&str] = &["for", "log", "repeat", "set", "sleep"];
 
 /// Whether a name means something in a step, and so cannot be an actor's.
 pub(super) fn is_reserved(name: &str) -> bool {
@@ -138,7 +138,9 @@ impl Steps<'_> {
     fn decide_dialling(&mut self, steps: &mut [Step]) {
         for at in 0..steps.len() {
             let (actor, waits) = (steps[at].actor, matches!(steps[at].verb, Verb::Sleep(_)));
-            if self.dialled[actor] || matches!(steps[at].verb, Verb::Log(_) | Verb::Set(_) | Verb::Repeat(_)) {
+            let nobodys = self.infos[steps[at].id as usize].actor.is_empty();
+            if nobodys || self.dialled[actor] || matches!(steps[at].verb, Verb::Log(_) | Verb::Set(_) | Verb::Repeat(_))
+            {
                 continue;
             }
             let explicit = |step: &Step| matches!(step.verb, Verb::Connect | Verb::ExpectRefused);
@@ -191,8 +193,7 @@ impl Steps<'_> {
         };
         let index = match &actor {
             Some((index, ..)) => *index,
-            // Nobody in particular waits, repeats or says something in the report.
-            None if self.actors.len() == 1 || ACTORLESS.contains(&verb.key.as_str()) => 0,
+            None if self.actors.len() == 1 || NOBODYS.contains(&verb.key.as_str()) => 0,
             None => {
                 let mut names: Vec<&str> = self.actors.keys().copied().collect();
                 names.sort_unstable();
@@ -204,7 +205,8 @@ impl Steps<'_> {
         let options = Options { entries, verb: verb.key.as_str() };
         options.check(reader);
         let start = actor.as_ref().map_or(verb.key_span.start, |(_, _, span)| span.start.min(verb.key_span.start));
-        self.build(reader, index, verb, &options, start..verb.node.span.end)
+        let acts = actor.is_some() || self.actors.len() == 1;
+        self.build(reader, acts.then_some(index), verb, &options, start..verb.node.span.end)
     }
 
     fn unknown_word(&self, reader: &mut Reader, entry: &Entry, key: &str) {
@@ -228,16 +230,16 @@ impl Steps<'_> {
     fn build(
         &mut self,
         reader: &mut Reader,
-        actor: usize,
+        actor: Option<usize>,
         verb: &Entry,
         options: &Options<'_>,
         span: Range<usize>,
     ) -> Option<Step> {
         let id = self.infos.len() as u32;
-        let names: Vec<&str> = self.actors.iter().filter(|(_, at)| **at == actor).map(|(name, _)| *name).collect();
+        let name = self.actors.iter().find(|(_, at)| Some(**at) == actor).map_or("", |(name, _)| *name);
         self.infos.push(StepInfo {
             place: reader.source().place(span),
-            actor: names.first().copied().unwrap_or_default().into(),
+            actor: name.into(),
             verb: verb.key.clone(),
             note: options.get("note").and_then(|node| reader.static_string(node, "`note`")),
         });
@@ -273,6 +275,7 @@ impl Steps<'_> {
             }
             None => None,
         };
+        let actor = actor.unwrap_or(0);
         Some(Step { id, actor, verb, limit, after, between, mark, save, dials: false })
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::scope::Scope;
 use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean};
 use crate::event::Place;
 use crate::template::Template;
@@ -36,6 +37,24 @@ pub enum TargetKind {
     },
     /// A process that the run starts.
     Command(Box<Command>),
+}
+
+impl TargetKind {
+    /// Every text in which variables are filled in.
+    pub fn templates(&self) -> Vec<&Template> {
+        match self {
+            TargetKind::Address(address) => vec![address],
+            TargetKind::Builtin { listen, .. } => listen.iter().collect(),
+            TargetKind::Command(command) => {
+                let env = command.env.iter().map(|(_, value)| value);
+                let ready: &[Template] = match &command.ready {
+                    ReadyWhen::Command(argv) => argv,
+                    _ => &[],
+                };
+                command.argv.iter().chain([&command.address]).chain(env).chain(ready).collect()
+            }
+        }
+    }
 }
 
 /// A process that the run starts.
@@ -109,7 +128,7 @@ pub(super) fn lower_all(reader: &mut Reader, table: &Table) -> Vec<Target> {
     let Some(targets) = reader.table(&entry.node, "`target`") else { return Vec::new() };
     let single = targets.entries.iter().any(|entry| !matches!(entry.node.value, Value::Table(_)) || is_kind(entry));
     if single || targets.entries.is_empty() {
-        return lower(reader, "target", targets, entry).into_iter().collect();
+        return lower(reader, "target", targets, entry, Scope::new(std::iter::empty())).into_iter().collect();
     }
     let mut lowered = Vec::new();
     for entry in &targets.entries {
@@ -117,10 +136,35 @@ pub(super) fn lower_all(reader: &mut Reader, table: &Table) -> Vec<Target> {
             reader.mistake(&entry.key_span, format!("`{}` is no name for a target", entry.key));
         }
         if let Some(table) = reader.table(&entry.node, &format!("`[target.{}]`", entry.key)) {
-            lowered.extend(lower(reader, &entry.key, table, entry));
+            let scope = scope_of(entry, &targets.entries);
+            lowered.extend(lower(reader, &entry.key, table, entry, scope));
         }
     }
     lowered
+}
+
+/// What one of several targets can know of the others: where those are that start before it, and the ports of commands
+/// that start with it.
+fn scope_of(of: &Entry, all: &[Entry]) -> Scope {
+    let each = |entry: &Entry| match &entry.node.value {
+        Value::Table(table) => {
+            matches!(table.get("restart").map(|node| &node.value), Some(Value::String(text)) if text == "case")
+        }
+        _ => false,
+    };
+    let is_command = |entry: &Entry| matches!(&entry.node.value, Value::Table(table) if table.get("command").is_some());
+    let mut scope = Scope::new(std::iter::empty());
+    let mut before = true;
+    for entry in all {
+        before &= entry.key != of.key;
+        // Those for each case start when those for the whole file are up.
+        if (each(entry) == each(of) && before) || (each(of) && !each(entry)) {
+            scope.set_target(&entry.key);
+        } else if each(entry) == each(of) && is_command(entry) {
+            scope.set(&format!("{}.port", entry.key));
+        }
+    }
+    scope
 }
 
 /// Whether an entry below `[target]` is a key of the one target, not the name of one of several.
@@ -129,7 +173,9 @@ fn is_kind(entry: &Entry) -> bool {
         && !matches!(&entry.node.value, Value::Table(table) if KINDS.iter().any(|kind| table.get(kind).is_some()))
 }
 
-fn lower(reader: &mut Reader, name: &str, table: &Table, entry: &Entry) -> Option<Target> {
+fn lower(reader: &mut Reader, name: &str, table: &Table, entry: &Entry, mut scope: Scope) -> Option<Target> {
+    let scope = &mut scope;
+    scope.set(&format!("{name}.port"));
     let what = format!("the target `{name}`");
     reader.check_keys(table, KEYS, &what);
     if let Some(entry) = table.entry("limits") {
@@ -148,9 +194,9 @@ fn lower(reader: &mut Reader, name: &str, table: &Table, entry: &Entry) -> Optio
         },
     };
     let kind = match (table.entry("builtin"), table.entry("command"), table.entry("address")) {
-        (Some(builtin), None, None) => lower_builtin(reader, builtin, table)?,
-        (None, Some(command), _) => lower_command(reader, name, command, table)?,
-        (None, None, Some(address)) => lower_address(reader, address)?,
+        (Some(builtin), None, None) => lower_builtin(reader, builtin, table, scope)?,
+        (None, Some(command), _) => lower_command(reader, name, command, table, scope)?,
+        (None, None, Some(address)) => lower_address(reader, address, scope)?,
         (Some(builtin), ..) => {
             reader.mistake(&builtin.key_span, format!("{what} is a `builtin`, or has a `command` or an `address`"));
             return None;
@@ -178,7 +224,7 @@ fn lower(reader: &mut Reader, name: &str, table: &Table, entry: &Entry) -> Optio
     Some(Target { name: name.into(), place, kind, restart })
 }
 
-fn lower_builtin(reader: &mut Reader, entry: &Entry, table: &Table) -> Option<TargetKind> {
+fn lower_builtin(reader: &mut Reader, entry: &Entry, table: &Table, scope: &mut Scope) -> Option<TargetKind> {
     let name = reader.static_string(&entry.node, "`builtin`")?;
     let Some(target) = targets::find(&name) else {
         let names = targets::TARGETS.iter().map(|target| target.name);
@@ -188,7 +234,11 @@ fn lower_builtin(reader: &mut Reader, entry: &Entry, table: &Table) -> Option<Ta
         return None;
     };
     let listen = match table.get("listen") {
-        Some(node) => Some(reader.template(node, "`listen`")?),
+        Some(node) => {
+            let template = template(reader, node, "`listen`", scope)?;
+            check_url(reader, node, &template);
+            Some(template)
+        }
         None => None,
     };
     let mut settings = Vec::new();
@@ -210,8 +260,8 @@ fn lower_builtin(reader: &mut Reader, entry: &Entry, table: &Table) -> Option<Ta
     Some(TargetKind::Builtin { name, listen, settings })
 }
 
-fn lower_address(reader: &mut Reader, entry: &Entry) -> Option<TargetKind> {
-    let template = reader.template(&entry.node, "`address`")?;
+fn lower_address(reader: &mut Reader, entry: &Entry, scope: &mut Scope) -> Option<TargetKind> {
+    let template = template(reader, &entry.node, "`address`", scope)?;
     check_url(reader, &entry.node, &template);
     Some(TargetKind::Address(template))
 }
@@ -225,32 +275,25 @@ pub(super) fn check_url(reader: &mut Reader, node: &Node, template: &Template) {
     }
 }
 
-fn lower_command(reader: &mut Reader, name: &str, entry: &Entry, table: &Table) -> Option<TargetKind> {
-    let argv = templates(reader, &entry.node, "`command`")?;
+fn lower_command(
+    reader: &mut Reader,
+    name: &str,
+    entry: &Entry,
+    table: &Table,
+    scope: &mut Scope,
+) -> Option<TargetKind> {
+    let address = lower_command_address(reader, name, entry, table, scope);
+    // It is known where the target will be before it is started, so that its command can say so.
+    scope.set_target(name);
+    let argv = templates(reader, &entry.node, "`command`", scope)?;
     if argv.is_empty() {
         reader.mistake(&entry.node.span, "`command` has at least the program's name");
         return None;
     }
-    let port = format!("{name}.port");
-    let address = match table.entry("address") {
-        Some(entry) => {
-            let template = reader.template(&entry.node, "`address`")?;
-            check_url(reader, &entry.node, &template);
-            template
-        }
-        None if argv.iter().any(|arg| arg.variables().any(|variable| variable == port)) => {
-            Template::parse(&format!("tcp://127.0.0.1:${{{port}}}"), &reader.statics).expect("it is one")
-        }
-        None => {
-            let hint = format!("`address = \"tcp://127.0.0.1:${{{port}}}\"`, and `${{{port}}}` in the command");
-            reader.mistake_with_hint(&entry.key_span, "a command has an `address` where it serves", hint);
-            return None;
-        }
-    };
     let mut env = Vec::new();
     if let Some(node) = table.get("env") {
         for entry in &reader.table(node, "`env`")?.entries {
-            env.push((entry.key.clone(), reader.template(&entry.node, "an environment variable")?));
+            env.push((entry.key.clone(), template(reader, &entry.node, "an environment variable", scope)?));
         }
     }
     let cwd = match table.get("cwd") {
@@ -261,7 +304,7 @@ fn lower_command(reader: &mut Reader, name: &str, entry: &Entry, table: &Table) 
         None => PathBuf::new(),
     };
     let ready = match table.get("ready") {
-        Some(node) => lower_ready(reader, node)?,
+        Some(node) => lower_ready(reader, node, scope)?,
         None => ReadyWhen::Listening,
     };
     let ready_within = match table.get("ready_within") {
@@ -273,10 +316,11 @@ fn lower_command(reader: &mut Reader, name: &str, entry: &Entry, table: &Table) 
         Some(node) => Some(reader.integer(node, "`expect_exit`", 0, 255)? as i32),
         None => None,
     };
+    let address = address?;
     Some(TargetKind::Command(Box::new(Command { argv, address, env, cwd, ready, ready_within, stop, expect_exit })))
 }
 
-fn lower_ready(reader: &mut Reader, node: &Node) -> Option<ReadyWhen> {
+fn lower_ready(reader: &mut Reader, node: &Node, scope: &mut Scope) -> Option<ReadyWhen> {
     if let Value::String(_) = node.value {
         let text = reader.static_string(node, "`ready`")?;
         return match text.as_str() {
@@ -297,7 +341,7 @@ fn lower_ready(reader: &mut Reader, node: &Node) -> Option<ReadyWhen> {
         return None;
     };
     match entry.key.as_str() {
-        "command" => Some(ReadyWhen::Command(templates(reader, &entry.node, "`command`")?)),
+        "command" => Some(ReadyWhen::Command(templates(reader, &entry.node, "`command`", scope)?)),
         "delay" => Some(ReadyWhen::Delay(reader.duration(&entry.node, "`delay`")?)),
         "stderr" | "stdout" => {
             let text = reader.static_string(&entry.node, &format!("`{}`", entry.key))?;
@@ -330,8 +374,43 @@ fn lower_stop(reader: &mut Reader, table: &Table) -> Option<(String, Duration)> 
     Some(stop)
 }
 
-fn templates(reader: &mut Reader, node: &Node, what: &str) -> Option<Vec<Template>> {
+/// Where a command serves: what its `address` says, or the port that it is given.
+fn lower_command_address(
+    reader: &mut Reader,
+    name: &str,
+    command: &Entry,
+    table: &Table,
+    scope: &mut Scope,
+) -> Option<Template> {
+    if let Some(entry) = table.entry("address") {
+        let template = template(reader, &entry.node, "`address`", scope)?;
+        check_url(reader, &entry.node, &template);
+        return Some(template);
+    }
+    let port = format!("${{{name}.port}}");
+    let is_given = match &command.node.value {
+        Value::Array(items) => {
+            items.iter().any(|item| matches!(&item.value, Value::String(text) if text.contains(&port)))
+        }
+        _ => false,
+    };
+    if !is_given {
+        let hint = format!("`address = \"tcp://127.0.0.1:{port}\"`, and `{port}` in the command");
+        reader.mistake_with_hint(&command.key_span, "a command has an `address` where it serves", hint);
+        return None;
+    }
+    Some(Template::parse(&format!("tcp://127.0.0.1:{port}"), &reader.statics).expect("it is one"))
+}
+
+/// A template, each of whose variables will have a value.
+fn template(reader: &mut Reader, node: &Node, what: &str, scope: &mut Scope) -> Option<Template> {
+    let template = reader.template(node, what)?;
+    scope.check(reader, &node.span, template.variables());
+    Some(template)
+}
+
+fn templates(reader: &mut Reader, node: &Node, what: &str, scope: &mut Scope) -> Option<Vec<Template>> {
     let items = reader.array(node, what)?;
-    let templates: Vec<_> = items.iter().map(|item| reader.template(item, what)).collect();
+    let templates: Vec<_> = items.iter().map(|item| template(reader, item, what, scope)).collect();
     templates.into_iter().collect()
 }
