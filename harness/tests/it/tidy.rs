@@ -156,8 +156,8 @@ fn every_link_between_pages_leads_somewhere() {
         if page.extension().is_none_or(|extension| extension != "md") {
             return None;
         }
-        let links = line.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
-        let broken = links.filter(|link| !link.contains("://") && !leads_somewhere(page, link)).next()?;
+        let mut links = line.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link);
+        let broken = links.find(|link| !link.contains("://") && !leads_somewhere(page, link))?;
         Some(format!("`{broken}` leads nowhere"))
     });
 }
