@@ -120,6 +120,18 @@ fn every_benchmark_and_fuzz_target_is_in_its_manifest() {
 }
 
 #[test]
+fn every_seed_has_a_name_that_git_keeps() {
+    let mut files = Vec::new();
+    walk(&root().join("corpus"), &mut files);
+    assert!(files.len() > 50);
+    for path in files.iter().filter(|path| !path.ends_with("corpus/README.md")) {
+        let name = path.file_name().expect("a file").to_string_lossy();
+        let is_hash = name.len() == 40 && name.chars().all(|c| c.is_ascii_hexdigit());
+        assert!(name.contains('-') || is_hash, "{}: without a hyphen git ignores it", path.display());
+    }
+}
+
+#[test]
 fn no_file_is_too_long() {
     for (path, text) in files() {
         let lines = text.lines().count();
