@@ -155,7 +155,7 @@ impl Failing {
     pub(super) fn cut(kind: FailureKind, taken: usize, total: usize) -> Box<Failing> {
         let message = match kind {
             FailureKind::Reset => format!("the peer reset the connection after {taken} of {total} bytes were sent"),
-            _ => format!("{taken} of {total} bytes were sent and no more, since the peer does not read,"),
+            _ => format!("the peer took {taken} of {total} bytes and no more"),
         };
         Failing::new(kind, message)
     }
