@@ -83,7 +83,7 @@ impl Number {
             Number::Literal(number) => Ok(*number),
             Number::Text(template) => {
                 let text = template.fill_text(variables)?;
-                text.trim().parse().map_err(|_| PayloadError::Invalid(format!("`{text}` is no number")))
+                text.trim().parse().map_err(|_| PayloadError::Invalid(format!("expected a number, got `{text}`")))
             }
         }
     }

@@ -11,8 +11,8 @@ use super::payload::{Cutter, PayloadError};
 use super::script::{Repeat, Send, Step, Then, Verb};
 use super::verdict::Failing;
 use super::{Action, Conversation, Ended, Phase};
-use crate::event::{End, EventKind, FailureKind, Side};
-use crate::matcher::{Input as Look, Match, Matcher, Outcome, Progress};
+use crate::event::{End, EventKind, FailureKind, Side, Transport};
+use crate::matcher::{BuildError, Input as Look, Match, Matcher, Outcome, Progress};
 use crate::text::{count, quote};
 use crate::time::Time;
 
@@ -305,10 +305,8 @@ impl Conversation {
 
     fn begin(&mut self, lane: &mut Lane, at: (Arc<[Step]>, usize), now: Time) -> Result<(), Box<Failing>> {
         let step = &at.0[at.1];
-        let marked = match &step.after {
-            Some(mark) => Some(*self.marks.get(mark).ok_or_else(|| Failing::no_mark(mark))?),
-            None => None,
-        };
+        let marked = step.after.as_ref().and_then(|mark| self.marks.get(mark)).copied();
+        let unmarked = step.after.clone().filter(|_| marked.is_none());
         let base = marked.unwrap_or(now);
         let mut deadline = base + step.limit.duration;
         let mut earliest = None;
@@ -320,6 +318,9 @@ impl Conversation {
         let (actor, dials) = (step.actor, step.dials || step.verb.needs_connection());
         let looping = matches!(step.verb, Verb::Repeat(_));
         lane.running = Some(Running { step: at, started: now, base, deadline, earliest, doing: Doing::Dial });
+        if let Some(mark) = unmarked {
+            return Err(Failing::no_mark(&mark));
+        }
         if dials && self.current[actor].is_none() {
             self.dial(now, actor);
             return Ok(());
@@ -369,6 +370,21 @@ impl Conversation {
         Ok(at)
     }
 
+    /// Whether what carries a connection knows this way to end it.
+    fn check_can_end(&self, at: usize, how: Option<Then>) -> Result<(), Box<Failing>> {
+        let transport = self.links[at].transport;
+        match how {
+            Some(Then::Reset | Then::HalfClose) if transport.is_datagram() => {
+                Err(Failing::script("a datagram socket has no connection that could be ended")
+                    .hint("`{ close = true }` closes it"))
+            }
+            Some(Then::Reset) if transport != Transport::Tcp => {
+                Err(Failing::script("only a TCP connection can be reset").hint("`{ close = true }` closes this one"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn begin_verb(&mut self, lane: &mut Lane, now: Time) -> Result<(), Box<Failing>> {
         let running = lane.running.as_mut().expect("a step was begun");
         let step = &running.step.0[running.step.1];
@@ -387,7 +403,10 @@ impl Conversation {
             }
             Verb::Expect(pattern) => {
                 self.link_of(step)?;
-                let matcher = pattern.fill(&self.variables).map_err(|error| Failing::script(error.to_string()))?;
+                let matcher = pattern.fill(&self.variables).map_err(|error| match error {
+                    BuildError::Unset(name) => Failing::unset(&name),
+                    BuildError::Invalid(why) => Failing::script(why),
+                })?;
                 Doing::Expect { matcher, progress: Progress::default(), pending: false }
             }
             Verb::ExpectRefused => {
@@ -422,6 +441,7 @@ impl Conversation {
             Verb::Repeat(_) => return self.begin_loop(lane, now),
             Verb::Reset => {
                 let at = self.link_of(step)?;
+                self.check_can_end(at, Some(Then::Reset))?;
                 self.reset(now, at);
                 Doing::Wait
             }
@@ -433,6 +453,7 @@ impl Conversation {
                 if self.links[at].ending == Some(Ending::Unreachable) {
                     self.links[at].ending = None;
                 }
+                self.check_can_end(at, send.then)?;
                 let save = step.save.clone();
                 let actor = step.actor;
                 let sending = self.prepare(now, send, at, actor, save)?;
@@ -447,6 +468,7 @@ impl Conversation {
             }
             Verb::Shutdown => {
                 let at = self.link_of(step)?;
+                self.check_can_end(at, Some(Then::HalfClose))?;
                 self.shutdown(now, at);
                 Doing::Wait
             }
@@ -542,7 +564,13 @@ impl Conversation {
             };
             if done < earliest {
                 let shown = crate::time::show_duration(earliest.since(done));
-                return Err(Failing::new(FailureKind::Mismatch, format!("it came {shown} too early")));
+                let from = step.between.map(|(from, _)| crate::time::show_duration(from)).unwrap_or_default();
+                let since = match &step.after {
+                    Some(mark) => format!("the mark `{mark}`"),
+                    None => "the step before".to_owned(),
+                };
+                let message = format!("expected no earlier than {from} after {since}, came {shown} too early");
+                return Err(Failing::new(FailureKind::Mismatch, message));
             }
         }
         if let Some(mark) = &step.mark {
@@ -668,11 +696,10 @@ impl Conversation {
                 match &link.ending {
                     Some(Ending::Eof) => Ok(Flow::Done),
                     Some(ending) => Err(Failing::ended("the peer to close the connection", ending)),
-                    None if late => Err(Failing::new(
-                        FailureKind::Timeout,
-                        "expected the peer to close the connection, and it is still open",
-                    )
-                    .timed_out()),
+                    None if late => {
+                        Err(Failing::new(FailureKind::Timeout, "expected the peer to close the connection")
+                            .timed_out_and(", and it is still open"))
+                    }
                     None => Ok(Flow::Waiting),
                 }
             }
@@ -704,11 +731,8 @@ impl Conversation {
             (Verb::ExpectReset, Some(link)) => match &link.ending {
                 Some(Ending::Reset) => Ok(Flow::Done),
                 Some(ending) => Err(Failing::ended("the peer to reset the connection", ending)),
-                None if late => Err(Failing::new(
-                    FailureKind::Timeout,
-                    "expected the peer to reset the connection, and it is still open",
-                )
-                .timed_out()),
+                None if late => Err(Failing::new(FailureKind::Timeout, "expected the peer to reset the connection")
+                    .timed_out_and(", and it is still open")),
                 None => Ok(Flow::Waiting),
             },
             (Verb::ExpectSilence(silence), Some(link)) => {
@@ -843,7 +867,10 @@ fn spoil(messages: &mut [Bytes], at: usize, xor: u8) -> Result<(), Box<Failing>>
 
 impl Failing {
     pub(super) fn payload(error: &PayloadError) -> Box<Failing> {
-        Failing::script(error.to_string())
+        match error {
+            PayloadError::Unset(name) => Failing::unset(name),
+            error => Failing::script(error.to_string()),
+        }
     }
 
     /// Bytes where there should be none.

@@ -163,7 +163,7 @@ fn a_connection_that_closes_too_early_is_told_at_once() {
 fn a_reset_is_no_close() {
     Table::new(r#"{ expect = "hello" },"#)
         .input(Input::Reset)
-        .fails(FailureKind::Reset, "expected `hello`, but the peer reset the connection after nothing");
+        .fails(FailureKind::Reset, "expected `hello`, but the peer reset the connection before any of it came");
     Table::new("{ expect_eof = true },")
         .input(Input::Reset)
         .fails(FailureKind::Reset, "expected the peer to close the connection, but the peer reset the connection");
@@ -176,14 +176,18 @@ fn a_reset_is_no_close() {
 #[test]
 fn bytes_that_nobody_asked_for_fail_the_case() {
     let mut table = Table::new(r#"{ expect = "a" },"#);
-    table.says(b"ab").fails(FailureKind::Leftover, "bytes that no step read at the end of the case: `b`");
+    table
+        .says(b"ab")
+        .fails(FailureKind::Leftover, "expected nothing after the last step, received bytes that no step reads: `b`");
 }
 
 #[test]
 fn bytes_that_come_just_after_the_last_step_fail_the_case_too() {
     let mut table = Table::new(r#"{ expect = "a" },"#);
     table.says(b"a").pass(49).goes_on();
-    table.says(b"b").fails(FailureKind::Leftover, "bytes that no step read at the end of the case: `b`");
+    table
+        .says(b"b")
+        .fails(FailureKind::Leftover, "expected nothing after the last step, received bytes that no step reads: `b`");
 }
 
 #[test]
@@ -274,7 +278,7 @@ fn a_framed_message_is_framed_and_unframed() {
 fn a_message_must_match_as_a_whole() {
     Table::framed(r#""line""#, r#"{ expect = "PONG" },"#)
         .says(b"PONG!\n")
-        .fails(FailureKind::Mismatch, "expected `PONG`, received `PONG!`: 1 more bytes follow");
+        .fails(FailureKind::Mismatch, "expected `PONG`, received `PONG!`: 1 more byte follows");
 }
 
 #[test]
@@ -316,7 +320,7 @@ fn an_unreachable_port_is_a_refusal() {
     table.input(Input::Unreachable).passed();
     Table::with("", "", r#"{ send = "a" }, { expect = "b" },"#, Transport::Udp)
         .input(Input::Unreachable)
-        .fails(FailureKind::Refused, "expected `b`, but nobody listens on the port after nothing");
+        .fails(FailureKind::Refused, "expected `b`, but nobody listens on the port");
 }
 
 #[test]
@@ -369,7 +373,7 @@ fn a_write_that_the_socket_does_not_take_has_a_deadline() {
     assert_eq!(late, Time::ZERO + Duration::from_secs(5));
     conversation.handle_timeout(late);
     let Some(Ended::Failed { failure, .. }) = conversation.ended() else { panic!("it failed") };
-    assert_eq!(failure.message, "the peer does not read after 2 of 5 bytes were sent within 5s");
+    assert_eq!(failure.message, "the peer took 2 of 5 bytes and no more within 5s");
 }
 
 #[test]
@@ -460,7 +464,10 @@ fn a_refused_connection_names_the_actor_that_was_not_reached() {
 fn between_refuses_what_comes_too_early_and_too_late() {
     let steps = r#"{ send = "a", mark = "asked" }, { expect = "b", after = "asked", between = ["80ms", "400ms"] },"#;
     Table::new(steps).pass(80).says(b"b").passed();
-    Table::new(steps).pass(79).says(b"b").fails(FailureKind::Mismatch, "it came 1ms too early");
+    Table::new(steps)
+        .pass(79)
+        .says(b"b")
+        .fails(FailureKind::Mismatch, "expected no earlier than 80ms after the mark `asked`, came 1ms too early");
     let failure =
         Table::new(steps).pass(400).fails(FailureKind::Timeout, "expected `b`, received nothing within 400ms");
     assert_eq!(failure.notes, ["deadline: 400ms, `between` of this step"]);

@@ -15,6 +15,9 @@ use crate::time::{Time, show_duration};
 /// How many received bytes a failure carries.
 const RECEIVED_MAX: usize = 4 << 20;
 
+/// A difference in the first so many bytes can be seen in a message's quotes.
+const QUOTED_MAX: usize = 60;
+
 /// A failure before it is known which step of which repetition it was.
 #[derive(Debug)]
 pub(super) struct Failing {
@@ -26,7 +29,8 @@ pub(super) struct Failing {
     difference_at: Option<usize>,
     hint: Option<String>,
     notes: Vec<String>,
-    timed_out: bool,
+    /// What follows the deadline in the message, where it was one that passed.
+    timed_out: Option<&'static str>,
     unreached: Option<usize>,
 }
 
@@ -41,7 +45,7 @@ impl Failing {
             difference_at: None,
             hint: None,
             notes: Vec::new(),
-            timed_out: false,
+            timed_out: None,
             unreached: None,
         })
     }
@@ -65,8 +69,13 @@ impl Failing {
     }
 
     /// The step's deadline is part of the story.
-    pub(super) fn timed_out(mut self: Box<Failing>) -> Box<Failing> {
-        self.timed_out = true;
+    pub(super) fn timed_out(self: Box<Failing>) -> Box<Failing> {
+        self.timed_out_and("")
+    }
+
+    /// The step's deadline is part of the story, and `rest` follows it in the message.
+    pub(super) fn timed_out_and(mut self: Box<Failing>, rest: &'static str) -> Box<Failing> {
+        self.timed_out = Some(rest);
         self
     }
 
@@ -87,7 +96,12 @@ impl Failing {
     }
 
     pub(super) fn mismatch(matcher: &Arc<dyn Matcher>, received: &Bytes, at: usize, why: &str) -> Box<Failing> {
-        let message = format!("expected {}, received {}: {why}", matcher.describe(), quote(received));
+        // Where the two differ far from their beginning, quoting that shows nothing.
+        let received_words = match at < QUOTED_MAX {
+            true => quote(received),
+            false => count(received.len(), "byte"),
+        };
+        let message = format!("expected {}, received {received_words}: {why}", matcher.describe());
         Failing::new(FailureKind::Mismatch, message).expecting(matcher).received(received, at)
     }
 
@@ -105,7 +119,12 @@ impl Failing {
             Some(ending) => ending.shown(),
             None => (FailureKind::Closed, "the connection was closed".into()),
         };
-        let message = format!("expected {}, but {how} after {}", matcher.describe(), quote(front));
+        let after = match (ending, front.is_empty()) {
+            (_, false) => format!(" after {}", quote(front)),
+            (Some(Ending::Eof | Ending::Reset), true) => " before any of it came".into(),
+            (_, true) => String::new(),
+        };
+        let message = format!("expected {}, but {how}{after}", matcher.describe());
         let at = front.len();
         Failing::new(kind, message).expecting(matcher).received(&Bytes::copy_from_slice(front), at)
     }
@@ -134,11 +153,11 @@ impl Failing {
 
     /// A `send` that was not taken whole.
     pub(super) fn cut(kind: FailureKind, taken: usize, total: usize) -> Box<Failing> {
-        let why = match kind {
-            FailureKind::Reset => "the peer reset the connection",
-            _ => "the peer does not read",
+        let message = match kind {
+            FailureKind::Reset => format!("the peer reset the connection after {taken} of {total} bytes were sent"),
+            _ => format!("the peer took {taken} of {total} bytes and no more"),
         };
-        Failing::new(kind, format!("{why} after {taken} of {total} bytes were sent"))
+        Failing::new(kind, message)
     }
 
     /// The connection ended, but not as expected.
@@ -172,9 +191,9 @@ impl Conversation {
         let mut notes = failing.notes;
         let mut message = failing.message;
         let running = lane.running();
-        if let (true, Some(running)) = (failing.timed_out, running) {
+        if let (Some(rest), Some(running)) = (failing.timed_out, running) {
             let allowed = running.deadline.since(running.base);
-            message = format!("{message} within {}", show_duration(allowed));
+            message = format!("{message} within {}{rest}", show_duration(allowed));
             let limit = &running.step().limit;
             let set_by = match limit.duration == allowed {
                 true => limit.set_by.to_string(),
@@ -219,12 +238,15 @@ impl Conversation {
         let front = link.front().unwrap_or_default();
         let unread = link.unread();
         let what =
-            if link.transport.is_datagram() { "a datagram that no step read" } else { "bytes that no step read" };
-        let message = format!("{what} at the end of the case: {}", quote(front));
+            if link.transport.is_datagram() { "a datagram that no step reads" } else { "bytes that no step reads" };
+        let message = format!("expected nothing after the last step, received {what}: {}", quote(front));
         let failing = Failing::new(FailureKind::Leftover, message)
             .received(&Bytes::copy_from_slice(front), 0)
             .hint("`{ drain = true }` reads and drops them, `strict_end = false` on the case lets them be");
         let mut failure = self.failure(0, *failing).0;
+        if let Some(last) = self.script.infos.last() {
+            failure.place = last.place.clone();
+        }
         failure.connection = Some(at as u32);
         failure.notes.push(format!("{} unread", count(unread, "byte")));
         failure

@@ -44,7 +44,11 @@ impl Matcher for Exact {
         }
         progress.position = common;
         if input.message && input.bytes.len() > self.0.len() {
-            return Outcome::mismatch(common, format!("{} more bytes follow", input.bytes.len() - common));
+            let why = match input.bytes.len() - common {
+                1 => "1 more byte follows".to_owned(),
+                more => format!("{more} more bytes follow"),
+            };
+            return Outcome::mismatch(common, why);
         }
         if input.message && input.bytes.len() < self.0.len() {
             return Outcome::mismatch(common, format!("it ends after {common} of {} bytes", self.0.len()));

@@ -33,6 +33,8 @@ pub struct Subject<'a> {
     pub scenario: &'a str,
     /// The case's.
     pub case: &'a str,
+    /// The case's with the number of its repetition: `echoes a line #2`.
+    pub repetition: &'a str,
     /// The file.
     pub file: &'a str,
     /// Its tags.
@@ -102,12 +104,12 @@ impl Expression {
             Expression::Word { key, text, literal } => {
                 let is = |value: &str| if *literal { value == text } else { glob(text, value) };
                 match key {
-                    Some(Key::Case) => is(subject.case),
+                    Some(Key::Case) => is(subject.case) || is(subject.repetition),
                     Some(Key::File) => is(subject.file),
                     Some(Key::Name) => is(subject.scenario),
                     Some(Key::Tag) => subject.tags.iter().any(|tag| is(tag)),
                     None => {
-                        let whole = format!("{}: {}", subject.scenario, subject.case);
+                        let whole = format!("{}: {}", subject.scenario, subject.repetition);
                         if *literal { whole.contains(text) } else { glob(&format!("*{text}*"), &whole) }
                     }
                 }
@@ -271,7 +273,8 @@ mod tests {
     #[track_caller]
     fn check(filter: &str, expected: bool) {
         let tags = ["fast".to_owned(), "tcp".to_owned()];
-        let subject = Subject { scenario: "echo", case: "echoes a line", file: "scenarios/echo.toml", tags: &tags };
+        let (case, repetition) = ("echoes a line", "echoes a line #2");
+        let subject = Subject { scenario: "echo", case, repetition, file: "scenarios/echo.toml", tags: &tags };
         assert_eq!(Filter::parse(filter).expect("a filter").selects(subject), expected, "{filter}");
     }
 
@@ -294,6 +297,8 @@ mod tests {
         check("file:*.toml", true);
         check("case:\"echoes a line\"", true);
         check("case:\"echoes\"", false);
+        check("case:\"echoes a line #2\"", true);
+        check("case:\"echoes a line #3\"", false);
     }
 
     #[test]

@@ -250,8 +250,13 @@ impl Run {
                 for (at, case) in file.scenario.cases.iter().enumerate() {
                     let name = if repetition == 1 { case.name.clone() } else { format!("{} #{repetition}", case.name) };
                     let scenario = &file.scenario;
-                    let subject =
-                        Subject { scenario: &scenario.name, case: &name, file: &scenario.file, tags: &case.tags };
+                    let subject = Subject {
+                        scenario: &scenario.name,
+                        case: &case.name,
+                        repetition: &name,
+                        file: &scenario.file,
+                        tags: &case.tags,
+                    };
                     if self.options.filter.as_ref().is_none_or(|filter| filter.selects(subject)) {
                         file.left.set(file.left.get() + 1);
                         plan.push((Rc::clone(file), at, name));
@@ -330,7 +335,7 @@ impl Run {
             let Some(process) = running.process() else { continue };
             let target = scenario.targets.iter().find(|target| target.name == running.name).expect("it was started");
             let crate::scenario::TargetKind::Command(command) = &target.kind else { continue };
-            if running.end().await.is_none() && command.expect_exit.is_some() {
+            if running.end(false).await.is_none() && command.expect_exit.is_some() {
                 // It is meant to end by itself.
                 let _ = tokio::time::timeout(command.stop.1, process.wait_exit()).await;
             }
@@ -393,7 +398,7 @@ impl Run {
             duration_ns: 0,
             capture: None,
             frame: None,
-            reproduce: None,
+            reproduce: Some(self.reproduce(&file.scenario, None)),
         };
         let mut kinds = vec![
             EventKind::CaseStarted(Arc::new(started)),
@@ -466,7 +471,7 @@ impl Run {
             Ok(shared) => {
                 let running: Vec<&Running> =
                     shared.into_iter().flat_map(|group| &group.running).chain(&own.running).collect();
-                for running in &running {
+                for running in running.iter().filter(|running| running.is_ours()) {
                     tell(&mut events, running.started(&scenario.name));
                 }
                 let mut variables = shared.map(|group| group.variables.clone()).unwrap_or_default();
@@ -490,7 +495,8 @@ impl Run {
                 Verdict::Passed => {
                     verdict = Verdict::UnexpectedPass;
                     let message = format!("it held, although it is expected to fail: {why}");
-                    let failure = self::failure(FailureKind::UnexpectedPass, message.clone(), script.place.clone());
+                    let mut failure = self::failure(FailureKind::UnexpectedPass, message.clone(), script.place.clone());
+                    failure.hint = Some("if what was wrong is put right, take `xfail` out".into());
                     tell(&mut events, EventKind::StepFailed { step: None, started: begun, failure: Box::new(failure) });
                     reason = Some(message);
                 }
@@ -504,7 +510,7 @@ impl Run {
             duration_ns: u64::try_from(self.clock.now().since(begun).as_nanos()).unwrap_or(u64::MAX),
             capture: None,
             frame: None,
-            reproduce: (!good).then(|| self.reproduce(scenario, &name)),
+            reproduce: (!good).then(|| self.reproduce(scenario, Some(&name))),
         };
         if let Some(path) = path {
             let wanted = self.options.record == Record::All || !good;
@@ -545,7 +551,7 @@ impl Run {
             .group
             .get_or_init(|| async {
                 let group = super::target::start(&once, &Variables::new(), owner, &self.setting).await?;
-                for running in &group.running {
+                for running in group.running.iter().filter(|running| running.is_ours()) {
                     self.tell(running.started(&scenario.name));
                 }
                 Ok(group)
@@ -650,10 +656,16 @@ impl Run {
         let Stage { file, case, number, running, .. } = *stage;
         let scenario = &file.scenario;
         self.note_reached(file, events);
+        // A connection that ends when it should not may be the first sign of a crash that is still on its way.
+        let lost = matches!(
+            &ended,
+            Ended::Failed { failure, .. }
+                if matches!(failure.kind, FailureKind::Closed | FailureKind::Refused | FailureKind::Reset)
+        );
         let mut crash = None;
         let mut gone = None;
         for running in running {
-            let Ok(Some(exit)) = tokio::time::timeout(LAST_WORDS, running.end()).await else { continue };
+            let Ok(Some(exit)) = tokio::time::timeout(LAST_WORDS, running.end(lost)).await else { continue };
             let process = running.process().expect("only a process ends");
             if process.is_crash(exit) {
                 crash = Some(format!("the target `{}` crashed: {exit}", running.name));
@@ -687,6 +699,11 @@ impl Run {
                 if let (Some((name, exit)), true) = (gone, failure.kind == FailureKind::Refused) {
                     failure.notes.push(format!("the target `{name}` has ended before: {exit}"));
                     failure.hint.get_or_insert_with(|| "`restart = \"case\"` starts one for each case".into());
+                    replace_failure(events, &failure);
+                }
+                if never && failure.hint.is_none() {
+                    failure.hint =
+                        Some("nothing was ever reached there: is the target running, and is this its address?".into());
                     replace_failure(events, &failure);
                 }
                 (if never { Verdict::Unreachable } else { Verdict::Failed }, failure)
@@ -773,15 +790,18 @@ impl Run {
         }
     }
 
-    /// The command that plays one case alone, with the same bytes.
-    fn reproduce(&self, scenario: &Scenario, name: &str) -> String {
+    /// The command that plays one case alone, with the same bytes; without a case, the whole file.
+    fn reproduce(&self, scenario: &Scenario, case: Option<&str>) -> String {
         let mut words = vec!["harness".to_owned(), "run".to_owned(), scenario.file.clone()];
-        if scenario.cases.len() > 1 || self.options.repeat > 1 {
+        // A repetition draws its own bytes, by its number; the first is what is played without any.
+        let number = case.and_then(|name| name.rsplit_once(" #")?.1.parse::<u32>().ok());
+        let number = number.filter(|number| (2..=self.options.repeat).contains(number));
+        if let Some(name) = case.filter(|_| scenario.cases.len() > 1 || number.is_some()) {
             let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
             words.extend(["--filter".to_owned(), format!("case:\"{quoted}\"")]);
         }
-        if self.options.repeat > 1 {
-            words.extend(["--repeat".to_owned(), self.options.repeat.to_string()]);
+        if let Some(number) = number {
+            words.extend(["--repeat".to_owned(), number.to_string()]);
         }
         words.extend(["--seed".to_owned(), self.options.seed.to_string()]);
         words.extend(self.options.reproduce.iter().cloned());

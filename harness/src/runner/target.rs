@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use regex_automata::meta::Regex;
 
@@ -18,6 +19,9 @@ use crate::template::{Template, Variables};
 
 /// How many of a target's last lines are told.
 const TAIL_LINES: usize = 20;
+
+/// How long a process may take to end after it closed a connection, for that to be told as one story.
+const DYING: Duration = Duration::from_millis(500);
 
 /// What starting a target needs from the run.
 #[derive(Debug)]
@@ -290,9 +294,18 @@ impl Running {
         }
     }
 
+    /// Whether it was started by this run.
+    pub(super) fn is_ours(&self) -> bool {
+        !matches!(self.kind, RunningKind::Elsewhere)
+    }
+
     /// Its end, if it has ended, or is just ending: a process that dies closes its sockets a moment before anybody hears.
-    pub(super) async fn end(&self) -> Option<Exit> {
+    /// Where a connection was `lost` there is more reason to wait: programs in Python or Java die slowly.
+    pub(super) async fn end(&self, lost: bool) -> Option<Exit> {
         let process = self.process()?;
+        if lost && process.exited().is_none() {
+            let _ = tokio::time::timeout(DYING, process.wait_exit()).await;
+        }
         if process.exited().is_none() && process.is_exiting() {
             return Some(process.wait_exit().await);
         }
