@@ -13,6 +13,7 @@ mod player;
 pub mod process;
 mod record;
 mod run;
+mod secrets;
 mod socket;
 mod target;
 

@@ -19,6 +19,7 @@ use super::plan::{Filter, Subject};
 use super::player::{self, Dial};
 use super::process::{Guard, Ports};
 use super::record::{Names, Record};
+use super::secrets::Secrets;
 use super::target::{Group, Owner, Running, Setting};
 use crate::capture::{self, Format};
 use crate::conversation::script::{Limit, Script};
@@ -99,7 +100,13 @@ pub fn run(
 ) -> std::io::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
-    let exit = local.block_on(&runtime, async move { Run::new(options, reporters, guard, clock).play(inputs).await });
+    let secrets = inputs.iter().flat_map(|input| match input {
+        Input::Invalid { .. } => &[],
+        Input::Scenario(scenario) => &*scenario.secrets,
+    });
+    let secrets = Secrets::new(secrets.cloned());
+    let exit =
+        local.block_on(&runtime, async move { Run::new(options, secrets, reporters, guard, clock).play(inputs).await });
     // What still runs there are servers of ours, whose connections nobody waits for any more.
     runtime.shutdown_background();
     exit
@@ -110,6 +117,7 @@ struct Run {
     options: Options,
     started: RunStarted,
     clock: Clock,
+    secrets: Secrets,
     setting: Setting,
     sink: RefCell<Sink>,
     /// `true` once the run is to end early.
@@ -152,14 +160,15 @@ struct File {
 }
 
 impl Run {
-    fn new(options: Options, reporters: Vec<Box<dyn Reporter>>, guard: Guard, clock: Clock) -> Run {
-        let started = RunStarted {
+    fn new(options: Options, secrets: Secrets, reporters: Vec<Box<dyn Reporter>>, guard: Guard, clock: Clock) -> Run {
+        let mut started = RunStarted {
             v: crate::event::VERSION,
             harness: env!("CARGO_PKG_VERSION").into(),
             seed: options.seed,
             unix_ns: clock.unix_ns(),
             command: options.command.clone(),
         };
+        secrets.mask_texts(&mut started);
         // Ports are no part of what a seed repeats: two runs with one seed must not meet on them.
         let mut ports = Random::new(clock.unix_ns(), "ports");
         let setting = Setting {
@@ -176,6 +185,7 @@ impl Run {
             options,
             started,
             clock,
+            secrets,
             setting,
             sink: RefCell::new(sink),
             stopping: watch::Sender::new(None),
@@ -297,7 +307,8 @@ impl Run {
     }
 
     fn tell(&self, kind: EventKind) {
-        let event = Event { at: self.clock.now(), case: None, kind };
+        let mut event = Event { at: self.clock.now(), case: None, kind };
+        self.secrets.mask(std::slice::from_mut(&mut event));
         let mut sink = self.sink.borrow_mut();
         let told = sink.reporters.event(&event);
         sink.note(told);
@@ -409,7 +420,8 @@ impl Run {
             let (scenario, target) = (file.scenario.name.clone(), target.name.clone());
             kinds.insert(2, EventKind::TargetOutput { scenario, target, output });
         }
-        let events: Vec<Event> = kinds.into_iter().map(|kind| Event { at, case: Some(number), kind }).collect();
+        let mut events: Vec<Event> = kinds.into_iter().map(|kind| Event { at, case: Some(number), kind }).collect();
+        self.secrets.mask(&mut events);
         self.hand_over(&events, verdict);
     }
 
@@ -512,11 +524,14 @@ impl Run {
             frame: None,
             reproduce: (!good).then(|| self.reproduce(scenario, Some(&name))),
         };
+        self.secrets.mask(&mut events);
+        self.secrets.mask_texts(&mut finished);
         if let Some(path) = path {
             let wanted = self.options.record == Record::All || !good;
             let whole = self.options.folder.join(&path);
             if wanted {
-                let encoded = capture::encode(&self.started, &started, &events, Some(&finished), self.options.format);
+                let EventKind::CaseStarted(started) = &events[0].kind else { unreachable!("a case begins so") };
+                let encoded = capture::encode(&self.started, started, &events, Some(&finished), self.options.format);
                 match capture::write_file(&whole, &encoded.bytes) {
                     Ok(()) => {
                         finished.capture = Some(path.to_string_lossy().into_owned());
@@ -599,7 +614,8 @@ impl Run {
                 while let Some(event) = conversation.poll_event() {
                     events.push(event);
                 }
-                let encoded = capture::encode(&self.started, started, events, None, self.options.format);
+                let shown = self.secrets.masked(events);
+                let encoded = capture::encode(&self.started, started, &shown, None, self.options.format);
                 // What cannot be written now will be told at the end of the case.
                 let _ = capture::write_file(&self.options.folder.join(path), &encoded.bytes);
                 // Twice as long each time: all of them together cost no more than the last.
