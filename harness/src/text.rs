@@ -50,9 +50,23 @@ pub fn parse_hex(text: &str) -> Result<Vec<u8>, String> {
         digits.push(c.to_digit(16).ok_or_else(|| format!("`{c}` is no hexadecimal digit"))? as u8);
     }
     if !digits.len().is_multiple_of(2) {
-        return Err(format!("`hex` has {} digits, and a byte is two", digits.len()));
+        return Err(format!("`hex` has {}, and a byte is two", count(digits.len(), "digit")));
     }
     Ok(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}
+
+/// Reads base64 with its padding.
+pub fn parse_base64(text: &[u8]) -> Result<Vec<u8>, String> {
+    use base64::{DecodeError, Engine as _};
+    base64::engine::general_purpose::STANDARD.decode(text).map_err(|error| match error {
+        DecodeError::InvalidByte(at, byte) => {
+            format!("no base64: {} at character {} is no digit of it", quote(&[byte]), at + 1)
+        }
+        DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => {
+            "no base64: it comes in groups of four characters, the last one filled up with `=`".to_owned()
+        }
+        DecodeError::InvalidLastSymbol { .. } => "no base64: its last digit says more than there are bytes".to_owned(),
+    })
 }
 
 /// Whether it may be the name of an actor, a capture or a variable.
@@ -77,7 +91,7 @@ mod tests {
     #[test]
     fn hexadecimal_reads_with_and_without_spaces() {
         assert_eq!(parse_hex("00 ff\n2A"), Ok(vec![0, 0xff, 0x2a]));
-        assert_eq!(parse_hex("0"), Err("`hex` has 1 digits, and a byte is two".into()));
+        assert_eq!(parse_hex("0"), Err("`hex` has 1 digit, and a byte is two".into()));
         assert_eq!(parse_hex("0g"), Err("`g` is no hexadecimal digit".into()));
     }
 }

@@ -37,7 +37,10 @@ pub(super) fn check(args: &CheckArgs, talk: Talk) -> u8 {
             Err(found) => {
                 invalid += 1;
                 mistakes += found.len();
-                found.iter().for_each(|mistake| push_mistake(&mut output, mistake, &look));
+                for mistake in found {
+                    push_mistake(&mut output, mistake, &look);
+                    output.push('\n');
+                }
             }
         }
     }

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use super::script::Split;
 use crate::framing::Framing;
 use crate::random::Random;
 use crate::template::{Template, Unset, Variables};
-use crate::text::parse_hex;
+use crate::text::{parse_base64, parse_hex};
 
 /// The longest payload, in bytes.
 pub const PAYLOAD_LEN_MAX: u64 = 256 << 20;
@@ -83,7 +81,8 @@ impl Number {
             Number::Literal(number) => Ok(*number),
             Number::Text(template) => {
                 let text = template.fill_text(variables)?;
-                text.trim().parse().map_err(|_| PayloadError::Invalid(format!("expected a number, got `{text}`")))
+                crate::document::parse_size(&text)
+                    .ok_or_else(|| PayloadError::Invalid(format!("expected a number, got `{text}`")))
             }
         }
     }
@@ -105,7 +104,7 @@ impl Payload {
         Ok(match self {
             Payload::Base64(template) => {
                 let text = template.fill_text(variables)?;
-                STANDARD.decode(text).map_err(|error| PayloadError::Invalid(format!("no base64: {error}")))?.into()
+                parse_base64(text.as_bytes()).map_err(PayloadError::Invalid)?.into()
             }
             Payload::Bytes(bytes) => bytes.clone(),
             Payload::Concat(parts) => {

@@ -62,13 +62,39 @@ impl Reader {
     }
 
     /// Notes every key of `table` that is not in `known`. `what` has the keys: "a step", "`[target]`".
-    pub fn check_keys(&mut self, table: &Table, known: &[&str], what: &str) {
-        for entry in &table.entries {
+    ///
+    /// `false` if there was one.
+    pub fn check_keys(&mut self, table: &Table, known: &[&str], what: &str) -> bool {
+        self.check_keys_but(table, known, &[], what)
+    }
+
+    /// [`Reader::check_keys`], where a key of `later` is said to be unsupported instead of unknown.
+    pub fn check_keys_but(&mut self, table: &Table, known: &[&str], later: &[&str], what: &str) -> bool {
+        let mistakes = self.mistakes.len();
+        self.check_later(table, later);
+        for entry in table.entries.iter().filter(|entry| !later.contains(&entry.key.as_str())) {
             if !known.contains(&entry.key.as_str()) {
                 let hint = did_you_mean(&entry.key, known.iter().copied())
                     .unwrap_or_else(|| format!("{what} takes {}", list(known)));
                 self.mistake_with_hint(&entry.key_span, format!("unknown key `{}` in {what}", entry.key), hint);
             }
+        }
+        self.mistakes.len() == mistakes
+    }
+
+    /// Notes every key of `table` that this version does not know yet.
+    pub fn check_later(&mut self, table: &Table, later: &[&str]) {
+        for entry in table.entries.iter().filter(|entry| later.contains(&entry.key.as_str())) {
+            self.mistake(&entry.key_span, format!("`{}` is not supported by this version", entry.key));
+        }
+    }
+
+    /// The part of `span` in which `${name}` stands, or all of it.
+    pub fn span_of_variable(&self, span: &Range<usize>, name: &str) -> Range<usize> {
+        let wanted = format!("${{{name}}}");
+        match self.source.text().get(span.clone()).and_then(|text| text.find(&wanted)) {
+            Some(at) => span.start + at..span.start + at + wanted.len(),
+            None => span.clone(),
         }
     }
 
@@ -140,11 +166,29 @@ impl Reader {
             Some(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
             None => {
                 let name = template.variables().next().unwrap_or_default().to_owned();
-                let message = format!("`${{{name}}}` is not known yet where {what} is read");
-                self.mistake_with_hint(&node.span, message, "only `[vars]`, `--var` and `${env.NAME}` can stand here");
+                let span = self.span_of_variable(&node.span, &name);
+                match name.strip_prefix("env.") {
+                    Some(name) => {
+                        let message = format!("the environment has no variable `{name}`");
+                        self.mistake_with_hint(&span, message, "set it, or use `[vars]` and `--var`");
+                    }
+                    None => {
+                        let near = did_you_mean(&name, self.statics.keys().map(String::as_str));
+                        let hint = "only `[vars]` further up, `--var` and `${env.NAME}` can stand here";
+                        let hint = near.map_or(hint.to_owned(), |near| format!("{near} {hint}"));
+                        let message = format!("`${{{name}}}` is not known where {what} is read");
+                        self.mistake_with_hint(&span, message, hint);
+                    }
+                }
                 None
             }
         }
+    }
+
+    /// Whether it is a string with a variable in it whose value is not known yet.
+    pub fn holds_variable(&self, node: &Node) -> bool {
+        let Value::String(text) = &node.value else { return false };
+        Template::parse(text, &self.statics).is_ok_and(|template| template.as_literal().is_none())
     }
 
     /// Strings that must be known before anything runs; one string stands for a list of one.
@@ -210,28 +254,34 @@ impl Reader {
         duration
     }
 
-    /// A size in bytes: `64`, `"64KiB"`.
-    pub fn size(&mut self, node: &Node, what: &str, max: u64) -> Option<u64> {
+    /// A size in bytes, of at least `min` and at most `max`: `64`, `"64KiB"`.
+    pub fn size(&mut self, node: &Node, what: &str, min: u64, max: u64) -> Option<u64> {
         let size = match &node.value {
             Value::Integer(integer) => u64::try_from(*integer).ok(),
-            Value::String(_) => parse_size(&self.static_string(node, what)?),
+            Value::String(_) => {
+                let size = parse_size(&self.static_string(node, what)?);
+                if size.is_none() {
+                    let hint = "a number of bytes, or a string with one of `B`, `kB`, `KiB`, `MB`, `MiB`, `GB`, `GiB`";
+                    self.mistake_with_hint(&node.span, format!("{what} is a size, and this is none"), hint);
+                    return None;
+                }
+                size
+            }
             _ => {
                 self.wrong_kind(node, what, "a size such as `64` or `\"64KiB\"`");
                 return None;
             }
         };
-        match size {
-            Some(size) if size <= max => size.into(),
-            Some(size) => {
-                self.mistake(&node.span, format!("{what} is at most {max} bytes, not {size}"));
-                None
-            }
-            None => {
-                let hint = "a number of bytes, or a string with one of `B`, `kB`, `KiB`, `MB`, `MiB`, `GB`, `GiB`";
-                self.mistake_with_hint(&node.span, format!("{what} is a size, and this is none"), hint);
-                None
-            }
+        let size = size.filter(|size| (min..=max).contains(size));
+        if size.is_none() {
+            let bounds = match max >= i64::MAX as u64 {
+                true => format!("{min} bytes or more"),
+                false => format!("{min} to {max} bytes"),
+            };
+            let shown = self.source.text().get(node.span.clone()).unwrap_or_default().trim_matches('"').to_owned();
+            self.mistake(&node.span, format!("{what} is {bounds}, not `{shown}`"));
         }
+        size
     }
 }
 

@@ -1,12 +1,10 @@
 //! Exactly these bytes.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use super::{Input, Matcher, Outcome, Pattern, Progress};
 use crate::document::{Node, Reader};
-use crate::text::quote;
+use crate::text::{parse_base64, quote};
 
 /// Exactly these bytes.
 #[derive(Debug)]
@@ -19,11 +17,7 @@ pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
 
 pub(super) fn lower_base64(reader: &mut Reader, node: &Node) -> Option<Pattern> {
     let template = reader.template(node, "`base64`")?;
-    Pattern::of(reader, node, template, |text| decode_base64(&text).map(Exact))
-}
-
-pub(super) fn decode_base64(text: &[u8]) -> Result<Bytes, String> {
-    STANDARD.decode(text).map(Bytes::from).map_err(|error| format!("no base64: {error}"))
+    Pattern::of(reader, node, template, |text| parse_base64(&text).map(|bytes| Exact(bytes.into())))
 }
 
 impl Matcher for Exact {

@@ -24,7 +24,7 @@ pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
 fn parse(text: &str) -> Result<Hex, String> {
     let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
     if !digits.len().is_multiple_of(2) {
-        return Err(format!("`hex` has {} digits, and a byte is two", digits.len()));
+        return Err(format!("`hex` has {}, and a byte is two", crate::text::count(digits.len(), "digit")));
     }
     let nibble = |c: char| match c {
         '?' => Ok((0, 0)),

@@ -2,6 +2,7 @@
 
 use super::{Input, Matcher, Outcome, Pattern, Progress};
 use crate::document::{Node, Reader, Value};
+use crate::text::count;
 
 /// From `min` to `max` bytes. Of a stream, a fixed length takes just that; a range takes what has arrived, up to its end.
 #[derive(Debug)]
@@ -12,12 +13,12 @@ struct Length {
 
 pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
     let Value::Table(table) = &node.value else {
-        let len = reader.integer(node, "`length`", 0, i64::MAX)? as usize;
+        let len = reader.size(node, "`length`", 0, i64::MAX as u64)? as usize;
         return Some(Pattern::ready(Length { min: len, max: len }));
     };
     reader.check_keys(table, &["min", "max"], "`length`");
     let mut bound = |key: &str, default| match table.get(key) {
-        Some(node) => reader.integer(node, &format!("`{key}`"), 0, i64::MAX).map(|len| len as usize),
+        Some(node) => reader.size(node, &format!("`{key}`"), 0, i64::MAX as u64).map(|len| len as usize),
         None => Some(default),
     };
     let (min, max) = (bound("min", 0)?, bound("max", usize::MAX)?);
@@ -31,8 +32,8 @@ pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
 impl Matcher for Length {
     fn describe(&self) -> String {
         match (self.min, self.max) {
-            (min, max) if min == max => format!("{min} bytes"),
-            (min, usize::MAX) => format!("{min} bytes or more"),
+            (min, max) if min == max => count(min, "byte"),
+            (min, usize::MAX) => format!("{} or more", count(min, "byte")),
             (min, max) => format!("{min} to {max} bytes"),
         }
     }

@@ -230,7 +230,7 @@ impl Pattern {
         let template = reader.template(&entry.node, what)?;
         Pattern::of(reader, &entry.node, template, move |text| match is_hex {
             true => crate::text::parse_hex(&String::from_utf8_lossy(&text)).map(|bytes| build(bytes.into())),
-            false => exact::decode_base64(&text).map(&build),
+            false => crate::text::parse_base64(&text).map(|bytes| build(bytes.into())),
         })
     }
 
@@ -332,7 +332,11 @@ pub fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
         Value::Table(table) => table,
         other => {
             let message = format!("a matcher is a string or a table with one key, not {}", other.kind());
-            reader.mistake_with_hint(&node.span, message, "`harness list matchers` shows the keys");
+            let hint = match other {
+                Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => "text stands in quotes: `\"220\"`; ",
+                _ => "",
+            };
+            reader.mistake_with_hint(&node.span, message, format!("{hint}`harness list matchers` shows the keys"));
             return None;
         }
     };

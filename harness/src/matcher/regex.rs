@@ -73,7 +73,10 @@ impl Regex {
         let meta = meta::Regex::builder()
             .configure(meta::Config::new().utf8_empty(false).nfa_size_limit(Some(REGEX_SIZE_MAX)))
             .build_from_hir(&hir)
-            .map_err(|error| explain(&error))?;
+            .map_err(|error| match error.size_limit() {
+                Some(_) => format!("the regular expression takes more than {REGEX_SIZE_MAX} bytes of memory"),
+                None => explain(&error),
+            })?;
         let nfa = thompson::Compiler::new()
             .configure(thompson::Config::new().utf8(false).nfa_size_limit(Some(REGEX_SIZE_MAX)))
             .build_from_hir(&hir)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::scope::Scope;
 use super::target::{Target, check_url};
-use crate::document::{Node, Reader, Table, Value, did_you_mean, parse_size};
+use crate::document::{Node, Reader, Table, Value, did_you_mean};
 use crate::framing::{self, FRAME_LEN_LIMIT, FRAME_LEN_MAX, FRAMINGS, Framing, FramingError};
 use crate::template::Template;
 
@@ -30,8 +30,7 @@ pub enum Connect {
     Url(Template),
 }
 
-const KEYS: &[&str] =
-    &["connect", "listen", "relay", "framing", "protocol", "tls", "starttls", "count", "bind", "follow", "quiet"];
+const KEYS: &[&str] = &["connect", "framing", "bind"];
 
 /// Parts of the language that this version does not know yet.
 const LATER: &[&str] = &["listen", "relay", "protocol", "tls", "starttls", "count", "follow"];
@@ -41,6 +40,9 @@ const CLIENT: &str = "client";
 
 /// Reads every `[actor.NAME]`; with one target and no actor there is one, `client`.
 pub(super) fn lower_all(reader: &mut Reader, table: &Table, targets: &[Target]) -> Vec<Actor> {
+    let client = |connect| Actor { name: CLIENT.to_owned(), connect, framing: None, bind: None };
+    // Where nobody could be found to talk, the steps are read as if there was one.
+    let nobody = || vec![client(Connect::Url(Template::literal("")))];
     let Some(entry) = table.entry("actor") else {
         match targets {
             [] if table.entry("target").is_none() => {
@@ -48,18 +50,21 @@ pub(super) fn lower_all(reader: &mut Reader, table: &Table, targets: &[Target]) 
                 reader.mistake_with_hint(&(0..0), "nothing is under test: there is no target and no actor", hint);
             }
             [] => {}
-            [_] => {
-                let (name, connect) = (CLIENT.to_owned(), Connect::Target(0));
-                return vec![Actor { name, connect, framing: None, bind: None }];
-            }
+            [_] => return vec![client(Connect::Target(0))],
             [_, second, ..] => {
                 let hint = format!("`[actor.client]` with `connect = \"{}\"`", second.name);
-                reader.mistake_with_hint(&(0..0), "several targets need actors that say who connects where", hint);
+                let span = table.entry("target").map_or(0..0, |entry| entry.key_span.clone());
+                reader.mistake_with_hint(&span, "several targets need actors that say who connects where", hint);
             }
         }
-        return Vec::new();
+        return nobody();
     };
-    let Some(actors) = reader.table(&entry.node, "`actor`") else { return Vec::new() };
+    let Some(actors) = reader.table(&entry.node, "`actor`") else { return nobody() };
+    if actors.entries.is_empty() {
+        let hint = "`[actor.client]` with `connect = \"NAME\"`";
+        reader.mistake_with_hint(&entry.key_span, "there is no actor in `[actor]`", hint);
+        return nobody();
+    }
     let mut lowered = Vec::new();
     for entry in &actors.entries {
         let name = &entry.key;
@@ -71,7 +76,10 @@ pub(super) fn lower_all(reader: &mut Reader, table: &Table, targets: &[Target]) 
             reader.mistake(&entry.key_span, message);
         }
         if let Some(table) = reader.table(&entry.node, &format!("`[actor.{name}]`")) {
-            lowered.extend(lower(reader, name, table, &entry.key_span, targets));
+            // One with a mistake still has its name, so that the steps that use it can be read.
+            let nowhere =
+                Actor { name: name.clone(), connect: Connect::Url(Template::literal("")), framing: None, bind: None };
+            lowered.push(lower(reader, name, table, &entry.key_span, targets).unwrap_or(nowhere));
         }
     }
     lowered
@@ -84,29 +92,21 @@ fn lower(
     span: &std::ops::Range<usize>,
     targets: &[Target],
 ) -> Option<Actor> {
-    reader.check_keys(table, KEYS, &format!("the actor `{name}`"));
-    for key in LATER {
-        if let Some(entry) = table.entry(key) {
-            reader.mistake(&entry.key_span, format!("`{key}` is not supported by this version"));
-        }
-    }
+    reader.check_keys_but(table, KEYS, LATER, &format!("the actor `{name}`"));
     let framing = match table.get("framing") {
-        Some(node) => lower_framing(reader, node)?,
-        None => None,
+        Some(node) => lower_framing(reader, node),
+        None => Some(None),
     };
     let mut scope = Scope::new(targets.iter().map(|target| target.name.as_str()));
-    let bind = match table.get("bind") {
-        Some(node) => {
-            let template = reader.template(node, "`bind`")?;
-            scope.check(reader, &node.span, template.variables());
-            Some(template)
-        }
-        None => None,
-    };
+    let bind = table.get("bind").and_then(|node| {
+        let template = reader.template(node, "`bind`")?;
+        scope.check(reader, &node.span, template.variables());
+        Some(template)
+    });
     let Some(entry) = table.entry("connect") else {
         if table.entry("listen").is_none() && table.entry("relay").is_none() {
             let hint = "`connect = \"NAME\"` names a target, or holds a URL";
-            reader.mistake_with_hint(span, format!("the actor `{name}` says not where it connects"), hint);
+            reader.mistake_with_hint(span, format!("the actor `{name}` does not say where it connects"), hint);
         }
         return None;
     };
@@ -119,7 +119,12 @@ fn lower(
             None => {
                 let hint =
                     did_you_mean(&text, targets.iter().map(|target| target.name.as_str())).unwrap_or_else(|| {
-                        format!("`[target.{text}]` would make one; a URL has a scheme: `tcp://127.0.0.1:80`")
+                        match crate::text::is_identifier(&text) {
+                            true => {
+                                format!("`[target.{text}]` would make one; a URL has a scheme: `tcp://127.0.0.1:80`")
+                            }
+                            false => format!("a URL has a scheme: `tcp://{text}`"),
+                        }
                     });
                 reader.mistake_with_hint(&entry.node.span, format!("there is no target `{text}`"), hint);
                 return None;
@@ -130,7 +135,7 @@ fn lower(
             Connect::Url(connect)
         }
     };
-    Some(Actor { name: name.into(), connect, framing, bind })
+    Some(Actor { name: name.into(), connect, framing: framing?, bind })
 }
 
 fn lower_framing(reader: &mut Reader, node: &Node) -> Option<Option<Arc<dyn Framing>>> {
@@ -176,7 +181,9 @@ fn lower_framing_table(
     let [entry] = table.entries.iter().filter(|entry| keys.contains(&entry.key.as_str())).collect::<Vec<_>>()[..]
     else {
         let known: Vec<&str> = keys.iter().copied().chain(["max", "includes_prefix"]).collect();
-        reader.check_keys(table, &known, "`framing`");
+        if !reader.check_keys(table, &known, "`framing`") {
+            return None;
+        }
         let hint = "`{ delimiter = \"\\r\\n\\r\\n\" }`, `{ fixed = 48 }` or `{ length_prefix = \"u32be\" }`";
         reader.mistake_with_hint(&node.span, "a framing has one key that says how a message ends", hint);
         return None;
@@ -188,14 +195,7 @@ fn lower_framing_table(
     };
     reader.check_keys(table, options, &format!("a `{}` framing", entry.key));
     let max = match table.get("max") {
-        Some(Node { value: Value::String(text), span }) => match parse_size(text) {
-            Some(size) => size as usize,
-            None => {
-                reader.mistake(span, format!("`max` is a size, not `{text}`"));
-                return None;
-            }
-        },
-        Some(node) => reader.integer(node, "`max`", 1, FRAME_LEN_LIMIT as i64)? as usize,
+        Some(node) => reader.size(node, "`max`", 1, FRAME_LEN_LIMIT as u64)? as usize,
         None => FRAME_LEN_MAX,
     };
     Some(match entry.key.as_str() {
@@ -223,12 +223,13 @@ fn lower_framing_table(
             };
             framing::delimiter(&bytes, max)
         }
-        "fixed" => framing::fixed(reader.integer(&entry.node, "`fixed`", 1, FRAME_LEN_LIMIT as i64)? as usize),
+        "fixed" => framing::fixed(reader.size(&entry.node, "`fixed`", 1, FRAME_LEN_LIMIT as u64)? as usize),
         _ => {
             let name = reader.static_string(&entry.node, "`length_prefix`")?;
             let Some(width) = framing::Width::named(&name) else {
                 let names: Vec<&str> = framing::WIDTHS.iter().map(|(name, _)| *name).collect();
-                let hint = did_you_mean(&name, names.iter().copied()).unwrap_or_else(|| names.join(", "));
+                let near = did_you_mean(&name, names.iter().copied()).map(|near| near + " ").unwrap_or_default();
+                let hint = format!("{near}it is one of {}", names.join(", "));
                 reader.mistake_with_hint(&entry.node.span, format!("unknown length prefix `{name}`"), hint);
                 return None;
             };

@@ -10,7 +10,7 @@ use super::step::Steps;
 use super::target::Target;
 use super::{limit_of, names};
 use crate::conversation::script::{self, Limit, Script};
-use crate::document::{Reader, Table};
+use crate::document::{Reader, Table, Value};
 
 /// How long a peer says nothing before it is called quiet.
 pub(super) const QUIET_DEFAULT: Duration = Duration::from_millis(50);
@@ -58,22 +58,8 @@ pub(super) struct File<'f> {
     pub(super) actors: &'f [Actor],
 }
 
-const KEYS: &[&str] = &[
-    "name",
-    "tags",
-    "spec",
-    "steps",
-    "play",
-    "vary",
-    "skip",
-    "skip_unless",
-    "xfail",
-    "timeout",
-    "deadline",
-    "strict_end",
-    "quiet",
-    "fault",
-];
+const KEYS: &[&str] =
+    &["name", "tags", "spec", "steps", "skip", "skip_unless", "xfail", "timeout", "deadline", "strict_end", "quiet"];
 
 /// Parts of the language that this version does not know yet.
 const LATER: &[&str] = &["vary", "fault", "play"];
@@ -85,18 +71,13 @@ pub(super) fn lower(
     name: Option<&str>,
     file: &File<'_>,
 ) -> Option<Case> {
-    reader.check_keys(table, KEYS, "a case");
-    for key in LATER {
-        if let Some(entry) = table.entry(key) {
-            reader.mistake(&entry.key_span, format!("`{key}` is not supported by this version"));
-        }
-    }
+    reader.check_keys_but(table, KEYS, LATER, "a case");
     let name = match (name, table.get("name")) {
         (Some(name), _) => name.to_owned(),
-        (None, Some(node)) => reader.static_string(node, "`name`")?,
+        (None, Some(node)) => reader.static_string(node, "`name`").unwrap_or_default(),
         (None, None) => {
             reader.mistake_with_hint(span, "a case has a name", "`name = \"echoes a line\"`");
-            return None;
+            String::new()
         }
     };
     reader.statics.insert("case".into(), name.clone());
@@ -105,7 +86,15 @@ pub(super) fn lower(
     };
     let (tags, spec) = (strings("tags"), strings("spec"));
     let tags = file.tags.iter().cloned().chain(tags).collect();
-    let mut reason = |key: &str| table.get(key).and_then(|node| reader.static_string(node, &format!("`{key}`")));
+    let mut reason = |key: &str| {
+        let node = table.get(key)?;
+        if let Value::Boolean(_) = node.value {
+            let hint = format!("`{key} = \"the reason\"`, which the report will tell");
+            reader.mistake_with_hint(&node.span, format!("`{key}` says why, in a string"), hint);
+            return None;
+        }
+        reader.static_string(node, &format!("`{key}`"))
+    };
     let (skip, xfail) = (reason("skip"), reason("xfail"));
     let skip_unless = lower_skip_unless(reader, table);
     let timeout = limit_of(reader, table, "timeout").unwrap_or_else(|| file.timeout.clone());
@@ -123,7 +112,11 @@ pub(super) fn lower(
         if table.entry("play").is_none() {
             reader.mistake_with_hint(
                 span,
-                format!("the case `{name}` has no steps"),
+                if name.is_empty() {
+                    "this case has no steps".into()
+                } else {
+                    format!("the case `{name}` has no steps")
+                },
                 "`steps = [{ send = \"..\" }, ..]`",
             );
         }
@@ -132,9 +125,6 @@ pub(super) fn lower(
     let items = reader.array(&entry.node, "`steps`")?;
     if items.is_empty() {
         reader.mistake(&entry.node.span, "a case has at least one step");
-    }
-    if file.actors.is_empty() {
-        return None;
     }
     let mut steps = Steps {
         actors: names(file.actors.iter().map(|actor| &actor.name)),

@@ -21,7 +21,7 @@ pub use step::{OPTIONS, VERBS, Word};
 pub use target::{Command, ReadyWhen, Restart, Target, TargetKind};
 
 use crate::conversation::script::Limit;
-use crate::document::{Reader, Source, Table, Value, parse};
+use crate::document::{Reader, Source, Table, Value, did_you_mean, parse};
 use crate::event::Mistake;
 
 /// How long a step waits unless somebody says otherwise.
@@ -71,10 +71,6 @@ const KEYS: &[&str] = &[
     "actor",
     "case",
     "steps",
-    "play",
-    "fault",
-    "fragment",
-    "include",
     "properties",
     "fuzz",
     "bench",
@@ -88,10 +84,10 @@ const KEYS: &[&str] = &[
 ];
 
 /// Keys of a file's top level that belong to its one case when it has `steps` there.
-const CASE_KEYS: &[&str] = &["play", "strict_end", "quiet", "deadline", "skip", "skip_unless", "xfail", "spec"];
+const CASE_KEYS: &[&str] = &["strict_end", "quiet", "deadline", "skip", "skip_unless", "xfail", "spec"];
 
 /// Parts of the language that this version does not know yet, for an honest message.
-const LATER: &[&str] = &["fault", "fragment", "include"];
+const LATER: &[&str] = &["fault", "fragment", "include", "play"];
 
 /// Reads a scenario from `text`. `file` names it, and its folder is where relative paths start.
 pub fn load(file: &str, text: &str, known: &Known) -> Result<Scenario, Vec<Mistake>> {
@@ -108,12 +104,7 @@ pub fn load(file: &str, text: &str, known: &Known) -> Result<Scenario, Vec<Mista
 }
 
 fn lower(reader: &mut Reader, table: &Table, known: &Known) -> Scenario {
-    reader.check_keys(table, KEYS, "a scenario");
-    for key in LATER {
-        if let Some(entry) = table.entry(key) {
-            reader.mistake(&entry.key_span, format!("`{key}` is not supported by this version"));
-        }
-    }
+    reader.check_keys_but(table, KEYS, LATER, "a scenario");
     let file = reader.source().file().to_string();
     let stem = Path::new(&file).file_stem().map_or_else(|| file.clone(), |stem| stem.to_string_lossy().into_owned());
     lower_vars(reader, table, known);
@@ -167,7 +158,9 @@ fn lower_secrets(reader: &mut Reader, table: &Table) -> Vec<String> {
             Some(_) => {}
             None => {
                 let message = format!("`secret` names `{name}`, and there is no such variable");
-                reader.mistake_with_hint(&node.span, message, "`[vars]` and `--var` make variables");
+                let known = reader.statics.keys().map(String::as_str).filter(|known| !known.starts_with("env."));
+                let hint = did_you_mean(&name, known).unwrap_or_else(|| "`[vars]` and `--var` make variables".into());
+                reader.mistake_with_hint(&node.span, message, hint);
             }
         }
     }
@@ -175,7 +168,7 @@ fn lower_secrets(reader: &mut Reader, table: &Table) -> Vec<String> {
 }
 
 fn lower_cases(reader: &mut Reader, table: &Table, file: &case::File<'_>) -> Vec<Case> {
-    let (steps, cases) = (table.entry("steps").or(table.entry("play")), table.entry("case"));
+    let (steps, cases) = (table.entry("steps"), table.entry("case"));
     match (steps, cases) {
         (Some(entry), Some(_)) => {
             let hint = "put them into a `[[case]]` of their own";
@@ -195,6 +188,11 @@ fn lower_cases(reader: &mut Reader, table: &Table, file: &case::File<'_>) -> Vec
                     reader.mistake_with_hint(&entry.key_span, message, "write it below a `[[case]]`");
                 }
             }
+            if let Value::Table(_) = entry.node.value {
+                let message = "a file has a list of cases, and this is one table";
+                reader.mistake_with_hint(&entry.key_span, message, "`[[case]]`, with two brackets, begins each");
+                return Vec::new();
+            }
             let Some(items) = reader.array(&entry.node, "`case`") else { return Vec::new() };
             if items.len() > CASES_MAX {
                 reader.mistake(&entry.key_span, format!("a file has at most {CASES_MAX} cases, not {}", items.len()));
@@ -208,6 +206,7 @@ fn lower_cases(reader: &mut Reader, table: &Table, file: &case::File<'_>) -> Vec
             }
             lowered
         }
+        (None, None) if table.entry("play").is_some() => Vec::new(),
         (None, None) => {
             let hint = "`[[case]]` with a `name` and `steps` makes one";
             reader.mistake_with_hint(&(0..0), "there is no case in this file", hint);

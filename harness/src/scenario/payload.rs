@@ -59,7 +59,7 @@ pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Payload> {
             }
             Some(Payload::Hex(template))
         }
-        "random" => Some(Payload::Random(number(reader, inner, "`random`", PAYLOAD_LEN_MAX)?)),
+        "random" => Some(Payload::Random(size(reader, inner, "`random`", PAYLOAD_LEN_MAX)?)),
         "raw" => Some(Payload::Raw(Box::new(lower(reader, inner)?))),
         "repeat" => {
             let [times, what] = reader.array(inner, "`repeat`")? else {
@@ -117,13 +117,18 @@ fn lower_file(reader: &mut Reader, node: &Node) -> Option<Payload> {
     }
 }
 
+/// Reads a size, which a variable may hold.
+fn size(reader: &mut Reader, node: &Node, what: &str, max: u64) -> Option<Number> {
+    match reader.holds_variable(node) {
+        true => number(reader, node, what, max),
+        false => Some(Number::Literal(reader.size(node, what, 0, max)?)),
+    }
+}
+
 /// Reads a number, which a variable may hold.
 pub(super) fn number(reader: &mut Reader, node: &Node, what: &str, max: u64) -> Option<Number> {
-    if let Value::String(_) = node.value {
-        let template = reader.template(node, what)?;
-        if template.as_literal().is_none() {
-            return Some(Number::Text(template));
-        }
+    if reader.holds_variable(node) {
+        return Some(Number::Text(reader.template(node, what)?));
     }
     let max = i64::try_from(max).unwrap_or(i64::MAX);
     Some(Number::Literal(reader.integer(node, what, 0, max)? as u64))

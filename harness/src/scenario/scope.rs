@@ -75,7 +75,8 @@ impl Scope {
                     "`[vars]`, `--var`, or `save`, `set` and named groups of an earlier step give one a value".into()
                 }
             });
-            reader.mistake_with_hint(span, message, hint);
+            let span = reader.span_of_variable(span, name);
+            reader.mistake_with_hint(&span, message, hint);
         }
     }
 }

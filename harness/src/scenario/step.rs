@@ -177,6 +177,14 @@ impl Steps<'_> {
                     reader.mistake_with_hint(&entry.key_span, "a step has one verb, and this is one more", hint);
                 }
                 _ if is(OPTIONS) => {}
+                key if self.actors.contains_key(key) && matches!(entry.node.value, Value::Table(_)) => {
+                    let hint = "give it a step of its own";
+                    reader.mistake_with_hint(&entry.key_span, "a step has one actor, and this is one more", hint);
+                }
+                key if self.actors.contains_key(key) => {
+                    let hint = format!("`{{ {key}.send = .. }}`");
+                    reader.mistake_with_hint(&entry.key_span, format!("the actor `{key}` does something"), hint);
+                }
                 key if LATER.contains(&key) => {
                     reader.mistake(&entry.key_span, format!("`{key}` is not supported by this version"));
                 }
@@ -243,39 +251,30 @@ impl Steps<'_> {
             verb: verb.key.clone(),
             note: options.get("note").and_then(|node| reader.static_string(node, "`note`")),
         });
-        let limit = match options.entry("within") {
-            Some(entry) => {
-                let duration = reader.duration(&entry.node, "`within`")?;
-                let place = reader.source().place(entry.key_span.clone());
-                Limit { duration, set_by: format!("`within` at {place}").into() }
+        // Nothing here ends early: a step with one mistake may have more, and sets its variables all the same.
+        let limit = options.entry("within").and_then(|entry| {
+            let duration = reader.duration(&entry.node, "`within`")?;
+            let place = reader.source().place(entry.key_span.clone());
+            Some(Limit { duration, set_by: format!("`within` at {place}").into() })
+        });
+        let limit = limit.unwrap_or_else(|| self.limit.clone());
+        let after = options.get("after").and_then(|node| self.mark(reader, node));
+        let between = options.get("between").and_then(|node| lower_between(reader, node));
+        let mark = options.get("mark").and_then(|node| reader.string(node, "`mark`")).map(Arc::from);
+        let lowered = self.lower_verb(reader, verb, options);
+        if lowered.is_none() && verb.key == "expect" {
+            self.scope.set_by(&verb.node);
+        }
+        let save = options.get("save").and_then(|node| {
+            let name = reader.string(node, "`save`")?;
+            if !crate::text::is_identifier(name) {
+                reader.mistake(&node.span, format!("`{name}` is no name for a variable"));
             }
-            None => self.limit.clone(),
-        };
-        let after = match options.get("after") {
-            Some(node) => Some(self.mark(reader, node)?),
-            None => None,
-        };
-        let between = match options.get("between") {
-            Some(node) => Some(lower_between(reader, node)?),
-            None => None,
-        };
-        let mark = match options.get("mark") {
-            Some(node) => Some(Arc::from(reader.string(node, "`mark`")?)),
-            None => None,
-        };
-        let verb = self.lower_verb(reader, verb, options)?;
-        let save = match options.get("save") {
-            Some(node) => {
-                let name = reader.string(node, "`save`")?;
-                if !crate::text::is_identifier(name) {
-                    reader.mistake(&node.span, format!("`{name}` is no name for a variable"));
-                }
-                self.scope.set(name);
-                Some(Arc::from(name))
-            }
-            None => None,
-        };
+            self.scope.set(name);
+            Some(Arc::from(name))
+        });
         let actor = actor.unwrap_or(0);
+        let verb = lowered?;
         Some(Step { id, actor, verb, limit, after, between, mark, save, dials: false })
     }
 
@@ -295,7 +294,10 @@ impl Steps<'_> {
         Some(match key {
             "close" | "connect" | "drain" | "expect_eof" | "expect_refused" | "expect_reset" | "reset" => {
                 if node.value != Value::Boolean(true) {
-                    let message = format!("`{key}` takes `true`, not {}", node.value.kind());
+                    let message = match node.value {
+                        Value::Boolean(_) => format!("`{key}` takes `true`: leave the step out to do nothing"),
+                        _ => format!("`{key}` takes `true`, not {}", node.value.kind()),
+                    };
                     reader.mistake_with_hint(&node.span, message, format!("`{{ {key} = true }}`"));
                     return None;
                 }
@@ -333,7 +335,10 @@ impl Steps<'_> {
                     if !crate::text::is_identifier(&entry.key) {
                         reader.mistake(&entry.key_span, format!("`{}` is no name for a variable", entry.key));
                     }
-                    let template = scalar(reader, &entry.node, "a variable")?;
+                    let Some(template) = scalar(reader, &entry.node, "a variable") else {
+                        self.scope.set(&entry.key);
+                        continue;
+                    };
                     self.scope.check(reader, &entry.node.span, template.variables());
                     self.scope.set(&entry.key);
                     values.push((Arc::from(entry.key.as_str()), template));
@@ -353,60 +358,35 @@ impl Steps<'_> {
     }
 
     fn lower_send(&mut self, reader: &mut Reader, node: &Node, options: &Options<'_>) -> Option<Send> {
-        let payloads = match &node.value {
-            Value::Array(items) => {
-                let payloads: Vec<_> = items.iter().map(|item| payload::lower(reader, item)).collect();
-                payloads.into_iter().collect::<Option<_>>()?
-            }
-            _ => vec![payload::lower(reader, node)?],
+        let nodes = match &node.value {
+            Value::Array(items) => items.as_slice(),
+            _ => std::slice::from_ref(node),
         };
-        for payload in &payloads {
-            let mut names = Vec::new();
-            payload.variables(&mut |name| names.push(name.to_owned()));
-            self.scope.check(reader, &node.span, names.iter().map(String::as_str));
+        if nodes.is_empty() {
+            reader.mistake_with_hint(
+                &node.span,
+                "there is nothing to send",
+                "`{ send = \"\" }` sends an empty message",
+            );
         }
-        let split = match options.get("split") {
-            Some(node) => lower_split(reader, node)?,
-            None => Split::Whole,
-        };
-        let pace = match options.get("pace") {
-            Some(node) => Some(lower_pace(reader, node)?),
-            None => None,
-        };
-        let coalesce = match options.get("coalesce") {
-            Some(node) => reader.boolean(node, "`coalesce`")?,
-            None => false,
-        };
-        let corrupt = match options.get("corrupt") {
-            Some(node) => {
-                let table = reader.table(node, "`corrupt`")?;
-                reader.check_keys(table, &["at", "xor"], "`corrupt`");
-                let (Some(at), Some(xor)) = (table.get("at"), table.get("xor")) else {
-                    reader.mistake(&node.span, "`corrupt` says where and how: `{ at = 3, xor = 0xff }`");
-                    return None;
-                };
-                let at = reader.integer(at, "`at`", 0, i64::MAX)? as usize;
-                Some((at, reader.integer(xor, "`xor`", 1, 255)? as u8))
+        let mut payloads = Vec::new();
+        for node in nodes {
+            let payload = payload::lower(reader, node);
+            if let Some(payload) = &payload {
+                let mut names = Vec::new();
+                payload.variables(&mut |name| names.push(name.to_owned()));
+                self.scope.check(reader, &node.span, names.iter().map(String::as_str));
             }
-            None => None,
-        };
-        let truncate = match options.get("truncate") {
-            Some(node) => Some(reader.integer(node, "`truncate`", 0, i64::MAX)? as usize),
-            None => None,
-        };
-        let then = match options.get("then") {
-            Some(node) => Some(match reader.static_string(node, "`then`")?.as_str() {
-                "close" => Then::Close,
-                "half-close" => Then::HalfClose,
-                "reset" => Then::Reset,
-                other => {
-                    let message = format!("`then` is `\"close\"`, `\"reset\"` or `\"half-close\"`, not `{other}`");
-                    reader.mistake(&node.span, message);
-                    return None;
-                }
-            }),
-            None => None,
-        };
+            payloads.push(payload);
+        }
+        let split = options.get("split").and_then(|node| lower_split(reader, node)).unwrap_or(Split::Whole);
+        let pace = options.get("pace").and_then(|node| lower_pace(reader, node));
+        let coalesce = options.get("coalesce").and_then(|node| reader.boolean(node, "`coalesce`")).unwrap_or(false);
+        let corrupt = options.get("corrupt").and_then(|node| lower_corrupt(reader, node));
+        let truncate = options.get("truncate").and_then(|node| reader.size(node, "`truncate`", 0, u64::MAX));
+        let truncate = truncate.map(|len| usize::try_from(len).unwrap_or(usize::MAX));
+        let then = options.get("then").and_then(|node| lower_then(reader, node));
+        let payloads = payloads.into_iter().collect::<Option<_>>()?;
         Some(Send { payloads, split, pace, coalesce, corrupt, truncate, then })
     }
 
@@ -563,7 +543,9 @@ fn lower_split(reader: &mut Reader, node: &Node) -> Option<Split> {
             }
         },
         Value::Table(table) => {
-            reader.check_keys(table, &["random"], "`split`");
+            if !reader.check_keys(table, &["random"], "`split`") {
+                return None;
+            }
             let pieces = reader.integer(table.get("random")?, "`random`", 1, i64::MAX)?;
             Some(Split::Random(pieces as usize))
         }
@@ -572,6 +554,33 @@ fn lower_split(reader: &mut Reader, node: &Node) -> Option<Split> {
             None
         }
     }
+}
+
+fn lower_corrupt(reader: &mut Reader, node: &Node) -> Option<(usize, u8)> {
+    let table = reader.table(node, "`corrupt`")?;
+    let known = reader.check_keys(table, &["at", "xor"], "`corrupt`");
+    let (Some(at), Some(xor)) = (table.get("at"), table.get("xor")) else {
+        if known {
+            reader.mistake(&node.span, "`corrupt` says where and how: `{ at = 3, xor = 0xff }`");
+        }
+        return None;
+    };
+    let at = reader.integer(at, "`at`", 0, i64::MAX);
+    let xor = reader.integer(xor, "`xor`", 1, 255);
+    Some((at? as usize, xor? as u8))
+}
+
+fn lower_then(reader: &mut Reader, node: &Node) -> Option<Then> {
+    Some(match reader.static_string(node, "`then`")?.as_str() {
+        "close" => Then::Close,
+        "half-close" => Then::HalfClose,
+        "reset" => Then::Reset,
+        other => {
+            let message = format!("`then` is `\"close\"`, `\"reset\"` or `\"half-close\"`, not `{other}`");
+            reader.mistake(&node.span, message);
+            return None;
+        }
+    })
 }
 
 fn lower_pace(reader: &mut Reader, node: &Node) -> Option<(usize, Duration)> {

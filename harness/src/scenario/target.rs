@@ -119,8 +119,10 @@ const KEYS: &[&str] = &[
     "stop",
     "restart",
     "expect_exit",
-    "limits",
 ];
+
+/// Parts of the language that this version does not know yet.
+const LATER: &[&str] = &["limits"];
 
 /// Reads `[target]` or every `[target.NAME]`.
 pub(super) fn lower_all(reader: &mut Reader, table: &Table) -> Vec<Target> {
@@ -128,7 +130,7 @@ pub(super) fn lower_all(reader: &mut Reader, table: &Table) -> Vec<Target> {
     let Some(targets) = reader.table(&entry.node, "`target`") else { return Vec::new() };
     let single = targets.entries.iter().any(|entry| !matches!(entry.node.value, Value::Table(_)) || is_kind(entry));
     if single || targets.entries.is_empty() {
-        return lower(reader, "target", targets, entry, Scope::new(std::iter::empty())).into_iter().collect();
+        return vec![lower(reader, "target", targets, entry, Scope::new(std::iter::empty()))];
     }
     let mut lowered = Vec::new();
     for entry in &targets.entries {
@@ -137,7 +139,7 @@ pub(super) fn lower_all(reader: &mut Reader, table: &Table) -> Vec<Target> {
         }
         if let Some(table) = reader.table(&entry.node, &format!("`[target.{}]`", entry.key)) {
             let scope = scope_of(entry, &targets.entries);
-            lowered.extend(lower(reader, &entry.key, table, entry, scope));
+            lowered.push(lower(reader, &entry.key, table, entry, scope));
         }
     }
     lowered
@@ -173,39 +175,22 @@ fn is_kind(entry: &Entry) -> bool {
         && !matches!(&entry.node.value, Value::Table(table) if KINDS.iter().any(|kind| table.get(kind).is_some()))
 }
 
-fn lower(reader: &mut Reader, name: &str, table: &Table, entry: &Entry, mut scope: Scope) -> Option<Target> {
+fn lower(reader: &mut Reader, name: &str, table: &Table, entry: &Entry, mut scope: Scope) -> Target {
     let scope = &mut scope;
     scope.set(&format!("{name}.port"));
     let what = format!("the target `{name}`");
-    reader.check_keys(table, KEYS, &what);
-    if let Some(entry) = table.entry("limits") {
-        reader.mistake(&entry.key_span, "`limits` is not supported by this version");
-    }
+    reader.check_keys_but(table, KEYS, LATER, &what);
     let place = reader.source().place(entry.key_span.clone());
     let restart = match table.get("restart") {
         None => Restart::Never,
-        Some(node) => match reader.static_string(node, "`restart`")?.as_str() {
-            "case" => Restart::Case,
-            "never" => Restart::Never,
-            other => {
+        Some(node) => match reader.static_string(node, "`restart`").as_deref() {
+            Some("case") => Restart::Case,
+            Some("never") | None => Restart::Never,
+            Some(other) => {
                 reader.mistake(&node.span, format!("`restart` is `\"never\"` or `\"case\"`, not `{other}`"));
-                return None;
+                Restart::Never
             }
         },
-    };
-    let kind = match (table.entry("builtin"), table.entry("command"), table.entry("address")) {
-        (Some(builtin), None, None) => lower_builtin(reader, builtin, table, scope)?,
-        (None, Some(command), _) => lower_command(reader, name, command, table, scope)?,
-        (None, None, Some(address)) => lower_address(reader, address, scope)?,
-        (Some(builtin), ..) => {
-            reader.mistake(&builtin.key_span, format!("{what} is a `builtin`, or has a `command` or an `address`"));
-            return None;
-        }
-        (None, None, None) => {
-            let hint = "`builtin = \"tcp-echo\"`, `address = \"tcp://127.0.0.1:6379\"` or `command = [..]`";
-            reader.mistake_with_hint(&entry.key_span, format!("{what} says not what it is"), hint);
-            return None;
-        }
     };
     for (key, kinds) in [
         ("settings", "builtin"),
@@ -221,7 +206,23 @@ fn lower(reader: &mut Reader, name: &str, table: &Table, entry: &Entry, mut scop
             reader.mistake(&entry.key_span, format!("`{key}` goes with `{kinds}`"));
         }
     }
-    Some(Target { name: name.into(), place, kind, restart })
+    let kind = match (table.entry("builtin"), table.entry("command"), table.entry("address")) {
+        (Some(builtin), None, None) => lower_builtin(reader, builtin, table, scope),
+        (None, Some(command), _) => lower_command(reader, name, command, table, scope),
+        (None, None, Some(address)) => lower_address(reader, address, scope),
+        (Some(builtin), ..) => {
+            reader.mistake(&builtin.key_span, format!("{what} is a `builtin`, or has a `command` or an `address`"));
+            None
+        }
+        (None, None, None) => {
+            let hint = "`builtin = \"tcp-echo\"`, `address = \"tcp://127.0.0.1:6379\"` or `command = [..]`";
+            reader.mistake_with_hint(&entry.key_span, format!("{what} does not say what it is"), hint);
+            None
+        }
+    };
+    // One with a mistake still has its name, so that whoever connects to it can be read.
+    let kind = kind.unwrap_or_else(|| TargetKind::Address(Template::literal("")));
+    Target { name: name.into(), place, kind, restart }
 }
 
 fn lower_builtin(reader: &mut Reader, entry: &Entry, table: &Table, scope: &mut Scope) -> Option<TargetKind> {
@@ -270,6 +271,9 @@ fn lower_address(reader: &mut Reader, entry: &Entry, scope: &mut Scope) -> Optio
 pub(super) fn check_url(reader: &mut Reader, node: &Node, template: &Template) {
     let Some(text) = template.as_literal() else { return };
     if let Err(error) = crate::runner::Url::parse(&String::from_utf8_lossy(text)) {
+        if let crate::runner::UrlError::Unsupported { .. } = error {
+            return reader.mistake(&node.span, error.to_string());
+        }
         let hint = "`tcp://127.0.0.1:6379`, `udp://[::1]:53`, `unix:///run/x.sock`, `unixgram:///run/x.sock`";
         reader.mistake_with_hint(&node.span, error.to_string(), hint);
     }
@@ -285,39 +289,41 @@ fn lower_command(
     let address = lower_command_address(reader, name, entry, table, scope);
     // It is known where the target will be before it is started, so that its command can say so.
     scope.set_target(name);
-    let argv = templates(reader, &entry.node, "`command`", scope)?;
-    if argv.is_empty() {
+    let argv = templates(reader, &entry.node, "`command`", scope);
+    if argv.as_ref().is_some_and(Vec::is_empty) {
         reader.mistake(&entry.node.span, "`command` has at least the program's name");
-        return None;
     }
     let mut env = Vec::new();
-    if let Some(node) = table.get("env") {
-        for entry in &reader.table(node, "`env`")?.entries {
-            env.push((entry.key.clone(), template(reader, &entry.node, "an environment variable", scope)?));
+    if let Some(table) = table.get("env").and_then(|node| reader.table(node, "`env`")) {
+        for entry in &table.entries {
+            env.extend(
+                template(reader, &entry.node, "an environment variable", scope)
+                    .map(|template| (entry.key.clone(), template)),
+            );
         }
     }
-    let cwd = match table.get("cwd") {
-        Some(node) => {
-            let cwd = reader.static_string(node, "`cwd`")?;
-            reader.folder.join(cwd)
-        }
-        None => PathBuf::new(),
-    };
+    let cwd = table.get("cwd").and_then(|node| reader.static_string(node, "`cwd`"));
+    let cwd = cwd.map_or(PathBuf::new(), |cwd| reader.folder.join(cwd));
     let ready = match table.get("ready") {
-        Some(node) => lower_ready(reader, node, scope)?,
-        None => ReadyWhen::Listening,
+        Some(node) => lower_ready(reader, node, scope),
+        None => Some(ReadyWhen::Listening),
     };
     let ready_within = match table.get("ready_within") {
-        Some(node) => reader.duration(node, "`ready_within`")?,
-        None => Duration::from_secs(10),
+        Some(node) => reader.duration(node, "`ready_within`"),
+        None => Some(Duration::from_secs(10)),
     };
-    let stop = lower_stop(reader, table)?;
-    let expect_exit = match table.get("expect_exit") {
-        Some(node) => Some(reader.integer(node, "`expect_exit`", 0, 255)? as i32),
-        None => None,
-    };
-    let address = address?;
-    Some(TargetKind::Command(Box::new(Command { argv, address, env, cwd, ready, ready_within, stop, expect_exit })))
+    let stop = lower_stop(reader, table);
+    let expect_exit = table.get("expect_exit").and_then(|node| reader.integer(node, "`expect_exit`", 0, 255));
+    Some(TargetKind::Command(Box::new(Command {
+        argv: argv?,
+        address: address?,
+        env,
+        cwd,
+        ready: ready?,
+        ready_within: ready_within?,
+        stop: stop?,
+        expect_exit: expect_exit.map(|status| status as i32),
+    })))
 }
 
 fn lower_ready(reader: &mut Reader, node: &Node, scope: &mut Scope) -> Option<ReadyWhen> {
