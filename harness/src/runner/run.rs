@@ -217,6 +217,14 @@ impl Run {
             }
         }
         let plan = run.plan(&files);
+        if plan.is_empty() {
+            let cases: usize = files.iter().map(|file| file.scenario.cases.len()).sum();
+            let message = match cases {
+                0 => "nothing was played: there is no valid scenario in these paths".to_owned(),
+                _ => format!("nothing was played: the filter selects none of {}", crate::text::count(cases, "case")),
+            };
+            run.tell(EventKind::Warning { message });
+        }
         let watchers = [
             tokio::task::spawn_local(Rc::clone(&run).watch_signals()),
             tokio::task::spawn_local(Rc::clone(&run).watch_budget()),
