@@ -355,6 +355,24 @@ pub struct Failure {
     pub hint: Option<String>,
 }
 
+impl Failure {
+    /// A failure of which no more is known.
+    pub fn new(kind: FailureKind, message: impl Into<String>, place: Place) -> Failure {
+        Failure {
+            kind,
+            message: message.into(),
+            place,
+            connection: None,
+            expected: None,
+            expected_bytes: None,
+            received: None,
+            difference_at: None,
+            notes: Vec::new(),
+            hint: None,
+        }
+    }
+}
+
 /// The kinds of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

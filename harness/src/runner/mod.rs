@@ -1,12 +1,15 @@
 //! The shell: sockets, processes and time, in short loops around the core.
 //!
-//! `run` takes scenarios, starts their targets, plays their cases side by side and hands the events on; `player` plays
+//! `run` takes scenarios, plays their cases side by side and hands the events on; `case` plays one, and `target` has what it
+//! is played against; `player` plays
 //! one conversation on sockets; `process` starts and watches programs. What a step means is not known here.
 
 #![expect(clippy::disallowed_methods, reason = "this is the shell")]
 
 mod address;
+mod case;
 mod clock;
+mod ending;
 pub mod memory;
 mod plan;
 mod player;
@@ -14,6 +17,7 @@ pub mod process;
 mod record;
 mod run;
 mod secrets;
+mod skip;
 mod socket;
 mod target;
 

@@ -250,18 +250,7 @@ async fn resolve(target: &Target, url: &str, folder: &Path, setting: &Setting) -
 
 /// A target that cannot be used.
 fn failure(target: &Target, message: String) -> Box<Failure> {
-    Box::new(Failure {
-        kind: FailureKind::Refused,
-        message,
-        place: target.place.clone(),
-        connection: None,
-        expected: None,
-        expected_bytes: None,
-        received: None,
-        difference_at: None,
-        notes: Vec::new(),
-        hint: None,
-    })
+    Box::new(Failure::new(FailureKind::Refused, message, target.place.clone()))
 }
 
 impl Running {

@@ -1,0 +1,471 @@
+//! One case of a run: its targets up, its conversation played, its end judged, its capture written.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Address;
+use super::address::Url;
+use super::player::{self, Dial};
+use super::record::Record;
+use super::run::{File, Run, Stopping};
+use super::skip::missing;
+use super::target::{Group, Owner, Running};
+use crate::capture;
+use crate::conversation::script::{Limit, Script};
+use crate::conversation::{Conversation, Ended};
+use crate::event::{CaseFinished, CaseStarted, Event, EventKind, Failure, FailureKind, Place, StepInfo, Verdict};
+use crate::random::Random;
+use crate::scenario::{Actor, Case, Connect, Restart, Scenario, Target};
+use crate::template::Variables;
+use crate::time::Time;
+
+/// After this long, a case that still goes on leaves a first capture.
+const PARTIAL_AFTER: Duration = Duration::from_millis(250);
+
+/// How long a target that is ending may take to say how, before its case is judged without it.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What a case is played with.
+struct Stage<'a> {
+    file: &'a File,
+    case: &'a Case,
+    name: &'a str,
+    number: u32,
+    running: &'a [&'a Running],
+    path: Option<&'a Path>,
+}
+
+/// What came of a case.
+struct Outcome {
+    verdict: Verdict,
+    failure: Option<Box<Failure>>,
+}
+
+impl Run {
+    pub(super) async fn play_case(&self, file: &Rc<File>, at: usize, name: String) {
+        let scenario = &file.scenario;
+        let case = &scenario.cases[at];
+        let number = self.sink.borrow_mut().take_number();
+        let skipped = case.skip.clone().or_else(|| missing(&case.skip_unless));
+        let mut own = Group::default();
+        let up = match skipped {
+            Some(_) => Ok(None),
+            None => self.targets_up(file, &name, &mut own).await,
+        };
+        // The start of a target is no part of the case's time.
+        let begun = self.clock.now();
+        let script = &case.script;
+        let started = case_started(scenario, name.clone(), &script.place, &case.tags, &case.spec, script.infos.clone());
+        let started = Arc::new(started);
+        let mut events =
+            vec![Event { at: begun, case: Some(number), kind: EventKind::CaseStarted(Arc::clone(&started)) }];
+        let tell =
+            |events: &mut Vec<Event>, kind| events.push(Event { at: self.clock.now(), case: Some(number), kind });
+
+        if let Some(reason) = skipped {
+            let finished = CaseFinished {
+                verdict: Verdict::Skipped,
+                reason: Some(reason),
+                duration_ns: 0,
+                capture: None,
+                frame: None,
+                reproduce: None,
+            };
+            tell(&mut events, EventKind::CaseFinished(finished));
+            return self.hand_over(&events, Verdict::Skipped);
+        }
+
+        let path = (self.options.record != Record::Off)
+            .then(|| self.sink.borrow_mut().names.pick(&scenario.name, &name, self.options.format.extension()));
+        let outcome = match up {
+            Err(failure) => Outcome { verdict: Verdict::Unreachable, failure: Some(failure) },
+            Ok(shared) => {
+                let running: Vec<&Running> =
+                    shared.into_iter().flat_map(|group| &group.running).chain(&own.running).collect();
+                for running in running.iter().filter(|running| running.is_ours()) {
+                    tell(&mut events, running.started(&scenario.name));
+                }
+                let mut variables = shared.map(|group| group.variables.clone()).unwrap_or_default();
+                variables.extend(own.variables.clone());
+                let stage = Stage { file, case, name: &name, number, running: &running, path: path.as_deref() };
+                self.converse(&stage, variables, &started, &mut events).await
+            }
+        };
+        own.stop().await;
+
+        let Outcome { mut verdict, failure } = outcome;
+        let mut reason = failure.as_ref().map(|failure| failure.message.clone());
+        if let Some(failure) =
+            failure.filter(|_| !events.iter().any(|event| matches!(event.kind, EventKind::StepFailed { .. })))
+        {
+            tell(&mut events, EventKind::StepFailed { step: None, started: begun, failure });
+        }
+        if let Some(why) = &case.xfail {
+            match verdict {
+                Verdict::Failed | Verdict::Crashed => (verdict, reason) = (Verdict::ExpectedFailure, Some(why.clone())),
+                Verdict::Passed => {
+                    verdict = Verdict::UnexpectedPass;
+                    let message = format!("it held, although it is expected to fail: {why}");
+                    let mut failure = Failure::new(FailureKind::UnexpectedPass, message.clone(), script.place.clone());
+                    failure.hint = Some("if what was wrong is put right, take `xfail` out".into());
+                    tell(&mut events, EventKind::StepFailed { step: None, started: begun, failure: Box::new(failure) });
+                    reason = Some(message);
+                }
+                _ => {}
+            }
+        }
+        let good = matches!(verdict, Verdict::Passed | Verdict::ExpectedFailure);
+        let mut finished = CaseFinished {
+            verdict,
+            reason,
+            duration_ns: u64::try_from(self.clock.now().since(begun).as_nanos()).unwrap_or(u64::MAX),
+            capture: None,
+            frame: None,
+            reproduce: (!good).then(|| self.reproduce(scenario, Some(&name))),
+        };
+        self.secrets.mask(&mut events);
+        self.secrets.mask_texts(&mut finished);
+        if let Some(path) = path {
+            let wanted = self.options.record == Record::All || !good;
+            let whole = self.options.folder.join(&path);
+            if wanted {
+                let EventKind::CaseStarted(started) = &events[0].kind else { unreachable!("a case begins so") };
+                let encoded = capture::encode(&self.started, started, &events, Some(&finished), self.options.format);
+                match capture::write_file(&whole, &encoded.bytes) {
+                    Ok(()) => {
+                        finished.capture = Some(path.to_string_lossy().into_owned());
+                        finished.frame = encoded.failing_frame;
+                    }
+                    Err(error) => {
+                        let message = format!("cannot write the capture {}: {error}", whole.display());
+                        self.tell(EventKind::Warning { message });
+                    }
+                }
+            } else {
+                // A long case has left a first one, which nobody wants now.
+                remove(&whole);
+            }
+        }
+        tell(&mut events, EventKind::CaseFinished(finished));
+        self.hand_over(&events, verdict);
+    }
+
+    /// Starts what is to be started: the file's targets once, those of a case for each.
+    async fn targets_up<'f>(
+        &self,
+        file: &'f File,
+        case: &str,
+        own: &mut Group,
+    ) -> Result<Option<&'f Group>, Box<Failure>> {
+        let scenario = &file.scenario;
+        let (each, once): (Vec<&Target>, Vec<&Target>) =
+            scenario.targets.iter().partition(|target| target.restart == Restart::Case);
+        let owner = Owner { scenario: &scenario.name, case: None, folder: &file.folder };
+        let shared = file
+            .group
+            .get_or_init(|| async {
+                let group = super::target::start(&once, &Variables::new(), owner, &self.setting).await?;
+                for running in group.running.iter().filter(|running| running.is_ours()) {
+                    self.tell(running.started(&scenario.name));
+                }
+                Ok(group)
+            })
+            .await;
+        let shared = shared.as_ref().map_err(Clone::clone)?;
+        if !each.is_empty() {
+            let owner = Owner { case: Some(case), ..owner };
+            *own = super::target::start(&each, &shared.variables, owner, &self.setting).await?;
+        }
+        Ok(Some(shared))
+    }
+
+    /// Plays the case's conversation, and judges it.
+    async fn converse(
+        &self,
+        stage: &Stage<'_>,
+        variables: Variables,
+        started: &CaseStarted,
+        events: &mut Vec<Event>,
+    ) -> Outcome {
+        let Stage { file, case, name, number, running, path } = *stage;
+        let scenario = &file.scenario;
+        let mut dials = Vec::new();
+        for actor in &scenario.actors {
+            match self.dial(actor, scenario, running, &variables, &file.folder).await {
+                Ok(dial) => dials.push(dial),
+                Err(message) => {
+                    let failure = Failure::new(FailureKind::Refused, message, case.script.place.clone());
+                    return Outcome { verdict: Verdict::Unreachable, failure: Some(Box::new(failure)) };
+                }
+            }
+        }
+        let script = self.with_timeout(&case.script);
+        let transports = dials.iter().map(|dial| dial.address.transport()).collect();
+        let random = Random::new(self.options.seed, &format!("{}/{name}", scenario.name));
+        let now = self.clock.now();
+        let mut conversation = Conversation::new(script, transports, variables, random, number, now);
+
+        let mut next_partial = now + PARTIAL_AFTER;
+        let mut tick = |conversation: &mut Conversation| -> Option<Time> {
+            let path = path?;
+            let now = self.clock.now();
+            if now >= next_partial {
+                while let Some(event) = conversation.poll_event() {
+                    events.push(event);
+                }
+                let shown = self.secrets.masked(events);
+                let encoded = capture::encode(&self.started, started, &shown, None, self.options.format);
+                // What cannot be written now will be told at the end of the case.
+                let _ = capture::write_file(&self.options.folder.join(path), &encoded.bytes);
+                // Twice as long each time: all of them together cost no more than the last.
+                next_partial = now + now.since(next_partial - PARTIAL_AFTER).max(PARTIAL_AFTER) * 2;
+            }
+            Some(next_partial)
+        };
+        let abort = Box::pin(self.trouble(running));
+        player::play(&mut conversation, &dials, &self.clock, abort, &mut tick).await;
+        while let Some(event) = conversation.poll_event() {
+            events.push(event);
+        }
+        let ended = conversation.ended().expect("it was played to its end").clone();
+        self.judge(stage, ended, events).await
+    }
+
+    /// Waits for whatever ends a case from outside: a crash of a target, or the end of the run.
+    async fn trouble(&self, running: &[&Running]) -> (FailureKind, String) {
+        let mut stopping = self.stopping.subscribe();
+        let interrupted = async {
+            let _ = stopping.wait_for(|stopping| stopping.is_some_and(|why| why != Stopping::FailFast)).await;
+            (FailureKind::System, "the run was interrupted".to_owned())
+        };
+        let mut crashes: Vec<_> = running
+            .iter()
+            .filter_map(|running| Some((running, running.process()?)))
+            .map(|(running, process)| {
+                Box::pin(async move {
+                    let exit = process.wait_exit().await;
+                    if !process.is_crash(exit) {
+                        // It has ended in order; the steps tell whether that was right.
+                        std::future::pending::<()>().await;
+                    }
+                    (FailureKind::Crash, format!("the target `{}` crashed: {exit}", running.name))
+                })
+            })
+            .collect();
+        let crashed = std::future::poll_fn(|cx| {
+            for crash in &mut crashes {
+                if let std::task::Poll::Ready(crash) = crash.as_mut().poll(cx) {
+                    return std::task::Poll::Ready(crash);
+                }
+            }
+            std::task::Poll::Pending
+        });
+        tokio::select! {
+            biased;
+            crash = crashed => crash,
+            interrupted = interrupted => interrupted,
+        }
+    }
+
+    async fn judge(&self, stage: &Stage<'_>, ended: Ended, events: &mut Vec<Event>) -> Outcome {
+        let Stage { file, case, number, running, .. } = *stage;
+        let scenario = &file.scenario;
+        self.note_reached(file, events);
+        // A connection that ends when it should not may be the first sign of a crash that is still on its way.
+        let lost = matches!(
+            &ended,
+            Ended::Failed { failure, .. }
+                if matches!(failure.kind, FailureKind::Closed | FailureKind::Refused | FailureKind::Reset)
+        );
+        let mut crash = None;
+        let mut gone = None;
+        for running in running {
+            let Ok(Some(exit)) = tokio::time::timeout(LAST_WORDS, running.end(lost)).await else { continue };
+            let process = running.process().expect("only a process ends");
+            if process.is_crash(exit) {
+                crash = Some(format!("the target `{}` crashed: {exit}", running.name));
+                file.told.borrow_mut().push(running.name.clone());
+            }
+            gone = Some((running.name.clone(), exit));
+            let kind = running.exited(&scenario.name, exit);
+            events.push(Event { at: self.clock.now(), case: Some(number), kind });
+        }
+        let interrupted = self.stopping.borrow().is_some_and(|why| why != Stopping::FailFast);
+        let (verdict, failure) = match (ended, crash) {
+            (Ended::Passed, None) => return Outcome { verdict: Verdict::Passed, failure: None },
+            (Ended::Passed, Some(message)) => {
+                let failure = Failure::new(FailureKind::Crash, message, case.script.place.clone());
+                (Verdict::Crashed, Box::new(failure))
+            }
+            (Ended::Failed { mut failure, .. }, Some(message)) => {
+                // Whatever the step saw, it saw of a server that was dying.
+                if failure.kind != FailureKind::Crash {
+                    failure.notes.insert(0, std::mem::replace(&mut failure.message, message));
+                    failure.kind = FailureKind::Crash;
+                    replace_failure(events, &failure);
+                }
+                (Verdict::Crashed, failure)
+            }
+            (Ended::Failed { failure, .. }, None) if interrupted && failure.kind == FailureKind::System => {
+                (Verdict::Interrupted, failure)
+            }
+            (Ended::Failed { mut failure, unreached }, None) => {
+                let never = unreached.is_some_and(|actor| !self.is_reached(file, actor));
+                if let (Some((name, exit)), true) = (gone, failure.kind == FailureKind::Refused) {
+                    failure.notes.push(format!("the target `{name}` has ended before: {exit}"));
+                    failure.hint.get_or_insert_with(|| "`restart = \"case\"` starts one for each case".into());
+                    replace_failure(events, &failure);
+                }
+                if never && failure.hint.is_none() {
+                    failure.hint =
+                        Some("nothing was ever reached there: is the target running, and is this its address?".into());
+                    replace_failure(events, &failure);
+                }
+                (if never { Verdict::Unreachable } else { Verdict::Failed }, failure)
+            }
+        };
+        for running in running {
+            let output = running.tail();
+            if running.process().is_some_and(|process| process.exited().is_none()) && !output.is_empty() {
+                let (scenario, target) = (scenario.name.clone(), running.name.clone());
+                let kind = EventKind::TargetOutput { scenario, target, output };
+                events.push(Event { at: self.clock.now(), case: Some(number), kind });
+            }
+        }
+        Outcome { verdict, failure: Some(failure) }
+    }
+
+    /// A target was reached when a connection to it opened, or when a datagram came back.
+    fn note_reached(&self, file: &File, events: &[Event]) {
+        let mut opened: HashMap<u32, (usize, bool)> = HashMap::new();
+        for event in events {
+            let (connection, data) = match &event.kind {
+                EventKind::ConnectionOpened { connection, actor, transport, .. } => {
+                    let at = file.scenario.actors.iter().position(|known| known.name == **actor);
+                    opened.insert(*connection, (at.expect("it is one of them"), transport.is_datagram()));
+                    (*connection, false)
+                }
+                EventKind::Received { connection, .. } => (*connection, true),
+                _ => continue,
+            };
+            if let Some((actor, datagram)) = opened.get(&connection)
+                && (data || !datagram)
+            {
+                file.reached.borrow_mut()[slot(&file.scenario, *actor)] = true;
+            }
+        }
+    }
+
+    fn is_reached(&self, file: &File, actor: usize) -> bool {
+        file.reached.borrow()[slot(&file.scenario, actor)]
+    }
+
+    async fn dial(
+        &self,
+        actor: &Actor,
+        scenario: &Scenario,
+        running: &[&Running],
+        variables: &Variables,
+        folder: &Path,
+    ) -> Result<Dial, String> {
+        let unset = |unset: crate::template::Unset| format!("the variable `{}` has no value", unset.0);
+        let address = match &actor.connect {
+            Connect::Target(at) => {
+                let name = &scenario.targets[*at].name;
+                let running = running.iter().find(|running| running.name == *name);
+                running.expect("all targets are up").address.clone()
+            }
+            Connect::Url(template) => {
+                let url =
+                    Url::parse(&template.fill_text(variables).map_err(unset)?).map_err(|error| error.to_string())?;
+                let address = url.resolve(self.options.allow_remote).await.map_err(|error| error.to_string())?;
+                super::socket::in_folder(address, folder)
+            }
+        };
+        let bind = match &actor.bind {
+            None => None,
+            Some(template) => {
+                let text = template.fill_text(variables).map_err(unset)?;
+                let socket = text.parse().or_else(|_| text.parse().map(|ip| SocketAddr::new(ip, 0)));
+                Some(socket.map_err(|_| format!("`bind` is a host, or a host and a port, not `{text}`"))?)
+            }
+        };
+        let bind = bind.filter(|_| matches!(address, Address::Tcp(_) | Address::Udp(_)));
+        Ok(Dial { address, bind })
+    }
+
+    /// The script with `--timeout` as its deadline, if that is the earlier one.
+    fn with_timeout(&self, script: &Arc<Script>) -> Arc<Script> {
+        match self.options.timeout {
+            Some(duration) if script.deadline.as_ref().is_none_or(|limit| duration < limit.duration) => {
+                let deadline = Some(Limit { duration, set_by: "`--timeout` on the command line".into() });
+                Arc::new(Script { deadline, ..Script::clone(script) })
+            }
+            _ => Arc::clone(script),
+        }
+    }
+
+    /// The command that plays one case alone, with the same bytes; without a case, the whole file.
+    pub(super) fn reproduce(&self, scenario: &Scenario, case: Option<&str>) -> String {
+        let mut words = vec!["harness".to_owned(), "run".to_owned(), scenario.file.clone()];
+        // A repetition draws its own bytes, by its number; the first is what is played without any.
+        let number = case.and_then(|name| name.rsplit_once(" #")?.1.parse::<u32>().ok());
+        let number = number.filter(|number| (2..=self.options.repeat).contains(number));
+        if let Some(name) = case.filter(|_| scenario.cases.len() > 1 || number.is_some()) {
+            let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+            words.extend(["--filter".to_owned(), format!("case:\"{quoted}\"")]);
+        }
+        if let Some(number) = number {
+            words.extend(["--repeat".to_owned(), number.to_string()]);
+        }
+        words.extend(["--seed".to_owned(), self.options.seed.to_string()]);
+        words.extend(self.options.reproduce.iter().cloned());
+        let words: Vec<_> = words.iter().map(|word| crate::report::text::shell_word(word)).collect();
+        words.join(" ")
+    }
+}
+
+/// Where it is noted whether an actor's peer was ever reached: by target, or by actor where it has a URL of its own.
+fn slot(scenario: &Scenario, actor: usize) -> usize {
+    match scenario.actors[actor].connect {
+        Connect::Target(at) => at,
+        Connect::Url(_) => scenario.targets.len() + actor,
+    }
+}
+
+fn replace_failure(events: &mut [Event], new: &Failure) {
+    for event in events.iter_mut().rev() {
+        if let EventKind::StepFailed { failure, .. } = &mut event.kind {
+            **failure = new.clone();
+            return;
+        }
+    }
+}
+
+pub(super) fn case_started(
+    scenario: &Scenario,
+    name: String,
+    place: &Place,
+    tags: &[String],
+    spec: &[String],
+    steps: Vec<StepInfo>,
+) -> CaseStarted {
+    CaseStarted {
+        scenario: scenario.name.clone(),
+        name,
+        file: scenario.file.clone(),
+        line: place.line,
+        tags: tags.to_vec(),
+        spec: spec.to_vec(),
+        steps,
+    }
+}
+
+fn remove(path: &Path) {
+    // Most cases are over before there is anything to remove.
+    let _ = std::fs::remove_file(path);
+}
