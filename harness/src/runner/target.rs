@@ -138,26 +138,7 @@ async fn start_one(
                 None if builtin.transports.contains(&targets::Transport::Tcp) => "tcp://127.0.0.1:0".into(),
                 None => "udp://127.0.0.1:0".into(),
             };
-            let listen: targets::Address = listen.parse().map_err(|error| failure(target, format!("{error}")))?;
-            let listen = match listen {
-                targets::Address::Unix(path) => targets::Address::Unix(folder.join(path)),
-                targets::Address::Unixgram(path) => targets::Address::Unixgram(folder.join(path)),
-                listen => listen,
-            };
-            if !listen.is_local() && !setting.allow_remote {
-                return Err(failure(
-                    target,
-                    format!("`{listen}` is not on this machine, and `--allow-remote` is not given"),
-                ));
-            }
-            let handle = targets::serve(
-                builtin,
-                &listen,
-                settings,
-                targets::Limits::default(),
-                Arc::new(|_: &targets::Note| {}),
-            )
-            .map_err(|error| failure(target, error.to_string()))?;
+            let handle = serve(target, builtin, &listen, settings, folder, setting)?;
             let address = match handle.address() {
                 targets::Address::Tcp(address) => Address::Tcp(*address),
                 targets::Address::Udp(address) => Address::Udp(*address),
@@ -228,6 +209,47 @@ async fn start_one(
 fn filled(target: &Target, template: &Template, variables: &Variables) -> Result<String, Box<Failure>> {
     template.fill_text(variables).map_err(|unset| failure(target, format!("the variable `{}` has no value", unset.0)))
 }
+
+/// Starts a reference server. For port 0 the run picks one: a port of the system's would be given to somebody else as soon
+/// as the server is gone, and a case that expects nobody there would meet a stranger.
+fn serve(
+    target: &Target,
+    builtin: &targets::Target,
+    listen: &str,
+    settings: &[(String, String)],
+    folder: &Path,
+    setting: &Setting,
+) -> Result<targets::Handle, Box<Failure>> {
+    use targets::{Address, ServeError};
+    let mut listen: Address = listen.parse().map_err(|error| failure(target, format!("{error}")))?;
+    match &mut listen {
+        Address::Unix(path) | Address::Unixgram(path) => *path = folder.join(&*path),
+        Address::Tcp(_) | Address::Udp(_) => {}
+    }
+    if !listen.is_local() && !setting.allow_remote {
+        let message = format!("`{listen}` is not on this machine, and `--allow-remote` is not given");
+        return Err(failure(target, message));
+    }
+    let any = listen.socket().is_some_and(|socket| socket.port() == 0);
+    for tries_left in (0..PICKS_MAX).rev() {
+        if let (true, Address::Tcp(socket) | Address::Udp(socket)) = (any, &mut listen) {
+            let picked = setting.ports.borrow_mut().pick();
+            socket.set_port(picked.map_err(|error| failure(target, format!("there is no free port: {error}")))?);
+        }
+        let served =
+            targets::serve(builtin, &listen, settings, targets::Limits::default(), Arc::new(|_: &targets::Note| {}));
+        match served {
+            // Somebody was faster.
+            Err(ServeError::Bind { error, .. })
+                if any && tries_left > 0 && error.kind() == std::io::ErrorKind::AddrInUse => {}
+            served => return served.map_err(|error| failure(target, error.to_string())),
+        }
+    }
+    unreachable!("the last try returns")
+}
+
+/// How many ports are tried where others take them in the same moment.
+const PICKS_MAX: u32 = 8;
 
 /// An error with what caused it.
 fn explain(error: &process::StartError) -> String {

@@ -8,5 +8,6 @@ mod framing;
 mod laws;
 mod process;
 mod report;
+mod run;
 mod serve;
 mod tidy;
