@@ -9,6 +9,7 @@ pub mod serve;
 use std::ffi::OsString;
 use std::io::Write as _;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Exit;
@@ -35,10 +36,10 @@ pub(crate) struct Talk {
     #[arg(long, global = true, value_enum, default_value_t, env = "HARNESS_COLOR", value_name = "WHEN")]
     color: When,
     /// Only failures and the summary
-    #[arg(short, long, global = true, conflicts_with = "verbose", env = "HARNESS_QUIET")]
+    #[arg(short, long, global = true, env = "HARNESS_QUIET", value_parser = FalseyValueParser::new())]
     quiet: bool,
     /// Every step with its time, too
-    #[arg(short, long, global = true, env = "HARNESS_VERBOSE")]
+    #[arg(short, long, global = true, env = "HARNESS_VERBOSE", value_parser = FalseyValueParser::new())]
     verbose: bool,
 }
 

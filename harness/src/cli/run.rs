@@ -8,6 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 
 use super::{Talk, complain, files};
@@ -59,10 +60,10 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), env = "HARNESS_REPEAT")]
     repeat: u32,
     /// Play the cases in an order drawn from the seed
-    #[arg(long, env = "HARNESS_SHUFFLE")]
+    #[arg(long, env = "HARNESS_SHUFFLE", value_parser = FalseyValueParser::new())]
     shuffle: bool,
     /// Begin no more cases after the first that does not hold
-    #[arg(long, env = "HARNESS_FAIL_FAST")]
+    #[arg(long, env = "HARNESS_FAIL_FAST", value_parser = FalseyValueParser::new())]
     fail_fast: bool,
     /// Which cases leave a capture
     #[arg(long, value_enum, default_value_t, value_name = "WHICH", env = "HARNESS_RECORD")]
@@ -71,7 +72,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", env = "HARNESS_CAPTURE_FORMAT")]
     capture_format: CaptureFormat,
     /// Allow targets that are not on this machine
-    #[arg(long, env = "HARNESS_ALLOW_REMOTE")]
+    #[arg(long, env = "HARNESS_ALLOW_REMOTE", value_parser = FalseyValueParser::new())]
     allow_remote: bool,
 }
 
@@ -156,11 +157,9 @@ pub(super) fn run(args: &RunArgs, talk: Talk, words: &[OsString]) -> u8 {
     let folder = match make_folder(args, &found, clock) {
         Ok(folder) => folder,
         Err(error) => {
-            return complain(
-                &format!("cannot make the run's folder: {error}"),
-                Some("`--out` names another"),
-                Exit::Bug,
-            );
+            let folder = args.out.as_deref().unwrap_or(Path::new("reports"));
+            let message = format!("cannot make the run's folder `{}`: {error}", folder.display());
+            return complain(&message, Some("`--out` names another"), Exit::Bug);
         }
     };
     let reporters = match open_reporters(args, talk, &folder) {
@@ -283,9 +282,10 @@ fn make_folder(args: &RunArgs, found: &[(PathBuf, bool)], clock: Clock) -> std::
 
 fn open_reporters(args: &RunArgs, talk: Talk, folder: &Path) -> std::io::Result<Vec<Box<dyn Reporter>>> {
     use crate::report::Verbosity;
+    // With both, one of them is usually a variable of the environment that somebody wants to overrule.
     let verbosity = match (talk.quiet, talk.verbose) {
-        (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
+        (true, false) => Verbosity::Quiet,
         _ => Verbosity::Normal,
     };
     let look = Look::of_stderr(talk.color());

@@ -104,7 +104,10 @@ pub fn parse(source: &Arc<Source>) -> (Table, Vec<Mistake>) {
     });
     for error in &errors {
         let span = error.span().unwrap_or(0..0);
-        let message = error.message().replace('\n', ", ");
+        let message = match error.message() {
+            text if text.contains("recurs") => "this stands too deep in other tables and arrays".to_owned(),
+            text => text.replace('\n', ", "),
+        };
         mistakes.push(Mistake { place: source.place(span), message, hint: None });
     }
     if !errors.is_empty() {

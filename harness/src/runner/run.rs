@@ -199,11 +199,11 @@ impl Run {
             }
         }
         let plan = run.plan(&files);
-        if plan.is_empty() {
+        if plan.is_empty() && run.sink.borrow().summary.invalid_files == 0 {
             let cases: usize = files.iter().map(|file| file.scenario.cases.len()).sum();
             let message = match cases {
-                0 => "nothing was played: there is no valid scenario in these paths".to_owned(),
-                _ => format!("nothing was played: the filter selects none of {}", crate::text::count(cases, "case")),
+                0 => "nothing was selected: there is no scenario in these folders".to_owned(),
+                _ => format!("nothing was selected: the filter matches none of {}", crate::text::count(cases, "case")),
             };
             run.tell(EventKind::Warning { message });
         }

@@ -199,6 +199,9 @@ fn lower_cases(reader: &mut Reader, table: &Table, file: &case::File<'_>) -> Vec
             }
             let mut lowered = Vec::new();
             for item in items.iter().take(CASES_MAX) {
+                if reader.has_enough() {
+                    break;
+                }
                 if let Some(table) = reader.table(item, "a case") {
                     let span = item.span.start..item.span.start + "[[case]]".len();
                     lowered.extend(case::lower(reader, table, &span, None, file));
