@@ -1,1 +1,32 @@
-//! x
+//! Programs that nobody here wrote, as targets.
+
+use super::*;
+
+#[test]
+fn a_server_of_exactly_one_connection_is_not_used_up_by_looking_for_it() {
+    let script = "connection.sendall(connection.recv(9))\nconnection.recv(9)\nos._exit(0)";
+    let folder = Folder::with(&format!("{}{HELLO}", python_target(script)));
+    folder.run(&[]).exits(0);
+}
+
+#[test]
+fn a_program_is_found_from_the_folder_of_the_file_and_gets_its_environment() {
+    let folder = Folder::new();
+    folder.write("sub/server.sh", "#!/bin/sh\nexec python3 -c 'import os, socket, sys\nserver = socket.create_server((\"127.0.0.1\", int(sys.argv[1])))\nwhile True:\n    connection, _ = server.accept()\n    connection.sendall((os.environ[\"WORD\"] + os.path.basename(os.getcwd())).encode())\n    connection.close()\n' \"$1\"\n");
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = folder.path().join("sub/server.sh");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    folder.write("sub/s.toml", "[target]\ncommand = [\"./server.sh\", \"${target.port}\"]\nenv = { WORD = \"in \" }\n[[case]]\nname = \"c\"\nsteps = [{ expect = \"in sub\" }, { expect_eof = true }]\n");
+    ran(harness(folder.path()).args(["run", "sub/s.toml", "--out", "out"])).exits(0);
+}
+
+#[test]
+fn what_a_target_wrote_is_kept_and_shown_with_a_failure() {
+    let script = "print(\"a client came\", flush=True)\nconnection.sendall(b\"no\")";
+    let folder = Folder::with(&format!("{}{HELLO}", python_target(script)));
+    folder.run(&[]).exits(1).says("a client came");
+    let failure = folder.story().failure().message.clone();
+    assert!(failure.contains("expected `hello`, received `no"), "{failure}");
+    let log = fs::read_to_string(folder.out().join("logs/s/server.stdout")).expect("it is kept");
+    assert_eq!(log, "a client came\n");
+}
