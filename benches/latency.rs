@@ -94,5 +94,5 @@ fn main() -> io::Result<()> {
     Criterion::default().configure_from_args().final_summary();
     // Without `--bench` it is a test, which runs everything once.
     let is = |flag: &str| std::env::args().any(|argument| argument == flag);
-    if is("--bench") && !is("--test") && !is("--list") { ratios() } else { Ok(()) }
+    if is("--bench") && !["--test", "--list", "--profile-time"].into_iter().any(is) { ratios() } else { Ok(()) }
 }

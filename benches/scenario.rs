@@ -17,7 +17,7 @@ const CASES: usize = 1_000;
 
 /// A file of cases that use much of the language; with `step` in each.
 fn large(step: &str) -> String {
-    let mut text = String::from("[vars]\nuser = 'alice'\n[target]\nbuiltin = 'tcp-echo'\n[actor.client]\nframing = 'crlf'\n");
+    let mut text = String::from("[vars]\nuser = 'alice'\n[target]\nbuiltin = 'tcp-echo'\n[actor.client]\nconnect = 'target'\nframing = 'crlf'\n");
     for case in 0..CASES {
         write!(
             text,
@@ -38,7 +38,7 @@ fn scenario(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("scenario");
     let valid = large("{ expect_eof = true }");
     let wrong = large("{ exepct_eof = true }");
-    assert!(load("large.toml", &valid, &known).is_ok());
+    load("large.toml", &valid, &known).expect("it is valid");
     assert_eq!(load("wrong.toml", &wrong, &known).map_err(|mistakes| mistakes.len()).err(), Some(CASES));
     for (name, text) in [("echo", ECHO), ("1000 cases", &valid), ("1000 mistakes", &wrong)] {
         group.throughput(Throughput::Bytes(text.len() as u64));
