@@ -115,11 +115,6 @@ impl Lane {
         Lane { frames, running: None, ended: now, yielded: false }
     }
 
-    /// Takes the place of a lane that is being played.
-    fn none() -> Lane {
-        Lane { frames: Vec::new(), running: None, ended: Time::ZERO, yielded: false }
-    }
-
     fn is_done(&self) -> bool {
         self.running.is_none() && self.frames.is_empty()
     }
@@ -141,18 +136,19 @@ impl Conversation {
                 return;
             }
             let mut moved = false;
-            for at in 0..self.lanes.len() {
-                let mut lane = std::mem::replace(&mut self.lanes[at], Lane::none());
-                let played = self.play(&mut lane, now);
-                self.lanes[at] = lane;
-                match played {
-                    Ok(some) => moved |= some,
-                    Err(failing) => {
-                        let failure = self.failure(at, *failing);
-                        let unreached = failure.1;
-                        return self.fail(now, failure.0, unreached);
-                    }
+            // The lanes leave their place while they are played: moving each of them costs more than all else here.
+            let mut lanes = std::mem::take(&mut self.lanes);
+            let failed = lanes.iter_mut().enumerate().find_map(|(at, lane)| match self.play(lane, now) {
+                Ok(some) => {
+                    moved |= some;
+                    None
                 }
+                Err(failing) => Some((at, failing)),
+            });
+            self.lanes = lanes;
+            if let Some((at, failing)) = failed {
+                let (failure, unreached) = self.failure(at, *failing);
+                return self.fail(now, failure, unreached);
             }
             // One lane cannot wait for what it did itself.
             if !moved || self.lanes.len() == 1 || self.lanes.iter().any(|lane| lane.yielded) {
@@ -517,10 +513,12 @@ impl Conversation {
         }
         let total = messages.iter().map(Bytes::len).sum();
         let pace = send.pace.map(|(bytes, _)| bytes);
-        let cutters = messages.into_iter().map(|data| Cutter::new(data, &send.split, pace, &mut self.random));
-        let messages = cutters.collect();
+        let mut cutters = VecDeque::with_capacity(messages.len());
+        for data in messages {
+            cutters.push_back(Cutter::new(data, &send.split, pace, &mut self.random));
+        }
         let pause = send.pace.map(|(_, pause)| pause);
-        Ok(Sending { link, messages, left: None, taken: 0, total, pause, next_at: None, datagram })
+        Ok(Sending { link, messages: cutters, left: None, taken: 0, total, pause, next_at: None, datagram })
     }
 
     /// The socket took `len` bytes.
@@ -609,9 +607,7 @@ impl Conversation {
             }
             Doing::Expect { matcher, progress, pending } => {
                 let link = link.expect("it is connected");
-                let (matcher, mut looked) = (Arc::clone(matcher), std::mem::take(progress));
-                let found = self.look(link, step, &matcher, &mut looked, running.deadline, now)?;
-                *progress = looked;
+                let found = self.look(link, step, matcher, progress, running.deadline, now)?;
                 *pending = matches!(found, Looked::Pending);
                 Ok(if matches!(found, Looked::Taken) { Flow::Done } else { Flow::Waiting })
             }
@@ -760,11 +756,11 @@ impl Conversation {
         deadline: Time,
         now: Time,
     ) -> Result<Looked, Box<Failing>> {
-        let framing = self.script.actors[step.actor].framing.clone();
+        let framing = self.script.actors[step.actor].framing.as_deref();
         let link = &mut self.links[at];
         let over = link.is_over();
         let by_message = framing.is_some() || link.transport.is_datagram();
-        let message = match link.message(framing.as_deref()) {
+        let message = match link.message(framing) {
             Ok(message) => message,
             Err(error) => return Err(Failing::framing(matcher, link, &error)),
         };
