@@ -56,9 +56,9 @@ fn conversation(len: usize) -> Vec<Event> {
     for at in (0..MESSAGES / 2).map(|turn| turn * 10_000) {
         let started = Time::from_nanos(at);
         events.push(event(at, EventKind::Sent { connection: 0, data: data.clone() }));
-        events.push(event(at, EventKind::StepPassed { step: 0, started }));
+        events.push(event(at, EventKind::StepPassed { step: 0, started, connection: Some(0) }));
         events.push(event(at + 5_000, EventKind::Received { connection: 0, data: data.clone() }));
-        events.push(event(at + 5_000, EventKind::StepPassed { step: 1, started }));
+        events.push(event(at + 5_000, EventKind::StepPassed { step: 1, started, connection: Some(0) }));
     }
     events
 }

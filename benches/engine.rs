@@ -9,7 +9,7 @@ use harness::conversation::script::Script;
 use harness::conversation::{Action, Conversation, Ended, Input};
 use harness::event::{Endpoint, Event, EventKind, FailureKind, Transport};
 use harness::random::Random;
-use harness::runner::{Abort, Address, Clock, Dial, play};
+use harness::runner::{Abort, Address, Clock, Dial, Origin, Station, play};
 use harness::scenario::{Known, load};
 use harness::template::Variables;
 use harness::time::Time;
@@ -55,12 +55,12 @@ pub fn client(server: &Address) -> io::Result<Client> {
                 let _ = stopping.wait_for(|stopping| *stopping).await;
                 (FailureKind::System, "the run was interrupted".to_owned())
             });
-            let dials = vec![Dial { address: server.clone(), bind: None }];
+            let mut stations = vec![Station::Client(Dial::to(server.clone()))];
             let clock = Clock::start();
             let framing = if server.transport().is_datagram() { "datagram" } else { "raw" };
             let mut conversation = conversation(times, framing, server.transport(), clock.now());
             let playing = async move {
-                play(&mut conversation, &dials, &clock, abort, &mut |_| None).await;
+                play(&mut conversation, &mut stations, &Origin::default(), &clock, abort, &mut |_| None).await;
                 conversation
             };
             let local = LocalSet::new();
@@ -107,7 +107,12 @@ pub fn in_memory(times: u64, framing: &str, transport: Transport) -> Duration {
                     conversation.handle_input(now, connection, Input::Written(data.len()));
                     echo = data;
                 }
-                Action::Close(_) | Action::Reset(_) | Action::Shutdown(_) => {}
+                Action::Close(_)
+                | Action::Control { .. }
+                | Action::Marked(_)
+                | Action::Reset(_)
+                | Action::Shutdown(_)
+                | Action::StartTls(_) => {}
             }
         }
         if !echo.is_empty() && conversation.poll_timeout().is_some() && conversation.reads(0) {

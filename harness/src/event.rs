@@ -152,6 +152,13 @@ pub enum EventKind {
         /// How.
         how: End,
     },
+    /// Another than was asked has answered a datagram, and is the peer from here on (TFTP does so, RFC 1350 section 4).
+    PeerMoved {
+        /// The connection's number.
+        connection: u32,
+        /// The new peer.
+        peer: Endpoint,
+    },
     /// A step held.
     StepPassed {
         /// The step's number in [`CaseStarted::steps`].
@@ -159,8 +166,11 @@ pub enum EventKind {
         /// When it began.
         #[serde(rename = "started_ns")]
         started: Time,
+        /// The connection that it acted on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        connection: Option<u32>,
     },
-    /// A step did not hold. The case ends with it.
+    /// A step did not hold. The case ends with it, but for what it has deferred.
     StepFailed {
         /// The step's number in [`CaseStarted::steps`]; `None` for the judgement at a case's end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -379,8 +389,12 @@ impl Failure {
 pub enum FailureKind {
     /// The peer ended the connection too early, or did not end it.
     Closed,
+    /// A command or a process did not do what a step wanted.
+    Command,
     /// The target crashed.
     Crash,
+    /// Actors wait for each other, or for what nobody will bring.
+    Deadlock,
     /// A limit of the harness was reached.
     Limit,
     /// Bytes arrived that nobody asked for.
@@ -397,6 +411,8 @@ pub enum FailureKind {
     System,
     /// A deadline passed.
     Timeout,
+    /// A TLS handshake, or what TLS carries, failed.
+    Tls,
     /// It held although it should not have.
     UnexpectedPass,
 }

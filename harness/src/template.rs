@@ -97,6 +97,14 @@ impl Template {
         }
     }
 
+    /// The bytes before the first variable.
+    pub fn beginning(&self) -> &[u8] {
+        match self.parts.first() {
+            Some(Part::Literal(bytes)) => bytes,
+            _ => &[],
+        }
+    }
+
     /// The names of the variables that are left, in their order.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {

@@ -74,7 +74,7 @@ struct Walk<'a, 'c> {
     connections: BTreeMap<u32, (usize, Endside)>,
     /// Flows with one account, by what the other account's connection would be.
     alone: HashMap<(Transport, Side, &'a Endpoint, &'a Endpoint), VecDeque<usize>>,
-    /// Frames that no step of their actor has claimed, with the time when the actor told of them.
+    /// Frames of each connection that no step has claimed, with the time when its actor told of them.
     pending: BTreeMap<u32, Vec<(FrameId, Endside, u64)>>,
     targets: Vec<(&'a str, &'a str)>,
     /// The far end of each flow, as it was dialled.
@@ -94,7 +94,7 @@ impl<'a> Walk<'a, '_> {
             EventKind::ConnectionFailed { connection, actor, transport, peer, refused, reason } => {
                 let local = Addresses::dialler(peer, *connection);
                 let index = self.flow(*connection, actor, *transport, &local, peer);
-                self.on(index, NEAR, |flow, output| flow.fail(*refused, output));
+                self.on(*connection, index, NEAR, |flow, output| flow.fail(*refused, output));
                 self.note(format!("{actor} could not connect to {peer}: {reason} (its own port is invented)"));
             }
             EventKind::Sent { connection, data } => {
@@ -114,15 +114,17 @@ impl<'a> Walk<'a, '_> {
                     }
                 });
             }
-            EventKind::StepPassed { step, started } => {
-                self.claim(*step, self.run.unix_ns.saturating_add(started.as_nanos()), true);
+            EventKind::StepPassed { step, started, connection } => {
+                self.claim(*step, *connection, self.run.unix_ns.saturating_add(started.as_nanos()), true);
             }
             EventKind::StepFailed { step, started, failure } => {
                 if let Some(step) = step {
-                    self.claim(*step, self.run.unix_ns.saturating_add(started.as_nanos()), false);
+                    let started_ns = self.run.unix_ns.saturating_add(started.as_nanos());
+                    self.claim(*step, failure.connection, started_ns, false);
                 }
                 self.fail(*step, failure);
             }
+            EventKind::PeerMoved { connection, peer } => self.move_peer(*connection, peer),
             EventKind::VariableSet { name, value } => {
                 let shown = &value[..value.len().min(VALUE_LEN_MAX)];
                 let more = if shown.len() < value.len() { ".." } else { "" };
@@ -171,7 +173,17 @@ impl<'a> Walk<'a, '_> {
             Side::Peer => (1 - NEAR, Side::Local),
         };
         self.alone.entry((transport, other, peer, local)).or_default().push_back(index);
-        self.on(index, NEAR, |flow, output| flow.open(dialler, output));
+        self.on(connection, index, NEAR, |flow, output| flow.open(dialler, output));
+    }
+
+    /// What a connection carries from here on goes between other ends: a flow of its own.
+    fn move_peer(&mut self, connection: u32, peer: &'a Endpoint) {
+        let Some((index, _)) = self.connections.get(&connection).copied() else { return };
+        let old = &self.timeline.flows[index];
+        let local = Endpoint::Ip((old.ends[NEAR].ip, old.ends[NEAR].port).into());
+        let actor = old.actors[NEAR].map(|actor| Arc::clone(&self.timeline.actors[actor as usize]));
+        let index = self.flow(connection, &actor.unwrap_or_default(), Transport::Udp, &local, peer);
+        self.connections.insert(connection, (index, NEAR));
     }
 
     /// Makes a flow that nobody knows yet.
@@ -204,27 +216,42 @@ impl<'a> Walk<'a, '_> {
     /// Has a connection's flow make its frames. A connection that was never opened has no addresses, so no frames.
     fn on_connection(&mut self, connection: u32, make: impl FnOnce(&mut Flow<'a>, Endside, &mut Output<'_, 'a>)) {
         if let Some((index, end)) = self.connections.get(&connection).copied() {
-            self.on(index, end, |flow, output| make(flow, end, output));
+            self.on(connection, index, end, |flow, output| make(flow, end, output));
         }
     }
 
-    fn on(&mut self, index: usize, end: Endside, make: impl FnOnce(&mut Flow<'a>, &mut Output<'_, 'a>)) {
+    fn on(
+        &mut self,
+        connection: u32,
+        index: usize,
+        end: Endside,
+        make: impl FnOnce(&mut Flow<'a>, &mut Output<'_, 'a>),
+    ) {
         let flow = &mut self.timeline.flows[index];
         let frames = &mut self.timeline.frames;
         make(flow, &mut Output { frames, at_ns: self.now_ns, told: &mut self.told });
-        if let Some(actor) = flow.actors[end] {
-            self.pending.entry(actor).or_default().extend(self.told.drain(..).map(|frame| (frame, end, self.now_ns)));
+        if flow.actors[end].is_some() {
+            let told = self.told.drain(..).map(|frame| (frame, end, self.now_ns));
+            self.pending.entry(connection).or_default().extend(told);
         }
     }
 
-    fn claim(&mut self, step: u32, started_ns: u64, passed: bool) {
+    /// Gives a step the frames of its connection; where it names none, those of its actor.
+    fn claim(&mut self, step: u32, connection: Option<u32>, started_ns: u64, passed: bool) {
         let Some(info) = self.steps.get(step as usize) else { return };
         let is_its = |actor: &str| {
             // A step of a group stands under the group's name; its members are `name[0]`, `name[1]`, ...
             actor.strip_prefix(&*info.actor).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
         };
-        for (actor, frames) in &mut self.pending {
-            if !is_its(&self.timeline.actors[*actor as usize]) {
+        for (of, frames) in &mut self.pending {
+            let is_claimed = match connection {
+                Some(connection) => *of == connection,
+                None => self.connections.get(of).is_some_and(|(index, end)| {
+                    let actor = self.timeline.flows[*index].actors[*end];
+                    actor.is_some_and(|actor| is_its(&self.timeline.actors[actor as usize]))
+                }),
+            };
+            if !is_claimed {
                 continue;
             }
             for (frame, end, told_ns) in frames.drain(..) {

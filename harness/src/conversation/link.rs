@@ -18,6 +18,19 @@ pub(super) enum State {
     Closed,
     Dialing,
     Open,
+    /// In the middle of a handshake that a step began.
+    Securing,
+}
+
+/// Why a connection could not be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// Whether the peer refused.
+    pub(super) refused: bool,
+    /// What a handshake failed of, where that is what failed.
+    pub(super) handshake: Option<Option<String>>,
+    /// The reason in words.
+    pub(super) reason: String,
 }
 
 /// Why nothing more will come.
@@ -29,6 +42,8 @@ pub(super) enum Ending {
     Failed(String),
     /// The peer reset the connection.
     Reset,
+    /// TLS ended it: why, and what to try.
+    Tls(String, Option<String>),
     /// Nobody listens on the port.
     Unreachable,
 }
@@ -43,8 +58,12 @@ pub(super) struct Link {
     pub(super) shut: bool,
     /// When the last bytes arrived.
     pub(super) arrived: Time,
-    /// Why it could not be opened, and whether the peer refused it.
-    pub(super) refusal: Option<(bool, String)>,
+    /// Why it could not be opened.
+    pub(super) refusal: Option<Refusal>,
+    /// Whether it came to a listener of ours.
+    pub(super) incoming: bool,
+    /// Whether a step has taken it or spoken on it, where it came to a listener.
+    pub(super) claimed: bool,
     /// What the socket is taking.
     pub(super) writing: Option<Bytes>,
     stream: BytesMut,
@@ -62,9 +81,11 @@ pub(super) struct Message {
 }
 
 impl Link {
-    pub(super) fn new(actor: usize, transport: Transport, now: Time) -> Link {
+    pub(super) fn new(actor: usize, transport: Transport, incoming: bool, now: Time) -> Link {
         Link {
             actor,
+            incoming,
+            claimed: !incoming,
             state: State::Dialing,
             transport,
             ending: None,
@@ -82,7 +103,8 @@ impl Link {
     /// Whether nothing more can arrive.
     pub(super) fn is_over(&self) -> bool {
         // A datagram that nobody took says nothing of the next.
-        self.state != State::Open || self.ending.as_ref().is_some_and(|ending| *ending != Ending::Unreachable)
+        !matches!(self.state, State::Open | State::Securing)
+            || self.ending.as_ref().is_some_and(|ending| *ending != Ending::Unreachable)
     }
 
     pub(super) fn receive(&mut self, now: Time, data: Bytes) {

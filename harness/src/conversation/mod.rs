@@ -5,32 +5,45 @@
 //! [`Conversation::poll_action`], [`Conversation::poll_event`] and [`Conversation::poll_timeout`]. Whoever drives it has the
 //! sockets: TCP, UDP and Unix in `runner`, memory in tests and fuzzing.
 
+#[cfg(test)]
+mod actors_tests;
+mod control;
+mod lane;
 pub mod laws;
 mod link;
+mod order;
 pub mod payload;
 mod play;
+mod reading;
 pub mod script;
+mod sending;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod waiting;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use control::Deed;
 pub use link::UNREAD_MAX;
 
 use crate::event::{End, Endpoint, Event, EventKind, Failure, FailureKind, Side, Transport};
 use crate::random::Random;
 use crate::template::Variables;
 use crate::time::Time;
-use link::{Ending, Link, State};
-use play::Lane;
-use script::Script;
+use lane::Lane;
+use link::{Ending, Link, Refusal, State};
+use order::Order;
+use script::{Script, Step};
 
 /// What the events of one case may take in memory, in bytes, before its record stops.
 pub const RECORD_MAX: u64 = 64 << 20;
+
+/// The most connections of one case, over all its time.
+pub const CONNECTIONS_MAX: usize = 100_000;
 
 /// What an event takes besides its data, roughly.
 const EVENT_COST: u64 = 128;
@@ -60,8 +73,22 @@ pub enum Input {
     Eof,
     /// The system refused to read or write.
     Failed(String),
+    /// Somebody else than was asked has answered, and is the peer from here on.
+    Moved {
+        /// Who.
+        peer: Endpoint,
+    },
     /// The peer reset it.
     Reset,
+    /// TLS is on, where a step began it.
+    Secured,
+    /// A TLS handshake failed, or what TLS carries could not be read.
+    TlsFailed {
+        /// Why.
+        reason: String,
+        /// What to try.
+        hint: Option<String>,
+    },
     /// Nobody listens on the port a datagram went to.
     Unreachable,
     /// The socket took so many bytes of the last [`Action::Send`].
@@ -79,7 +106,18 @@ pub enum Action {
         connection: u32,
         /// Whose.
         actor: usize,
+        /// Where to, if a step before has told; otherwise whoever does it knows.
+        url: Option<String>,
     },
+    /// Do something to a process, and tell what came of it by [`Conversation::handle_control`].
+    Control {
+        /// The number to tell it by.
+        number: u32,
+        /// What.
+        deed: Deed,
+    },
+    /// A step has set this mark: what else goes by it may know.
+    Marked(Arc<str>),
     /// Reset it.
     Reset(u32),
     /// Write these bytes, or this datagram. The next comes when all is written.
@@ -91,6 +129,8 @@ pub enum Action {
     },
     /// Close our direction.
     Shutdown(u32),
+    /// Begin TLS on it.
+    StartTls(u32),
 }
 
 /// How a conversation ended.
@@ -114,10 +154,20 @@ pub struct Conversation {
     /// What carries each actor's connections.
     transports: Vec<Transport>,
     links: Vec<Link>,
-    /// The latest connection of each actor.
+    /// The connection that goes by each slot's name now.
     current: Vec<Option<usize>>,
+    /// Connections that came to each actor and that no step has taken.
+    arrivals: Vec<VecDeque<usize>>,
+    /// For listeners for datagrams: who has said what, in its order, of those without a name.
+    heard: Vec<VecDeque<usize>>,
     lanes: Vec<Lane>,
+    deferred: Vec<Arc<[Step]>>,
+    order: Order,
+    deeds: HashMap<u32, Result<Bytes, String>>,
+    next_deed: u32,
     variables: Variables,
+    /// Which variables the lane in hand has set.
+    set: Vec<Arc<str>>,
     marks: HashMap<Arc<str>, Time>,
     random: Random,
     actions: VecDeque<Action>,
@@ -135,6 +185,11 @@ enum Phase {
     Settling {
         since: Time,
     },
+    /// What was deferred is played.
+    Deferring {
+        until: Time,
+        ended: Ended,
+    },
     Over(Ended),
 }
 
@@ -151,9 +206,20 @@ impl Conversation {
         let mut conversation = Conversation {
             transports,
             links: Vec::new(),
-            current: vec![None; script.actors.len()],
-            lanes: script.lanes.iter().map(|steps| Lane::new(Arc::clone(steps), now)).collect(),
+            current: vec![None; script.slots.len()],
+            arrivals: vec![VecDeque::new(); script.actors.len()],
+            heard: vec![VecDeque::new(); script.actors.len()],
+            lanes: script
+                .lanes
+                .iter()
+                .map(|lane| Lane::new(Arc::clone(&lane.name), Arc::clone(&lane.steps), now))
+                .collect(),
+            deferred: Vec::new(),
+            order: Order::default(),
+            deeds: HashMap::new(),
+            next_deed: 0,
             variables,
+            set: Vec::new(),
             marks: HashMap::new(),
             random,
             actions: VecDeque::new(),
@@ -168,6 +234,20 @@ impl Conversation {
         conversation
     }
 
+    /// Takes in a new connection to a listener, or the first datagram of a new peer, and gives it its number.
+    ///
+    /// What follows is told as of any other connection, [`Input::Connected`] first. `None` where there is no room for
+    /// another one.
+    pub fn handle_accept(&mut self, now: Time, actor: usize) -> Option<u32> {
+        let at = self.links.len();
+        if at >= CONNECTIONS_MAX || matches!(self.phase, Phase::Over(_)) {
+            return None;
+        }
+        self.links.push(Link::new(actor, self.transports[actor], true, now));
+        self.arrivals[actor].push_back(at);
+        Some(at as u32)
+    }
+
     /// Takes in what happened to a connection.
     pub fn handle_input(&mut self, now: Time, connection: u32, input: Input) {
         let at = connection as usize;
@@ -179,30 +259,50 @@ impl Conversation {
                 let link = &mut self.links[at];
                 link.state = State::Open;
                 link.arrived = now;
+                let dialled = if link.incoming { Side::Peer } else { Side::Local };
                 let (actor, transport) = (Arc::clone(&self.script.actors[link.actor].name), link.transport);
-                let opened =
-                    EventKind::ConnectionOpened { connection, actor, transport, dialled: Side::Local, local, peer };
-                self.tell(now, opened);
+                self.tell(now, EventKind::ConnectionOpened { connection, actor, transport, dialled, local, peer });
             }
             Input::ConnectFailed { peer, refused, reason } => {
                 let link = &mut self.links[at];
                 link.state = State::Closed;
-                link.refusal = Some((refused, reason.clone()));
+                link.refusal = Some(Refusal { refused, handshake: None, reason: reason.clone() });
                 let (actor, transport) = (Arc::clone(&self.script.actors[link.actor].name), link.transport);
                 self.tell(now, EventKind::ConnectionFailed { connection, actor, transport, peer, refused, reason });
             }
             Input::Data(data) => {
                 self.record(now, data.len(), || EventKind::Received { connection, data: data.clone() });
-                self.links[at].receive(now, data);
+                let link = &mut self.links[at];
+                link.receive(now, data);
+                let (actor, unnamed) = (link.actor, link.incoming && link.transport.is_datagram());
+                if unnamed && !self.current[self.script.actors.len()..].contains(&Some(at)) {
+                    self.heard[actor].push_back(at);
+                }
             }
             Input::Eof => {
                 self.end(now, at, Ending::Eof);
                 self.tell(now, EventKind::Ended { connection, by: Side::Peer, how: End::Fin });
             }
             Input::Failed(reason) => self.end(now, at, Ending::Failed(reason)),
+            Input::Moved { peer } => return self.tell(now, EventKind::PeerMoved { connection, peer }),
             Input::Reset => {
                 self.end(now, at, Ending::Reset);
                 self.tell(now, EventKind::Ended { connection, by: Side::Peer, how: End::Reset });
+            }
+            Input::Secured => {
+                let link = &mut self.links[at];
+                if link.state == State::Securing {
+                    link.state = State::Open;
+                }
+            }
+            Input::TlsFailed { reason, hint } => {
+                let link = &mut self.links[at];
+                if link.state == State::Dialing {
+                    link.state = State::Closed;
+                    link.refusal = Some(Refusal { refused: false, handshake: Some(hint), reason });
+                } else {
+                    self.end(now, at, Ending::Tls(reason, hint));
+                }
             }
             Input::Unreachable => {
                 self.end(now, at, Ending::Unreachable);
@@ -229,6 +329,7 @@ impl Conversation {
         if !matches!(self.phase, Phase::Over(_)) {
             let failure = self.failure_now(kind, message);
             self.fail(now, failure, None);
+            self.advance(now);
         }
     }
 
@@ -248,6 +349,10 @@ impl Conversation {
         let next = match &self.phase {
             Phase::Playing => self.lanes.iter().filter_map(|lane| self.lane_timeout(lane)).min(),
             Phase::Settling { since } => self.quiet_at(*since),
+            Phase::Deferring { until, .. } => {
+                let next = self.lanes.iter().filter_map(|lane| self.lane_timeout(lane)).min();
+                return next.into_iter().chain([*until]).min();
+            }
             Phase::Over(_) => return None,
         };
         next.into_iter().chain(whole).min()

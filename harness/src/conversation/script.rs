@@ -18,8 +18,10 @@ pub struct Script {
     pub name: String,
     /// Who talks.
     pub actors: Vec<Actor>,
-    /// What is played side by side: one list of steps each.
-    pub lanes: Vec<Arc<[Step]>>,
+    /// What steps can speak on: first each actor's own, by its number, then the connections that `accept` names.
+    pub slots: Vec<Slot>,
+    /// What is played side by side.
+    pub lanes: Vec<LaneScript>,
     /// Every step as written, by [`Step::id`].
     pub infos: Vec<StepInfo>,
     /// Where the case stands.
@@ -37,8 +39,41 @@ pub struct Script {
 pub struct Actor {
     /// Its name.
     pub name: Arc<str>,
+    /// How it gets its connections.
+    pub role: Role,
     /// Where a message ends; `None` for a raw stream and for datagrams as they come.
     pub framing: Option<Arc<dyn Framing>>,
+    /// Where it connects, where only a step before tells that; otherwise its driver knows.
+    pub connect: Option<Template>,
+}
+
+/// How an actor gets its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It dials.
+    Client,
+    /// It stands between others and has no steps.
+    Relay,
+    /// It listens.
+    Server,
+}
+
+/// A name that a step can act under.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    /// The actor's name, or the connection's.
+    pub name: Arc<str>,
+    /// Whose it is, by number in [`Script::actors`].
+    pub actor: usize,
+}
+
+/// Steps that are played in an order of their own, beside others.
+#[derive(Clone, Debug)]
+pub struct LaneScript {
+    /// Whose they are; empty where there is one order for all.
+    pub name: Arc<str>,
+    /// The steps.
+    pub steps: Arc<[Step]>,
 }
 
 /// One step.
@@ -46,8 +81,8 @@ pub struct Actor {
 pub struct Step {
     /// Its number in [`Script::infos`].
     pub id: u32,
-    /// Who acts, by number in [`Script::actors`].
-    pub actor: usize,
+    /// Who acts, by number in [`Script::slots`].
+    pub slot: usize,
     /// What is done.
     pub verb: Verb,
     /// How long it may take.
@@ -60,7 +95,7 @@ pub struct Step {
     pub mark: Option<Arc<str>>,
     /// The variable that keeps what was sent or taken.
     pub save: Option<Arc<str>>,
-    /// Whether it connects its actor, if that was never connected.
+    /// Whether it connects its actor, if that was never connected, or takes a listener's first connection.
     pub dials: bool,
 }
 
@@ -76,10 +111,22 @@ pub struct Limit {
 /// What a step does.
 #[derive(Clone, Debug)]
 pub enum Verb {
+    /// Take the listener's next connection; it is known under this slot from here on.
+    Accept(Option<usize>),
+    /// Wait until the first of these holds, then go on with what follows it.
+    Alt(Vec<Arc<[Step]>>),
+    /// Wait until others have given so many notices of this name.
+    Await(Arc<str>, u64),
+    /// Wait until so many lanes have come here.
+    Barrier(Arc<str>, usize),
     /// Close the connection.
     Close,
     /// Open one.
     Connect,
+    /// Have the driver do something to a process.
+    Control(Control),
+    /// Play these steps at the end of the case, whatever happened.
+    Defer(Arc<[Step]>),
     /// Read and drop until the peer is quiet for so long, or closes.
     Drain(Duration),
     /// Wait for one message that matches.
@@ -90,10 +137,14 @@ pub enum Verb {
     ExpectRefused,
     /// Wait for the peer's reset.
     ExpectReset,
+    /// Wait for one message for each of these, in any order; with `true`, others may come between them.
+    ExpectSet(Vec<Pattern>, bool),
     /// See that nothing comes for so long.
     ExpectSilence(Duration),
     /// Say something in the report.
     Log(Template),
+    /// Give a notice of this name.
+    Notify(Arc<str>),
     /// Play steps several times.
     Repeat(Repeat),
     /// Close abruptly.
@@ -106,15 +157,70 @@ pub enum Verb {
     Shutdown,
     /// Wait.
     Sleep(Duration),
+    /// Go on with TLS on this connection.
+    StartTls,
+}
+
+/// What the driver does to a process.
+#[derive(Clone, Debug)]
+pub enum Control {
+    /// Run a command, and see that it exits with 0.
+    Exec(Vec<Template>),
+    /// Stop a target and start it again.
+    Restart(Arc<str>),
+    /// Send a signal to a target.
+    Signal {
+        /// The target.
+        target: Arc<str>,
+        /// The signal's name.
+        signal: Arc<str>,
+    },
+    /// Stop a target.
+    Stop(Arc<str>),
 }
 
 impl Verb {
     /// Whether it acts on a connection that must be there.
     pub fn needs_connection(&self) -> bool {
-        !matches!(
+        matches!(
             self,
-            Verb::Connect | Verb::ExpectRefused | Verb::Log(_) | Verb::Repeat(_) | Verb::Set(_) | Verb::Sleep(_)
+            Verb::Close
+                | Verb::Drain(_)
+                | Verb::Expect(_)
+                | Verb::ExpectEof
+                | Verb::ExpectReset
+                | Verb::ExpectSet(..)
+                | Verb::ExpectSilence(_)
+                | Verb::Reset
+                | Verb::Send(_)
+                | Verb::Shutdown
+                | Verb::StartTls
         )
+    }
+
+    /// Whether it has to do with a connection of its actor at all.
+    pub fn opens(&self) -> bool {
+        self.needs_connection() || matches!(self, Verb::Alt(_) | Verb::Connect | Verb::ExpectRefused)
+    }
+
+    /// Whether only another lane can end it.
+    pub fn waits_for_others(&self) -> bool {
+        matches!(self, Verb::Await(..) | Verb::Barrier(..))
+    }
+
+    /// Whether it does no more than to hear what is said.
+    pub fn listens(&self) -> bool {
+        matches!(self, Verb::Drain(_) | Verb::Expect(_) | Verb::ExpectSet(..) | Verb::ExpectSilence(_))
+    }
+
+    /// The steps inside it.
+    pub fn inner(&self) -> impl Iterator<Item = &Arc<[Step]>> {
+        let lists = match self {
+            Verb::Alt(branches) => branches.as_slice(),
+            Verb::Defer(steps) | Verb::Repeat(Repeat { steps, .. }) => std::slice::from_ref(steps),
+            _ => &[],
+        };
+        lists.iter()
     }
 }
 

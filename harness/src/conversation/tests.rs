@@ -53,7 +53,12 @@ impl Table {
                     self.sent.extend_from_slice(&data);
                     self.conversation.handle_input(self.now, connection, Input::Written(data.len()));
                 }
-                Action::Close(_) | Action::Reset(_) | Action::Shutdown(_) => {}
+                Action::Control { .. }
+                | Action::Close(_)
+                | Action::Marked(_)
+                | Action::Reset(_)
+                | Action::Shutdown(_)
+                | Action::StartTls(_) => {}
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::link::{Ending, Link};
+use super::link::{Ending, Link, Refusal};
 use super::{Conversation, Ended, Phase};
 use crate::event::{EventKind, Failure, FailureKind};
 use crate::framing::FramingError;
@@ -89,7 +89,26 @@ impl Failing {
         self
     }
 
-    fn expecting(mut self: Box<Failing>, matcher: &Arc<dyn Matcher>) -> Box<Failing> {
+    pub(super) fn note(mut self: Box<Failing>, note: impl Into<String>) -> Box<Failing> {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// How far what was expected had come, for choosing among several.
+    pub(super) fn progress(&self) -> Option<usize> {
+        self.difference_at
+    }
+
+    /// Puts what failed beside it into the story.
+    pub(super) fn also(&mut self, headline: &str, others: &[Failing]) {
+        self.message = match others {
+            [] => std::mem::take(&mut self.message),
+            _ => format!("{headline}: {}", self.message),
+        };
+        self.notes.extend(others.iter().map(|other| format!("nor: {}", other.message)));
+    }
+
+    pub(super) fn expecting(mut self: Box<Failing>, matcher: &Arc<dyn Matcher>) -> Box<Failing> {
         self.expected = Some(matcher.describe());
         self.expected_bytes = matcher.bytes().cloned();
         self
@@ -112,7 +131,7 @@ impl Failing {
     }
 
     /// The connection ended before what was expected.
-    pub(super) fn missing(matcher: &Arc<dyn Matcher>, link: &Link) -> Box<Failing> {
+    pub(super) fn missing(expected: &str, link: &Link) -> Box<Failing> {
         let front = link.front().unwrap_or_default();
         let ending = link.ending.as_ref();
         let (kind, how) = match ending {
@@ -124,31 +143,30 @@ impl Failing {
             (Some(Ending::Eof | Ending::Reset), true) => " before any of it came".into(),
             (_, true) => String::new(),
         };
-        let message = format!("expected {}, but {how}{after}", matcher.describe());
+        let message = format!("expected {expected}, but {how}{after}");
         let at = front.len();
-        Failing::new(kind, message).expecting(matcher).received(&Bytes::copy_from_slice(front), at)
+        Failing::new(kind, message).ending_hint(ending).received(&Bytes::copy_from_slice(front), at)
     }
 
     /// More has arrived than is kept, and it does not match.
-    pub(super) fn flooded(matcher: &Arc<dyn Matcher>, link: &Link) -> Box<Failing> {
+    pub(super) fn flooded(expected: &str, link: &Link) -> Box<Failing> {
         let len = link.unread();
         let front = link.front().unwrap_or_default();
-        let message = format!("expected {}, received {len} bytes that do not match", matcher.describe());
+        let message = format!("expected {expected}, received {len} bytes that do not match");
         let shown = Bytes::copy_from_slice(&front[..front.len().min(RECEIVED_MAX)]);
         Failing::new(FailureKind::Limit, message)
-            .expecting(matcher)
             .received(&shown, 0)
             .hint(format!("at most {} unread bytes are kept of a connection", super::UNREAD_MAX))
     }
 
-    pub(super) fn timeout(matcher: &Arc<dyn Matcher>, link: &Link) -> Box<Failing> {
+    pub(super) fn timeout(expected: &str, link: &Link) -> Box<Failing> {
         let front = link.front().unwrap_or_default();
         let message = match front.is_empty() {
-            true => format!("expected {}, received nothing", matcher.describe()),
-            false => format!("expected {}, received {} and no more", matcher.describe(), quote(front)),
+            true => format!("expected {expected}, received nothing"),
+            false => format!("expected {expected}, received {} and no more", quote(front)),
         };
         let at = front.len();
-        Failing::new(FailureKind::Timeout, message).expecting(matcher).received(&Bytes::copy_from_slice(front), at)
+        Failing::new(FailureKind::Timeout, message).received(&Bytes::copy_from_slice(front), at)
     }
 
     /// A `send` that was not taken whole.
@@ -163,7 +181,23 @@ impl Failing {
     /// The connection ended, but not as expected.
     pub(super) fn ended(expected: &str, ending: &Ending) -> Box<Failing> {
         let (kind, how) = ending.shown();
-        Failing::new(kind, format!("expected {expected}, but {how}"))
+        Failing::new(kind, format!("expected {expected}, but {how}")).ending_hint(Some(ending))
+    }
+
+    fn ending_hint(mut self: Box<Failing>, ending: Option<&Ending>) -> Box<Failing> {
+        if let Some(Ending::Tls(_, hint)) = ending {
+            self.hint.clone_from(hint);
+        }
+        self
+    }
+
+    /// A connection that could not be opened.
+    pub(super) fn not_opened(actor: usize, incoming: bool, refusal: &Refusal) -> Box<Failing> {
+        let Some(hint) = &refusal.handshake else { return Failing::unreached(actor, &refusal.reason) };
+        let who = if incoming { "a client's" } else { "the" };
+        let mut failing = Failing::new(FailureKind::Tls, format!("{who} TLS handshake failed: {}", refusal.reason));
+        failing.hint.clone_from(hint);
+        failing
     }
 
     pub(super) fn unreached(actor: usize, reason: &str) -> Box<Failing> {
@@ -179,6 +213,7 @@ impl Ending {
             Ending::Eof => (FailureKind::Closed, "the peer closed the connection".into()),
             Ending::Failed(reason) => (FailureKind::System, format!("the system says: {reason}")),
             Ending::Reset => (FailureKind::Reset, "the peer reset the connection".into()),
+            Ending::Tls(reason, _) => (FailureKind::Tls, format!("TLS failed: {reason}")),
             Ending::Unreachable => (FailureKind::Refused, "nobody listens on the port".into()),
         }
     }
@@ -192,7 +227,7 @@ impl Conversation {
         let mut message = failing.message;
         let running = lane.running();
         if let (Some(rest), Some(running)) = (failing.timed_out, running) {
-            let allowed = running.deadline.since(running.base);
+            let allowed = running.clocks.deadline.since(running.clocks.base);
             message = format!("{message} within {}{rest}", show_duration(allowed));
             let limit = &running.step().limit;
             let set_by = match limit.duration == allowed {
@@ -204,7 +239,7 @@ impl Conversation {
         for (done, times) in lane.repetitions() {
             notes.push(format!("in repetition {} of {times} (`${{i}}` is {done})", done + 1));
         }
-        let step = running.map(super::play::Running::step);
+        let step = running.map(super::lane::Running::step);
         let failure = Failure {
             kind: failing.kind,
             message,
@@ -212,7 +247,7 @@ impl Conversation {
                 Some(step) => self.script.infos[step.id as usize].place.clone(),
                 None => self.script.place.clone(),
             },
-            connection: step.and_then(|step| self.current[step.actor]).map(|at| at as u32),
+            connection: step.and_then(|step| self.told_connection(step)),
             expected: failing.expected,
             expected_bytes: failing.expected_bytes,
             received: failing.received,
@@ -222,7 +257,8 @@ impl Conversation {
         };
         // A datagram socket opens without asking anybody: nobody there is learnt at the first answer.
         let refused = failing.kind == FailureKind::Refused;
-        let unreached = failing.unreached.or_else(|| step.filter(|_| refused).map(|step| step.actor));
+        let unreached =
+            failing.unreached.or_else(|| step.filter(|_| refused).map(|step| self.script.slots[step.slot].actor));
         (failure, unreached)
     }
 
@@ -252,16 +288,32 @@ impl Conversation {
         failure
     }
 
-    /// The end of a case that did not hold.
+    /// The end of a case that did not hold, but for what it has deferred.
     pub(super) fn fail(&mut self, now: Time, failure: Failure, unreached: Option<usize>) {
         let running = self.lanes.iter().filter_map(|lane| lane.running()).next();
         let (step, started) = match running {
-            Some(running) => (Some(running.step().id), running.started),
+            Some(running) => (Some(running.step().id), running.clocks.started),
             None => (None, now),
         };
+        self.fail_step(now, step, started, failure, unreached);
+    }
+
+    pub(super) fn fail_step(
+        &mut self,
+        now: Time,
+        step: Option<u32>,
+        started: Time,
+        failure: Failure,
+        unreached: Option<usize>,
+    ) {
         let failure = Box::new(failure);
+        if let Phase::Deferring { ended: Ended::Failed { .. }, .. } = &self.phase {
+            // One failure ends a case; what fails while it is tidied up is only told.
+            let message = format!("{}: a deferred step failed, too: {}", failure.place, failure.message);
+            self.tell(now, EventKind::Logged { message });
+            return self.next_deferred(now);
+        }
         self.tell(now, EventKind::StepFailed { step, started, failure: failure.clone() });
-        self.close_all(now);
-        self.phase = Phase::Over(Ended::Failed { failure, unreached });
+        self.end_with(now, Ended::Failed { failure, unreached });
     }
 }

@@ -140,7 +140,10 @@ impl Reporter for Human {
             }
             EventKind::TargetStarted { scenario, target, url, pid } if verbose => {
                 let pid = pid.map_or_else(String::new, |pid| format!(", process {pid}"));
-                let up = format!("`{target}` is up at {url}{pid}");
+                let up = match url.as_str() {
+                    "" => format!("`{target}` was started{pid}"),
+                    url => format!("`{target}` is up at {url}{pid}"),
+                };
                 push_remark(&mut self.line, "", scenario, &up, &look);
             }
             EventKind::TargetExited { crash, .. } if *crash || verbose => {

@@ -228,7 +228,13 @@ impl<'a> Line<'a> {
                 });
                 step = next_step(case, at, *connection, names);
             }
-            EventKind::StepPassed { step: number, started } => {
+            EventKind::PeerMoved { connection, peer } => {
+                line.who = names.of(*connection);
+                line.text =
+                    Text::Words(format!("{} has answered, and is the peer from here on", escape(&peer.to_string())));
+                step = next_step(case, at, *connection, names);
+            }
+            EventKind::StepPassed { step: number, started, .. } => {
                 step = Some(*number);
                 let info = case.started.steps.get(*number as usize);
                 line.who = info.map_or_else(String::new, |info| escape(&info.actor));
@@ -256,7 +262,10 @@ impl<'a> Line<'a> {
             }
             EventKind::TargetStarted { target, url, .. } => {
                 line.who = escape(target);
-                line.text = Text::Words(format!("target is up at {}", escape(url)));
+                line.text = Text::Words(match url.as_str() {
+                    "" => "target was started".to_owned(),
+                    url => format!("target is up at {}", escape(url)),
+                });
             }
             EventKind::TargetExited { target, status, crash, .. } => {
                 line.who = escape(target);
@@ -289,13 +298,17 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The step that an event on a connection belongs to: the next one of that actor to end, if it had begun by then.
-fn next_step(case: &CaseRecord<'_>, at: usize, connection: u32, names: &Names<'_>) -> Option<u32> {
-    let actor = names.actors.get(&connection)?;
+/// The step that an event on a connection belongs to: the next one on it to end, if it had begun by then.
+fn next_step(case: &CaseRecord<'_>, at: usize, of: u32, names: &Names<'_>) -> Option<u32> {
+    let actor = names.actors.get(&of)?;
+    // A step that names no connection may be its actor's.
     let is_actors = |step: u32| case.started.steps.get(step as usize).is_some_and(|info| info.actor == **actor);
+    let is_its = |step: u32, connection: &Option<u32>| connection.map_or_else(|| is_actors(step), |on| on == of);
     let (step, started) = case.events[at..].iter().find_map(|event| match &event.kind {
-        EventKind::StepPassed { step, started } if is_actors(*step) => Some((*step, *started)),
-        EventKind::StepFailed { step: Some(step), started, .. } if is_actors(*step) => Some((*step, *started)),
+        EventKind::StepPassed { step, started, connection } if is_its(*step, connection) => Some((*step, *started)),
+        EventKind::StepFailed { step: Some(step), started, failure } if is_its(*step, &failure.connection) => {
+            Some((*step, *started))
+        }
         _ => None,
     })?;
     (started <= case.events[at].at).then_some(step)

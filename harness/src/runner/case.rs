@@ -1,25 +1,24 @@
 //! One case of a run: its targets up, its conversation played, its end judged, its capture written.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Address;
-use super::address::Url;
-use super::player::{self, Dial};
+use super::player::{self, Origin, Station};
+use super::process::Exit;
 use super::record::Record;
 use super::run::{File, Run, Stopping};
 use super::skip::missing;
+use super::stations::transports;
 use super::target::{Group, Owner, Running};
 use crate::capture;
 use crate::conversation::script::{Limit, Script};
 use crate::conversation::{Conversation, Ended};
 use crate::event::{CaseFinished, CaseStarted, Event, EventKind, Failure, FailureKind, Place, StepInfo, Verdict};
 use crate::random::Random;
-use crate::scenario::{Actor, Case, Connect, Restart, Scenario, Target};
+use crate::scenario::{Case, Connect, Restart, Role, Scenario, Target, TargetKind};
 use crate::template::Variables;
 use crate::time::Time;
 
@@ -53,8 +52,8 @@ impl Run {
         let skipped = case.skip.clone().or_else(|| missing(&case.skip_unless));
         let mut own = Group::default();
         let up = match skipped {
-            Some(_) => Ok(None),
-            None => self.targets_up(file, &name, &mut own).await,
+            Some(_) => Ok(Vec::new()),
+            None => self.set_up(file, &name, &mut own).await,
         };
         // The start of a target is no part of the case's time.
         let begun = self.clock.now();
@@ -83,16 +82,16 @@ impl Run {
             .then(|| self.sink.borrow_mut().names.pick(&scenario.name, &name, self.options.format.extension()));
         let outcome = match up {
             Err(failure) => Outcome { verdict: Verdict::Unreachable, failure: Some(failure) },
-            Ok(shared) => {
+            Ok(stations) => {
+                let shared = file.group.get().and_then(|group| group.as_ref().ok());
                 let running: Vec<&Running> =
                     shared.into_iter().flat_map(|group| &group.running).chain(&own.running).collect();
                 for running in running.iter().filter(|running| running.is_ours()) {
                     tell(&mut events, running.started(&scenario.name));
                 }
-                let mut variables = shared.map(|group| group.variables.clone()).unwrap_or_default();
-                variables.extend(own.variables.clone());
+                let variables = own.variables.clone();
                 let stage = Stage { file, case, name: &name, number, running: &running, path: path.as_deref() };
-                self.converse(&stage, variables, &started, &mut events).await
+                self.converse(&stage, stations, variables, &started, &mut events).await
             }
         };
         own.stop().await;
@@ -154,16 +153,13 @@ impl Run {
         self.hand_over(&events, verdict);
     }
 
-    /// Starts what is to be started: the file's targets once, those of a case for each.
-    async fn targets_up<'f>(
-        &self,
-        file: &'f File,
-        case: &str,
-        own: &mut Group,
-    ) -> Result<Option<&'f Group>, Box<Failure>> {
+    /// Puts everything of a case in its place: the file's targets once, those of a case for each, then what listens, then the
+    /// programs that are told where.
+    async fn set_up(&self, file: &File, case: &str, own: &mut Group) -> Result<Vec<Station>, Box<Failure>> {
         let scenario = &file.scenario;
         let (each, once): (Vec<&Target>, Vec<&Target>) =
             scenario.targets.iter().partition(|target| target.restart == Restart::Case);
+        let (told, each): (Vec<&Target>, Vec<&Target>) = each.into_iter().partition(|target| target.is_told);
         let owner = Owner { scenario: &scenario.name, case: None, folder: &file.folder };
         let shared = file
             .group
@@ -176,35 +172,31 @@ impl Run {
             })
             .await;
         let shared = shared.as_ref().map_err(Clone::clone)?;
-        if !each.is_empty() {
-            let owner = Owner { case: Some(case), ..owner };
-            *own = super::target::start(&each, &shared.variables, owner, &self.setting).await?;
+        let owner = Owner { case: Some(case), ..owner };
+        *own = super::target::start(&each, &shared.variables, owner, &self.setting).await?;
+        let listeners = self.bind(scenario, &file.folder, &mut own.variables).await?;
+        if !told.is_empty() {
+            let guests = super::target::start(&told, &own.variables, owner, &self.setting).await?;
+            own.running.extend(guests.running);
+            own.variables = guests.variables;
         }
-        Ok(Some(shared))
+        let running: Vec<&Running> = shared.running.iter().chain(&own.running).collect();
+        self.stations(scenario, &file.folder, listeners, &running, &own.variables).await
     }
 
     /// Plays the case's conversation, and judges it.
     async fn converse(
         &self,
         stage: &Stage<'_>,
+        mut stations: Vec<Station>,
         variables: Variables,
         started: &CaseStarted,
         events: &mut Vec<Event>,
     ) -> Outcome {
         let Stage { file, case, name, number, running, path } = *stage;
         let scenario = &file.scenario;
-        let mut dials = Vec::new();
-        for actor in &scenario.actors {
-            match self.dial(actor, scenario, running, &variables, &file.folder).await {
-                Ok(dial) => dials.push(dial),
-                Err(message) => {
-                    let failure = Failure::new(FailureKind::Refused, message, case.script.place.clone());
-                    return Outcome { verdict: Verdict::Unreachable, failure: Some(Box::new(failure)) };
-                }
-            }
-        }
         let script = self.with_timeout(&case.script);
-        let transports = dials.iter().map(|dial| dial.address.transport()).collect();
+        let transports = transports(scenario, &stations);
         let random = Random::new(self.options.seed, &format!("{}/{name}", scenario.name));
         let now = self.clock.now();
         let mut conversation = Conversation::new(script, transports, variables, random, number, now);
@@ -227,7 +219,10 @@ impl Run {
             Some(next_partial)
         };
         let abort = Box::pin(self.trouble(running));
-        player::play(&mut conversation, &dials, &self.clock, abort, &mut tick).await;
+        let origin = Origin { allow_remote: self.options.allow_remote, folder: file.folder.clone() };
+        player::play(&mut conversation, &mut stations, &origin, &self.clock, abort, &mut tick).await;
+        // A program that is still there sees that nobody listens any more.
+        drop(stations);
         while let Some(event) = conversation.poll_event() {
             events.push(event);
         }
@@ -275,6 +270,9 @@ impl Run {
         let Stage { file, case, number, running, .. } = *stage;
         let scenario = &file.scenario;
         self.note_reached(file, events);
+        if matches!(ended, Ended::Passed) {
+            self.await_exits(stage).await;
+        }
         // A connection that ends when it should not may be the first sign of a crash that is still on its way.
         let lost = matches!(
             &ended,
@@ -296,7 +294,10 @@ impl Run {
         }
         let interrupted = self.stopping.borrow().is_some_and(|why| why != Stopping::FailFast);
         let (verdict, failure) = match (ended, crash) {
-            (Ended::Passed, None) => return Outcome { verdict: Verdict::Passed, failure: None },
+            (Ended::Passed, None) => match self.wrong_exit(stage) {
+                Some(failure) => (Verdict::Failed, failure),
+                None => return Outcome { verdict: Verdict::Passed, failure: None },
+            },
             (Ended::Passed, Some(message)) => {
                 let failure = Failure::new(FailureKind::Crash, message, case.script.place.clone());
                 (Verdict::Crashed, Box::new(failure))
@@ -343,6 +344,41 @@ impl Run {
         Outcome { verdict, failure: Some(failure) }
     }
 
+    /// Waits for programs of this case that are meant to end by themselves.
+    async fn await_exits(&self, stage: &Stage<'_>) {
+        for (running, within, _) in guests(stage) {
+            if let Some(process) = running.process() {
+                let _ = tokio::time::timeout(within, process.wait_exit()).await;
+            }
+        }
+    }
+
+    /// A program of this case that has not ended as it should.
+    fn wrong_exit(&self, stage: &Stage<'_>) -> Option<Box<Failure>> {
+        for (running, within, wanted) in guests(stage) {
+            let target = stage.file.scenario.targets.iter().find(|target| target.name == running.name)?;
+            let (kind, message) = match running.process()?.exited() {
+                Some(exit) if exit == Exit::Code(wanted) => continue,
+                Some(exit) => (
+                    FailureKind::Mismatch,
+                    format!("expected the target `{}` to exit with status {wanted}, got {exit}", running.name),
+                ),
+                None => {
+                    let within = crate::time::show_duration(within);
+                    let message = format!(
+                        "expected the target `{}` to exit with status {wanted}, and it still runs {within} after the last step",
+                        running.name
+                    );
+                    (FailureKind::Timeout, message)
+                }
+            };
+            let mut failure = Failure::new(kind, message, target.place.clone());
+            failure.hint = Some("what it wrote is shown below; `stop = { within = \"..\" }` gives it more time".into());
+            return Some(Box::new(failure));
+        }
+        None
+    }
+
     /// A target was reached when a connection to it opened, or when a datagram came back.
     fn note_reached(&self, file: &File, events: &[Event]) {
         let mut opened: HashMap<u32, (usize, bool)> = HashMap::new();
@@ -366,40 +402,6 @@ impl Run {
 
     fn is_reached(&self, file: &File, actor: usize) -> bool {
         file.reached.borrow()[slot(&file.scenario, actor)]
-    }
-
-    async fn dial(
-        &self,
-        actor: &Actor,
-        scenario: &Scenario,
-        running: &[&Running],
-        variables: &Variables,
-        folder: &Path,
-    ) -> Result<Dial, String> {
-        let unset = |unset: crate::template::Unset| format!("the variable `{}` has no value", unset.0);
-        let address = match &actor.connect {
-            Connect::Target(at) => {
-                let name = &scenario.targets[*at].name;
-                let running = running.iter().find(|running| running.name == *name);
-                running.expect("all targets are up").address.clone()
-            }
-            Connect::Url(template) => {
-                let url =
-                    Url::parse(&template.fill_text(variables).map_err(unset)?).map_err(|error| error.to_string())?;
-                let address = url.resolve(self.options.allow_remote).await.map_err(|error| error.to_string())?;
-                super::socket::in_folder(address, folder)
-            }
-        };
-        let bind = match &actor.bind {
-            None => None,
-            Some(template) => {
-                let text = template.fill_text(variables).map_err(unset)?;
-                let socket = text.parse().or_else(|_| text.parse().map(|ip| SocketAddr::new(ip, 0)));
-                Some(socket.map_err(|_| format!("`bind` is a host, or a host and a port, not `{text}`"))?)
-            }
-        };
-        let bind = bind.filter(|_| matches!(address, Address::Tcp(_) | Address::Udp(_)));
-        Ok(Dial { address, bind })
     }
 
     /// The script with `--timeout` as its deadline, if that is the earlier one.
@@ -433,11 +435,21 @@ impl Run {
     }
 }
 
+/// Programs that were started for this case and have to end by themselves: how long they may take, and their status.
+fn guests<'s>(stage: &Stage<'s>) -> impl Iterator<Item = (&'s Running, Duration, i32)> {
+    let Stage { file, running, .. } = *stage;
+    running.iter().filter_map(|running| {
+        let target = file.scenario.targets.iter().find(|target| target.name == running.name)?;
+        let TargetKind::Command(command) = &target.kind else { return None };
+        (target.restart == Restart::Case).then_some((*running, command.stop.1, command.expect_exit?))
+    })
+}
+
 /// Where it is noted whether an actor's peer was ever reached: by target, or by actor where it has a URL of its own.
 fn slot(scenario: &Scenario, actor: usize) -> usize {
-    match scenario.actors[actor].connect {
-        Connect::Target(at) => at,
-        Connect::Url(_) => scenario.targets.len() + actor,
+    match scenario.actors[actor].role {
+        Role::Client(Connect::Target(at)) => at,
+        _ => scenario.targets.len() + actor,
     }
 }
 

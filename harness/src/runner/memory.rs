@@ -89,7 +89,14 @@ fn act(
             peer.end(connection, &mut answer);
             connection
         }
-        Action::Close(_) | Action::Reset(_) => return,
+        Action::Control { number, .. } => {
+            return conversation.handle_control(now, number, Err("there are no processes in memory".into()));
+        }
+        Action::StartTls(connection) => {
+            let reason = "there is no TLS in memory".to_owned();
+            return conversation.handle_input(now, connection, Input::TlsFailed { reason, hint: None });
+        }
+        Action::Close(_) | Action::Marked(_) | Action::Reset(_) => return,
     };
     if let Some((_, inputs)) = waiting.iter_mut().find(|(number, _)| *number == connection) {
         inputs.extend(answer.pieces.into_iter().map(Input::Data));

@@ -9,19 +9,49 @@ use bytes::Bytes;
 use tokio::time::Sleep;
 
 use super::clock::Clock;
+use super::listen::{Arrival, Listener};
 use super::process::Address;
-use super::socket::{self, Block, Opening, Socket};
+use super::socket::{self, Block, NotOpened, Opened, Opening, Socket};
 use crate::conversation::{Action, Conversation, Input};
-use crate::event::FailureKind;
+use crate::event::{Endpoint, FailureKind};
 use crate::time::Time;
 
 /// Where an actor connects.
 #[derive(Clone, Debug)]
 pub struct Dial {
-    /// The peer's address.
-    pub address: Address,
+    /// The peer's address; `None` where a step has to tell it first.
+    pub address: Option<Address>,
     /// Our own, if it matters.
     pub bind: Option<SocketAddr>,
+    /// Whether whoever answers first is the peer from there on.
+    pub follow: bool,
+}
+
+impl Dial {
+    /// To `address`.
+    pub fn to(address: Address) -> Dial {
+        Dial { address: Some(address), bind: None, follow: false }
+    }
+}
+
+/// How an actor gets its connections.
+#[derive(Debug)]
+pub enum Station {
+    /// It dials.
+    Client(Dial),
+    /// It has none.
+    Relay,
+    /// It listens.
+    Server(Listener),
+}
+
+/// What a URL that a step makes is held against.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// Whether it may lead off this machine.
+    pub allow_remote: bool,
+    /// Where a relative path starts.
+    pub folder: std::path::PathBuf,
 }
 
 /// What ends a case from outside.
@@ -30,12 +60,20 @@ pub type Abort<'a> = Pin<Box<dyn Future<Output = (FailureKind, String)> + 'a>>;
 /// Called now and then in a case that takes long, with what is to be done and when to call again.
 pub type Tick<'a> = &'a mut dyn FnMut(&mut Conversation) -> Option<Time>;
 
-/// Plays a conversation to its end.
-pub async fn play(conversation: &mut Conversation, dials: &[Dial], clock: &Clock, abort: Abort<'_>, tick: Tick<'_>) {
+/// Plays a conversation to its end. There is a station for each actor.
+pub async fn play(
+    conversation: &mut Conversation,
+    stations: &mut [Station],
+    origin: &Origin,
+    clock: &Clock,
+    abort: Abort<'_>,
+    tick: Tick<'_>,
+) {
     let next_tick = tick(conversation);
     let mut player = Player {
         conversation,
-        dials,
+        stations,
+        origin,
         clock,
         links: Vec::new(),
         block: Block::default(),
@@ -59,7 +97,8 @@ pub async fn play(conversation: &mut Conversation, dials: &[Dial], clock: &Clock
 
 struct Player<'a> {
     conversation: &'a mut Conversation,
-    dials: &'a [Dial],
+    stations: &'a mut [Station],
+    origin: &'a Origin,
     clock: &'a Clock,
     links: Vec<Link>,
     block: Block,
@@ -72,8 +111,18 @@ struct Player<'a> {
 
 enum Link {
     Closed,
-    Opening(Opening, Address),
-    Open { socket: Socket, writing: Option<Bytes>, over: bool },
+    Opening(Opening),
+    Open {
+        socket: Socket,
+        writing: Option<Bytes>,
+        over: bool,
+    },
+    /// Somebody whose datagrams come to a listener, by the actor's number.
+    Peer {
+        actor: usize,
+        address: SocketAddr,
+        writing: Option<Bytes>,
+    },
 }
 
 impl Player<'_> {
@@ -81,20 +130,29 @@ impl Player<'_> {
     fn act(&mut self) {
         while let Some(action) = self.conversation.poll_action() {
             match action {
-                Action::Connect { actor, .. } => {
-                    let Dial { address, bind } = self.dials[actor].clone();
-                    self.links.push(Link::Opening(socket::open(address.clone(), bind), address));
+                Action::Connect { connection, actor, url } => {
+                    let Station::Client(dial) = &self.stations[actor] else { unreachable!("only clients dial") };
+                    let opening = socket::open(dial, url, self.origin);
+                    self.set_link(connection, Link::Opening(opening));
                 }
+                Action::Control { number, .. } => {
+                    let message = "processes cannot be dealt with here".to_owned();
+                    self.conversation.handle_control(self.clock.now(), number, Err(message));
+                }
+                Action::Marked(_) => {}
                 Action::Send { connection, data } => self.write(connection, data),
                 Action::Shutdown(connection) => {
                     if let Link::Open { socket, .. } = &self.links[connection as usize] {
                         socket.shutdown();
                     }
                 }
-                Action::Close(connection) => self.links[connection as usize] = Link::Closed,
+                Action::StartTls(connection) => {
+                    let failed = Input::TlsFailed { reason: "it is not supported here".into(), hint: None };
+                    self.conversation.handle_input(self.clock.now(), connection, failed);
+                }
+                Action::Close(connection) => drop(self.take_link(connection)),
                 Action::Reset(connection) => {
-                    let link = std::mem::replace(&mut self.links[connection as usize], Link::Closed);
-                    if let Link::Open { socket, .. } = link {
+                    if let Link::Open { socket, .. } = self.take_link(connection) {
                         socket.reset();
                     }
                 }
@@ -102,11 +160,39 @@ impl Player<'_> {
         }
     }
 
+    fn set_link(&mut self, connection: u32, link: Link) {
+        let at = connection as usize;
+        if self.links.len() <= at {
+            self.links.resize_with(at + 1, || Link::Closed);
+        }
+        self.links[at] = link;
+    }
+
+    fn take_link(&mut self, connection: u32) -> Link {
+        let Some(link) = self.links.get_mut(connection as usize) else { return Link::Closed };
+        let link = std::mem::replace(link, Link::Closed);
+        if let Link::Peer { actor, address, .. } = &link
+            && let Station::Server(listener) = &mut self.stations[*actor]
+        {
+            // What comes from there now comes from somebody new.
+            listener.know(*address, None);
+        }
+        link
+    }
+
     fn write(&mut self, connection: u32, mut data: Bytes) {
-        let Link::Open { socket, writing, .. } = &mut self.links[connection as usize] else { return };
         // The stamp is of the moment before the write: an answer can be there before the call returns.
         let now = self.clock.now();
-        match socket.write(&data) {
+        let (written, writing) = match &mut self.links[connection as usize] {
+            Link::Open { socket, writing, .. } => (socket.write(&data), writing),
+            Link::Peer { actor, address, writing } => {
+                let Station::Server(listener) = &self.stations[*actor] else { unreachable!("it came to a listener") };
+                let socket = listener.datagrams().expect("it listens for datagrams");
+                (socket::send_to(socket, &data, *address), writing)
+            }
+            _ => return,
+        };
+        match written {
             Some(Input::Written(len)) => {
                 bytes::Buf::advance(&mut data, len);
                 if !data.is_empty() {
@@ -126,6 +212,11 @@ impl Player<'_> {
 
     /// Waits for the next thing to happen, and hands it over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for actor in 0..self.stations.len() {
+            if self.poll_listener(cx, actor).is_ready() {
+                return Poll::Ready(());
+            }
+        }
         for at in 0..self.links.len() {
             if self.poll_link(cx, at).is_ready() {
                 return Poll::Ready(());
@@ -141,31 +232,72 @@ impl Player<'_> {
         self.poll_timer(cx)
     }
 
+    /// Takes in whoever comes to a listener.
+    fn poll_listener(&mut self, cx: &mut Context<'_>, actor: usize) -> Poll<()> {
+        let Station::Server(listener) = &mut self.stations[actor] else { return Poll::Pending };
+        let Poll::Ready(arrival) = listener.poll(cx) else { return Poll::Pending };
+        let now = self.clock.now();
+        match arrival {
+            Ok(Arrival::Stream { socket, local, peer }) => {
+                // Where there is no room for it, it is closed at once.
+                if let Some(connection) = self.conversation.handle_accept(now, actor) {
+                    self.set_link(connection, Link::Open { socket, writing: None, over: false });
+                    self.conversation.handle_input(now, connection, Input::Connected { local, peer });
+                }
+            }
+            Ok(Arrival::Datagram { from, connection, data }) => {
+                let mut known = connection;
+                if known.is_none() {
+                    known = self.conversation.handle_accept(now, actor);
+                    if let Some(connection) = known {
+                        let (local, peer) = (listener.address().endpoint(), Endpoint::Ip(from));
+                        listener.know(from, known);
+                        self.set_link(connection, Link::Peer { actor, address: from, writing: None });
+                        self.conversation.handle_input(now, connection, Input::Connected { local, peer });
+                    }
+                }
+                // What nobody takes is lost, as datagrams are.
+                if let Some(connection) = known.filter(|connection| self.conversation.reads(*connection)) {
+                    self.conversation.handle_input(now, connection, Input::Data(data));
+                }
+            }
+            Err(error) => {
+                let message = format!("cannot take in a connection: {error}");
+                self.conversation.handle_abort(now, FailureKind::System, message);
+            }
+        }
+        Poll::Ready(())
+    }
+
     fn poll_link(&mut self, cx: &mut Context<'_>, at: usize) -> Poll<()> {
         let connection = at as u32;
         match &mut self.links[at] {
             Link::Closed => Poll::Pending,
-            Link::Opening(opening, address) => {
+            Link::Opening(opening) => {
                 let Poll::Ready(opened) = opening.as_mut().poll(cx) else { return Poll::Pending };
                 let now = self.clock.now();
                 let input = match opened {
-                    Ok(socket) => {
-                        let (local, peer) = socket.endpoints(address);
+                    Ok(Opened { socket, local, peer }) => {
                         self.links[at] = Link::Open { socket, writing: None, over: false };
                         Input::Connected { local, peer }
                     }
-                    Err(error) => {
-                        let (peer, refused) = (address.endpoint(), socket::is_refusal(&error));
-                        let reason = match refused {
-                            true => format!("nobody listens at {address}"),
-                            false => format!("{address}: {error}"),
-                        };
+                    Err(NotOpened { peer, refused, reason }) => {
                         self.links[at] = Link::Closed;
                         Input::ConnectFailed { peer, refused, reason }
                     }
                 };
                 self.conversation.handle_input(now, connection, input);
                 Poll::Ready(())
+            }
+            Link::Peer { actor, writing, .. } => {
+                let Station::Server(listener) = &self.stations[*actor] else { return Poll::Pending };
+                let socket = listener.datagrams().expect("it listens for datagrams");
+                if writing.is_some() && socket.poll_send_ready(cx).is_ready() {
+                    let data = writing.take().expect("just seen");
+                    self.write(connection, data);
+                    return Poll::Ready(());
+                }
+                Poll::Pending
             }
             Link::Open { socket, writing, over } => {
                 if writing.is_some() && socket.poll_writable(cx).is_ready() {
@@ -178,7 +310,11 @@ impl Player<'_> {
                 }
                 let Poll::Ready(input) = socket.poll_read(cx, &mut self.block) else { return Poll::Pending };
                 *over = !matches!(input, Input::Data(_) | Input::Unreachable);
-                self.conversation.handle_input(self.clock.now(), connection, input);
+                let now = self.clock.now();
+                if let Some(peer) = socket.take_moved() {
+                    self.conversation.handle_input(now, connection, Input::Moved { peer });
+                }
+                self.conversation.handle_input(now, connection, input);
                 Poll::Ready(())
             }
         }

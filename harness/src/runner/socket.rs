@@ -17,6 +17,8 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket, UnixDatagram, UnixStream};
 
+use super::address::Url;
+use super::player::{Dial, Origin};
 use super::process::Address;
 use crate::conversation::Input;
 use crate::event::Endpoint;
@@ -41,12 +43,33 @@ pub(super) enum Socket {
 pub(super) struct Udp {
     socket: Arc<UdpSocket>,
     error: Pin<Box<dyn Future<Output = ()>>>,
+    /// Where it sends to until somebody has answered, whoever that is.
+    follow: Option<SocketAddr>,
+    /// Who has answered.
+    moved: Option<SocketAddr>,
 }
 
 impl Udp {
-    fn new(socket: UdpSocket) -> Udp {
+    fn new(socket: UdpSocket, follow: Option<SocketAddr>) -> Udp {
         let socket = Arc::new(socket);
-        Udp { error: Udp::next_error(&socket), socket }
+        Udp { error: Udp::next_error(&socket), socket, follow, moved: None }
+    }
+
+    fn try_send(&self, data: &[u8]) -> io::Result<usize> {
+        match self.follow {
+            Some(peer) => self.socket.try_send_to(data, peer),
+            None => self.socket.try_send(data),
+        }
+    }
+
+    /// Takes the sender of the first answer for the peer.
+    fn poll_first(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let from = ready!(self.socket.poll_recv_from(cx, buffer))?;
+        SockRef::from(&*self.socket).connect(&from.into())?;
+        if self.follow.take() != Some(from) {
+            self.moved = Some(from);
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn next_error(socket: &Arc<UdpSocket>) -> Pin<Box<dyn Future<Output = ()>>> {
@@ -58,6 +81,9 @@ impl Udp {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.follow.is_some() {
+            return self.poll_first(cx, buffer);
+        }
         loop {
             if let Poll::Ready(read) = self.socket.poll_recv(cx, buffer) {
                 return Poll::Ready(read);
@@ -84,51 +110,103 @@ impl std::fmt::Debug for Udp {
 }
 
 /// A socket that is being opened.
-pub(super) type Opening = Pin<Box<dyn Future<Output = io::Result<Socket>>>>;
+pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Opened, NotOpened>>>>;
 
-/// Begins to open a socket to `address`.
-pub(super) fn open(address: Address, bind: Option<SocketAddr>) -> Opening {
+/// A socket, and its ends.
+pub(super) struct Opened {
+    pub(super) socket: Socket,
+    pub(super) local: Endpoint,
+    pub(super) peer: Endpoint,
+}
+
+/// Why there is none.
+pub(super) struct NotOpened {
+    pub(super) peer: Endpoint,
+    pub(super) refused: bool,
+    pub(super) reason: String,
+}
+
+/// Begins to open a socket to where an actor connects.
+pub(super) fn open(dial: &Dial, url: Option<String>, origin: &Origin) -> Opening {
+    let Dial { address, bind, follow } = dial.clone();
+    let origin = origin.clone();
     Box::pin(async move {
-        Ok(match address {
-            Address::Tcp(peer) => {
-                let socket = if peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-                if let Some(local) = bind {
-                    socket.set_reuseaddr(true)?;
-                    socket.bind(local)?;
-                }
-                let stream = socket.connect(peer).await?;
-                // Each write is a segment of its own: what a step cuts stays cut.
-                stream.set_nodelay(true)?;
-                Socket::Tcp(stream)
+        let address = match url {
+            Some(url) => resolve(&url, &origin).await?,
+            None => address.expect("an actor that is told no URL has an address"),
+        };
+        match open_socket(&address, bind, follow).await {
+            Ok(socket) => {
+                let (local, peer) = socket.endpoints(&address);
+                Ok(Opened { socket, local, peer })
             }
-            Address::Udp(peer) => {
-                let any: IpAddr = if peer.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
-                let socket = UdpSocket::bind(bind.unwrap_or(SocketAddr::new(any, 0))).await?;
+            Err(error) => {
+                let refused = is_refusal(&error);
+                let reason = match refused {
+                    true => format!("nobody listens at {address}"),
+                    false => format!("{address}: {error}"),
+                };
+                Err(NotOpened { peer: address.endpoint(), refused, reason })
+            }
+        }
+    })
+}
+
+/// The address of a URL that a step has made.
+async fn resolve(url: &str, origin: &Origin) -> Result<Address, NotOpened> {
+    let failed = |reason: String| NotOpened { peer: Endpoint::Path(url.to_owned()), refused: false, reason };
+    let url = Url::parse(url).map_err(|error| failed(error.to_string()))?;
+    let address = url.resolve(origin.allow_remote).await.map_err(|error| failed(error.to_string()))?;
+    Ok(in_folder(address, &origin.folder))
+}
+
+async fn open_socket(address: &Address, bind: Option<SocketAddr>, follow: bool) -> io::Result<Socket> {
+    Ok(match address.clone() {
+        Address::Tcp(peer) => {
+            let socket = if peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            if let Some(local) = bind {
+                socket.set_reuseaddr(true)?;
+                socket.bind(local)?;
+            }
+            let stream = socket.connect(peer).await?;
+            // Each write is a segment of its own: what a step cuts stays cut.
+            stream.set_nodelay(true)?;
+            Socket::Tcp(stream)
+        }
+        Address::Udp(peer) => {
+            // Whoever takes anybody's answer is reached where it sends from, and nowhere else.
+            let any: IpAddr = match (follow && peer.ip().is_loopback(), peer.is_ipv4()) {
+                (true, _) => peer.ip(),
+                (false, true) => [0, 0, 0, 0].into(),
+                (false, false) => [0u16; 8].into(),
+            };
+            let socket = UdpSocket::bind(bind.unwrap_or(SocketAddr::new(any, 0))).await?;
+            if !follow {
                 socket.connect(peer).await?;
-                Socket::Udp(Udp::new(socket))
             }
-            Address::Unix(path) => match abstract_name(&path) {
-                Some(name) => {
-                    let stream = std::os::unix::net::UnixStream::connect_addr(&UnixAddr::from_abstract_name(name)?)?;
-                    stream.set_nonblocking(true)?;
-                    Socket::Unix(UnixStream::from_std(stream)?)
-                }
-                None => Socket::Unix(UnixStream::connect(path).await?),
-            },
-            Address::Unixgram(path) => {
-                // A server can only answer a client that has a name.
-                static NUMBER: AtomicU64 = AtomicU64::new(0);
-                let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-                let name = format!("harness-{}-{number}", std::process::id());
-                let socket = StdUnixDatagram::bind_addr(&UnixAddr::from_abstract_name(name)?)?;
-                match abstract_name(&path) {
-                    Some(name) => socket.connect_addr(&UnixAddr::from_abstract_name(name)?)?,
-                    None => socket.connect(&path)?,
-                }
-                socket.set_nonblocking(true)?;
-                Socket::Unixgram(UnixDatagram::from_std(socket)?)
+            Socket::Udp(Udp::new(socket, follow.then_some(peer)))
+        }
+        Address::Unix(path) => match abstract_name(&path) {
+            Some(name) => {
+                let stream = std::os::unix::net::UnixStream::connect_addr(&UnixAddr::from_abstract_name(name)?)?;
+                stream.set_nonblocking(true)?;
+                Socket::Unix(UnixStream::from_std(stream)?)
             }
-        })
+            None => Socket::Unix(UnixStream::connect(path).await?),
+        },
+        Address::Unixgram(path) => {
+            // A server can only answer a client that has a name.
+            static NUMBER: AtomicU64 = AtomicU64::new(0);
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let name = format!("harness-{}-{number}", std::process::id());
+            let socket = StdUnixDatagram::bind_addr(&UnixAddr::from_abstract_name(name)?)?;
+            match abstract_name(&path) {
+                Some(name) => socket.connect_addr(&UnixAddr::from_abstract_name(name)?)?,
+                None => socket.connect(&path)?,
+            }
+            socket.set_nonblocking(true)?;
+            Socket::Unixgram(UnixDatagram::from_std(socket)?)
+        }
     })
 }
 
@@ -158,6 +236,14 @@ impl Socket {
         (local.unwrap_or(Endpoint::Path(String::new())), peer.endpoint())
     }
 
+    /// The peer that has answered in place of the one that was asked, told once.
+    pub(super) fn take_moved(&mut self) -> Option<Endpoint> {
+        match self {
+            Socket::Udp(udp) => udp.moved.take().map(Endpoint::Ip),
+            _ => None,
+        }
+    }
+
     fn is_datagram(&self) -> bool {
         matches!(self, Socket::Udp(_) | Socket::Unixgram(_))
     }
@@ -169,7 +255,7 @@ impl Socket {
         }
         let written = match self {
             Socket::Tcp(stream) => stream.try_write(data),
-            Socket::Udp(udp) => match udp.socket.try_send(data) {
+            Socket::Udp(udp) => match udp.try_send(data) {
                 // An ICMP error to an earlier datagram is reported in place of sending this one.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Some(Input::Unreachable),
                 sent => sent,
@@ -231,6 +317,18 @@ impl Socket {
             // Without lingering a close sends RST. Where it fails, a plain close is what is left.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
+    }
+}
+
+/// Sends a datagram from a listener's socket. `None`: it takes nothing yet.
+pub(super) fn send_to(socket: &UdpSocket, data: &[u8], peer: SocketAddr) -> Option<Input> {
+    match socket.try_send_to(data, peer) {
+        Ok(len) => Some(Input::Written(len)),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => None,
+            io::ErrorKind::ConnectionRefused => Some(Input::Unreachable),
+            _ => Some(failure(&error)),
+        },
     }
 }
 

@@ -52,7 +52,8 @@ pub(super) struct Owner<'a> {
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) name: String,
-    pub(super) address: Address,
+    /// Where it serves; `None` for a client program.
+    pub(super) address: Option<Address>,
     pub(super) kind: RunningKind,
 }
 
@@ -94,14 +95,16 @@ pub(super) async fn start(
                 return Err(failure);
             }
         };
-        set_address(&mut group.variables, &target.name, &running.address);
+        if let Some(address) = &running.address {
+            set_address(&mut group.variables, &target.name, address);
+        }
         group.running.push(running);
     }
     Ok(group)
 }
 
 /// Sets the variables that tell where a target is.
-fn set_address(variables: &mut Variables, target: &str, address: &Address) {
+pub(super) fn set_address(variables: &mut Variables, target: &str, address: &Address) {
     let url = address.to_string();
     let bare = url.split_once("://").map_or(url.as_str(), |(_, bare)| bare).to_owned();
     let mut set = |part: &str, value: String| variables.insert(format!("{target}.{part}").into(), value.into());
@@ -123,13 +126,13 @@ async fn start_one(
     let instead = setting.overrides.iter().find(|(of, _)| of.as_deref().is_none_or(|of| of == target.name));
     if let Some((_, url)) = instead {
         let address = url.resolve(setting.allow_remote).await.map_err(|error| failure(target, error.to_string()))?;
-        return Ok(Running { name, address, kind: RunningKind::Elsewhere });
+        return Ok(Running { name, address: Some(address), kind: RunningKind::Elsewhere });
     }
     let fill = |template: &Template| filled(target, template, variables);
     match &target.kind {
         TargetKind::Address(template) => {
             let address = resolve(target, &fill(template)?, folder, setting).await?;
-            Ok(Running { name, address, kind: RunningKind::Elsewhere })
+            Ok(Running { name, address: Some(address), kind: RunningKind::Elsewhere })
         }
         TargetKind::Builtin { name: builtin, listen, settings } => {
             let builtin = targets::find(builtin).expect("the scenario was checked");
@@ -145,13 +148,19 @@ async fn start_one(
                 targets::Address::Unix(path) => Address::Unix(path.clone()),
                 targets::Address::Unixgram(path) => Address::Unixgram(path.clone()),
             };
-            Ok(Running { name, address, kind: RunningKind::Builtin(RefCell::new(handle)) })
+            Ok(Running { name, address: Some(address), kind: RunningKind::Builtin(RefCell::new(handle)) })
         }
         TargetKind::Command(spec) => {
             let cwd = if spec.cwd.as_os_str().is_empty() { folder } else { &spec.cwd };
-            let address = resolve(target, &fill(&spec.address)?, cwd, setting).await?;
             let mut variables = variables.clone();
-            set_address(&mut variables, &target.name, &address);
+            let address = match &spec.address {
+                Some(address) => {
+                    let address = resolve(target, &fill(address)?, cwd, setting).await?;
+                    set_address(&mut variables, &target.name, &address);
+                    Some(address)
+                }
+                None => None,
+            };
             let fill = |template: &Template| filled(target, template, &variables);
             let mut argv: Vec<String> = spec.argv.iter().map(&fill).collect::<Result<_, _>>()?;
             // A program with a slash is found from the folder of the file, wherever it then runs.
@@ -184,7 +193,7 @@ async fn start_one(
                 cwd: Some(cwd.to_path_buf()).filter(|cwd| !cwd.as_os_str().is_empty()),
                 stop: process::Stop { signal, within: spec.stop.1 },
                 expect_exit: spec.expect_exit,
-                address: Some(address.clone()),
+                address: address.clone(),
                 ready,
                 ready_within: spec.ready_within,
                 logs: Some(logs),
@@ -288,7 +297,7 @@ impl Running {
         EventKind::TargetStarted {
             scenario: scenario.into(),
             target: self.name.clone(),
-            url: self.address.to_string(),
+            url: self.address.as_ref().map_or_else(String::new, Address::to_string),
             pid: self.process().map(|process| process.pid()),
         }
     }

@@ -1,48 +1,116 @@
 //! Who talks.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::scope::Scope;
 use super::target::{Target, check_url};
-use crate::document::{Node, Reader, Table, Value, did_you_mean};
+use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean};
+use crate::event::Place;
 use crate::framing::{self, FRAME_LEN_LIMIT, FRAME_LEN_MAX, FRAMINGS, Framing, FramingError};
 use crate::template::Template;
+
+/// The most members of a group.
+pub const COUNT_MAX: i64 = 1_000;
 
 /// Who talks.
 #[derive(Clone, Debug)]
 pub struct Actor {
-    /// Its name.
+    /// Its name; `alice[0]` for a member of a group.
     pub name: String,
-    /// Where it connects.
-    pub connect: Connect,
+    /// Where it stands.
+    pub place: Place,
+    /// How it gets its connections.
+    pub role: Role,
     /// Where a message ends; `None` for a raw stream, and for datagrams as they come.
     pub framing: Option<Arc<dyn Framing>>,
     /// The local address: a host, or a host and a port.
     pub bind: Option<Template>,
+    /// Whether it takes whoever answers first for its peer from there on.
+    pub follow: bool,
+}
+
+/// How an actor gets its connections.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// It dials.
+    Client(Connect),
+    /// It stands between those who connect to it and another.
+    Relay {
+        /// Where it listens: a URL.
+        listen: Template,
+        /// To whom it passes on.
+        to: Connect,
+    },
+    /// It listens, at this URL.
+    Server(Template),
 }
 
 /// Where an actor connects.
 #[derive(Clone, Debug)]
 pub enum Connect {
+    /// To another actor, by its number in the file.
+    Actor(usize),
     /// To a target, by its number in the file.
     Target(usize),
     /// To a URL of its own.
     Url(Template),
 }
 
-const KEYS: &[&str] = &["connect", "framing", "bind"];
+/// All actors of a file, and the names that steps call them by.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Actors {
+    pub(super) list: Vec<Actor>,
+    pub(super) names: Vec<Name>,
+}
+
+/// A name that a step can act under.
+#[derive(Clone, Debug)]
+pub(super) struct Name {
+    pub(super) name: String,
+    /// Whom it means: all members, for a group's.
+    pub(super) members: Range<usize>,
+    /// Its number in its group, for a member's.
+    pub(super) index: Option<usize>,
+}
+
+const KEYS: &[&str] = &["connect", "listen", "relay", "framing", "bind", "count", "follow"];
 
 /// Parts of the language that this version does not know yet.
-const LATER: &[&str] = &["listen", "relay", "protocol", "tls", "starttls", "count", "follow"];
+const LATER: &[&str] = &["protocol", "tls", "starttls"];
 
 /// The actor of a file that names none.
 const CLIENT: &str = "client";
 
+/// An actor as it stands in the file.
+struct Draft<'n> {
+    entry: &'n Entry,
+    table: &'n Table,
+    count: Option<usize>,
+}
+
+/// The names of the actors that listen, which targets can be told.
+pub(super) fn listening(table: &Table) -> Vec<String> {
+    let Some(Value::Table(actors)) = table.get("actor").map(|node| &node.value) else { return Vec::new() };
+    let mut names = Vec::new();
+    for entry in &actors.entries {
+        let Value::Table(actor) = &entry.node.value else { continue };
+        if actor.get("listen").is_none() && actor.get("relay").is_none() {
+            continue;
+        }
+        match actor.get("count").map(|node| &node.value) {
+            Some(Value::Integer(count)) => {
+                names.extend((0..(*count).clamp(0, COUNT_MAX)).map(|at| format!("{}[{at}]", entry.key)));
+            }
+            _ => names.push(entry.key.clone()),
+        }
+    }
+    names
+}
+
 /// Reads every `[actor.NAME]`; with one target and no actor there is one, `client`.
-pub(super) fn lower_all(reader: &mut Reader, table: &Table, targets: &[Target]) -> Vec<Actor> {
-    let client = |connect| Actor { name: CLIENT.to_owned(), connect, framing: None, bind: None };
-    // Where nobody could be found to talk, the steps are read as if there was one.
-    let nobody = || vec![client(Connect::Url(Template::literal("")))];
+pub(super) fn lower_all(reader: &mut Reader, table: &Table, targets: &[Target]) -> Actors {
+    let mut actors = Actors::default();
     let Some(entry) = table.entry("actor") else {
         match targets {
             [] if table.entry("target").is_none() => {
@@ -50,23 +118,64 @@ pub(super) fn lower_all(reader: &mut Reader, table: &Table, targets: &[Target]) 
                 reader.mistake_with_hint(&(0..0), "nothing is under test: there is no target and no actor", hint);
             }
             [] => {}
-            [_] => return vec![client(Connect::Target(0))],
+            [_] => {
+                actors.add_client(Connect::Target(0));
+                return actors;
+            }
             [_, second, ..] => {
                 let hint = format!("`[actor.client]` with `connect = \"{}\"`", second.name);
                 let span = table.entry("target").map_or(0..0, |entry| entry.key_span.clone());
                 reader.mistake_with_hint(&span, "several targets need actors that say who connects where", hint);
             }
         }
-        return nobody();
+        // Where nobody could be found to talk, the steps are read as if there was one.
+        actors.add_client(Connect::Url(Template::literal("")));
+        return actors;
     };
-    let Some(actors) = reader.table(&entry.node, "`actor`") else { return nobody() };
-    if actors.entries.is_empty() {
+    let drafts = draft_all(reader, entry);
+    if drafts.is_empty() {
         let hint = "`[actor.client]` with `connect = \"NAME\"`";
         reader.mistake_with_hint(&entry.key_span, "there is no actor in `[actor]`", hint);
-        return nobody();
+        actors.add_client(Connect::Url(Template::literal("")));
+        return actors;
     }
-    let mut lowered = Vec::new();
-    for entry in &actors.entries {
+    let mut next = 0;
+    for draft in &drafts {
+        let (name, first) = (&draft.entry.key, next);
+        next += draft.count.unwrap_or(1);
+        actors.names.push(Name { name: name.clone(), members: first..next, index: None });
+        for index in 0..draft.count.unwrap_or(0) {
+            let name = format!("{name}[{index}]");
+            actors.names.push(Name { name, members: first + index..first + index + 1, index: Some(index) });
+        }
+    }
+    // Where it connects may be known only from a step.
+    let mut scope = Scope::new(targets.iter().map(|target| target.name.as_str()));
+    listening(table).iter().for_each(|name| scope.set_target(name));
+    for key in ["case", "steps", "play", "fragment"] {
+        table.get(key).into_iter().for_each(|node| scope.set_by(node));
+    }
+    for draft in &drafts {
+        for index in 0..draft.count.unwrap_or(1) {
+            let name = match draft.count {
+                Some(_) => format!("{}[{index}]", draft.entry.key),
+                None => draft.entry.key.clone(),
+            };
+            if draft.count.is_some() {
+                reader.statics.insert("index".into(), index.to_string());
+            }
+            let actor = lower(reader, draft, name, targets, &drafts, &actors.names, &mut scope);
+            reader.statics.remove("index");
+            actors.list.push(actor);
+        }
+    }
+    actors
+}
+
+/// Every table below `[actor]`, with how many it stands for.
+fn draft_all<'n>(reader: &mut Reader, entry: &'n Entry) -> Vec<Draft<'n>> {
+    let mut drafts = Vec::new();
+    for entry in reader.table(&entry.node, "`actor`").map_or(&[] as &[Entry], |table| &table.entries) {
         let name = &entry.key;
         if !crate::text::is_identifier(name) {
             reader.mistake(&entry.key_span, format!("`{name}` is no name for an actor"));
@@ -75,67 +184,152 @@ pub(super) fn lower_all(reader: &mut Reader, table: &Table, targets: &[Target]) 
             let message = format!("`{name}` is a verb or an option, so it cannot name an actor");
             reader.mistake(&entry.key_span, message);
         }
-        if let Some(table) = reader.table(&entry.node, &format!("`[actor.{name}]`")) {
-            // One with a mistake still has its name, so that the steps that use it can be read.
-            let nowhere =
-                Actor { name: name.clone(), connect: Connect::Url(Template::literal("")), framing: None, bind: None };
-            lowered.push(lower(reader, name, table, &entry.key_span, targets).unwrap_or(nowhere));
-        }
+        let Some(table) = reader.table(&entry.node, &format!("`[actor.{name}]`")) else { continue };
+        let count = table.get("count").and_then(|node| reader.integer(node, "`count`", 1, COUNT_MAX));
+        drafts.push(Draft { entry, table, count: count.map(|count| count as usize) });
     }
-    lowered
+    drafts
 }
 
+impl Actors {
+    fn add_client(&mut self, connect: Connect) {
+        self.names.push(Name { name: CLIENT.into(), members: 0..1, index: None });
+        self.list.push(Actor {
+            name: CLIENT.into(),
+            place: Place::default(),
+            role: Role::Client(connect),
+            framing: None,
+            bind: None,
+            follow: false,
+        });
+    }
+}
+
+/// Reads one actor. One with a mistake still has its name, so that the steps that use it can be read.
 fn lower(
     reader: &mut Reader,
-    name: &str,
-    table: &Table,
-    span: &std::ops::Range<usize>,
+    draft: &Draft<'_>,
+    name: String,
     targets: &[Target],
-) -> Option<Actor> {
-    reader.check_keys_but(table, KEYS, LATER, &format!("the actor `{name}`"));
-    let framing = match table.get("framing") {
-        Some(node) => lower_framing(reader, node),
-        None => Some(None),
-    };
-    let mut scope = Scope::new(targets.iter().map(|target| target.name.as_str()));
+    drafts: &[Draft<'_>],
+    names: &[Name],
+    scope: &mut Scope,
+) -> Actor {
+    let (table, span) = (draft.table, &draft.entry.key_span);
+    reader.check_keys_but(table, KEYS, LATER, &format!("the actor `{}`", draft.entry.key));
+    let framing = table.get("framing").and_then(|node| lower_framing(reader, node)).flatten();
     let bind = table.get("bind").and_then(|node| {
         let template = reader.template(node, "`bind`")?;
         scope.check(reader, &node.span, template.variables());
         Some(template)
     });
-    let Some(entry) = table.entry("connect") else {
-        if table.entry("listen").is_none() && table.entry("relay").is_none() {
-            let hint = "`connect = \"NAME\"` names a target, or holds a URL";
+    let follow = table.get("follow").and_then(|node| reader.boolean(node, "`follow`")).unwrap_or(false);
+    let mut connect = |reader: &mut Reader, node: &Node, what: &str| {
+        let template = reader.template(node, what)?;
+        scope.check(reader, &node.span, template.variables());
+        lower_connect(reader, node, template, targets, drafts, names)
+    };
+    let roles: Vec<&Entry> = ["connect", "listen", "relay"].iter().filter_map(|key| table.entry(key)).collect();
+    let role = match roles.as_slice() {
+        [entry] => match entry.key.as_str() {
+            "connect" => connect(reader, &entry.node, "`connect`").map(Role::Client),
+            "listen" => lower_listen(reader, &entry.node).map(Role::Server),
+            _ => lower_relay(reader, &entry.node, &mut connect),
+        },
+        [] => {
+            let hint =
+                "`connect = \"NAME\"` names a target, or holds a URL; `listen = \"tcp://127.0.0.1:0\"` makes a server";
             reader.mistake_with_hint(span, format!("the actor `{name}` does not say where it connects"), hint);
+            None
+        }
+        [_, second, ..] => {
+            let hint = "`connect` makes a client, `listen` a server, `relay` one in between";
+            reader.mistake_with_hint(&second.key_span, format!("the actor `{name}` has one role"), hint);
+            None
+        }
+    };
+    let role = role.unwrap_or_else(|| Role::Client(Connect::Url(Template::literal(""))));
+    for (key, fits) in [
+        ("bind", matches!(role, Role::Client(_))),
+        ("follow", matches!(role, Role::Client(_))),
+        ("count", !matches!(role, Role::Relay { .. })),
+    ] {
+        if let Some(entry) = table.entry(key).filter(|_| !fits) {
+            reader.mistake(&entry.key_span, format!("`{key}` goes with `connect`"));
+        }
+    }
+    Actor { name, place: reader.source().place(span.clone()), role, framing, bind, follow }
+}
+
+fn lower_listen(reader: &mut Reader, node: &Node) -> Option<Template> {
+    let template = reader.template(node, "`listen`")?;
+    if template.as_literal().is_none() {
+        let hint = "port 0 is a free one: `tcp://127.0.0.1:0`; `${server.port}` is what it became";
+        reader.mistake_with_hint(&node.span, "`listen` is known before anything runs", hint);
+        return None;
+    }
+    check_url(reader, node, &template);
+    Some(template)
+}
+
+fn lower_relay(
+    reader: &mut Reader,
+    node: &Node,
+    connect: &mut dyn FnMut(&mut Reader, &Node, &str) -> Option<Connect>,
+) -> Option<Role> {
+    let table = reader.table(node, "`relay`")?;
+    let known = reader.check_keys(table, &["listen", "to"], "`relay`");
+    let (Some(listen), Some(to)) = (table.get("listen"), table.get("to")) else {
+        if known {
+            let hint = "`{ listen = \"tcp://127.0.0.1:0\", to = \"NAME\" }`";
+            reader.mistake_with_hint(&node.span, "a relay says where it listens and to whom it passes on", hint);
         }
         return None;
     };
-    let connect = reader.template(&entry.node, "`connect`")?;
-    scope.check(reader, &entry.node.span, connect.variables());
-    let text = connect.as_literal().map(|text| String::from_utf8_lossy(text).into_owned());
-    let connect = match text {
-        Some(text) if !text.contains("://") => match targets.iter().position(|target| target.name == text) {
-            Some(at) => Connect::Target(at),
-            None => {
-                let hint =
-                    did_you_mean(&text, targets.iter().map(|target| target.name.as_str())).unwrap_or_else(|| {
-                        match crate::text::is_identifier(&text) {
-                            true => {
-                                format!("`[target.{text}]` would make one; a URL has a scheme: `tcp://127.0.0.1:80`")
-                            }
-                            false => format!("a URL has a scheme: `tcp://{text}`"),
-                        }
-                    });
-                reader.mistake_with_hint(&entry.node.span, format!("there is no target `{text}`"), hint);
-                return None;
-            }
-        },
-        _ => {
-            check_url(reader, &entry.node, &connect);
-            Connect::Url(connect)
-        }
+    let listen = lower_listen(reader, listen);
+    let to = connect(reader, to, "`to`");
+    Some(Role::Relay { listen: listen?, to: to? })
+}
+
+/// What a name or a URL leads to.
+fn lower_connect(
+    reader: &mut Reader,
+    node: &Node,
+    template: Template,
+    targets: &[Target],
+    drafts: &[Draft<'_>],
+    names: &[Name],
+) -> Option<Connect> {
+    let text = template.as_literal().map(|text| String::from_utf8_lossy(text).into_owned());
+    let Some(text) = text.filter(|text| !text.contains("://")) else {
+        check_url(reader, node, &template);
+        return Some(Connect::Url(template));
     };
-    Some(Actor { name: name.into(), connect, framing: framing?, bind })
+    if let Some(at) = targets.iter().position(|target| target.name == text) {
+        if targets[at].is_client() {
+            let message = format!("the target `{text}` is a client program: its command is told of a listening actor");
+            reader.mistake_with_hint(&node.span, message, "an `address` on the target says where it serves, too");
+        }
+        return Some(Connect::Target(at));
+    }
+    if let Some(found) = names.iter().find(|known| known.name == text) {
+        let key = text.split('[').next().unwrap_or_default();
+        let draft = drafts.iter().find(|draft| draft.entry.key == key).expect("names are made of drafts");
+        if draft.table.get("listen").is_none() && draft.table.get("relay").is_none() {
+            reader.mistake(&node.span, format!("the actor `{text}` does not listen"));
+        } else if found.members.len() > 1 {
+            let hint = format!("`\"{text}[0]\"` is the first, `\"{text}[${{index}}]\"` each its own");
+            reader.mistake_with_hint(&node.span, format!("`{text}` is a group, and a connection goes to one"), hint);
+        }
+        return Some(Connect::Actor(found.members.start));
+    }
+    let known = targets.iter().map(|target| target.name.as_str()).chain(names.iter().map(|known| known.name.as_str()));
+    let hint = did_you_mean(&text, known).unwrap_or_else(|| match crate::text::is_identifier(&text) {
+        true => format!("`[target.{text}]` would make one; a URL has a scheme: `tcp://127.0.0.1:80`"),
+        false => format!("a URL has a scheme: `tcp://{text}`"),
+    });
+    reader.mistake_with_hint(&node.span, format!("there is no target `{text}`"), hint);
+    None
 }
 
 fn lower_framing(reader: &mut Reader, node: &Node) -> Option<Option<Arc<dyn Framing>>> {

@@ -4,13 +4,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::actor::Actor;
-use super::scope::Scope;
+use super::actor::{Actors, Connect, Role};
+use super::limit_of;
 use super::step::Steps;
 use super::target::Target;
-use super::{limit_of, names};
-use crate::conversation::script::{self, Limit, Script};
-use crate::document::{Reader, Table, Value};
+use crate::conversation::script::{self, LaneScript, Limit, Script};
+use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean};
+use crate::template::Template;
 
 /// How long a peer says nothing before it is called quiet.
 pub(super) const QUIET_DEFAULT: Duration = Duration::from_millis(50);
@@ -55,14 +55,26 @@ pub(super) struct File<'f> {
     pub(super) tags: Vec<String>,
     pub(super) timeout: Limit,
     pub(super) targets: &'f [Target],
-    pub(super) actors: &'f [Actor],
+    pub(super) actors: &'f Actors,
 }
 
-const KEYS: &[&str] =
-    &["name", "tags", "spec", "steps", "skip", "skip_unless", "xfail", "timeout", "deadline", "strict_end", "quiet"];
+const KEYS: &[&str] = &[
+    "name",
+    "tags",
+    "spec",
+    "steps",
+    "play",
+    "skip",
+    "skip_unless",
+    "xfail",
+    "timeout",
+    "deadline",
+    "strict_end",
+    "quiet",
+];
 
 /// Parts of the language that this version does not know yet.
-const LATER: &[&str] = &["vary", "fault", "play"];
+const LATER: &[&str] = &["vary", "fault"];
 
 pub(super) fn lower(
     reader: &mut Reader,
@@ -108,43 +120,29 @@ pub(super) fn lower(
         None => QUIET_DEFAULT,
     };
 
-    let Some(entry) = table.entry("steps") else {
-        if table.entry("play").is_none() {
-            reader.mistake_with_hint(
-                span,
-                if name.is_empty() {
-                    "this case has no steps".into()
-                } else {
-                    format!("the case `{name}` has no steps")
-                },
-                "`steps = [{ send = \"..\" }, ..]`",
-            );
+    let mut steps = Steps::new(file, timeout);
+    let lanes = match (table.entry("steps"), table.entry("play")) {
+        (Some(entry), None) => lower_steps(reader, &mut steps, entry)?,
+        (None, Some(entry)) => lower_play(reader, &mut steps, entry)?,
+        (Some(_), Some(entry)) => {
+            let hint = "`steps` is one order for all actors, `play` one for each: a case has either";
+            reader.mistake_with_hint(&entry.key_span, "this case has `steps` as well as `play`", hint);
+            return None;
         }
-        return None;
+        (None, None) => {
+            let message = match name.is_empty() {
+                true => "this case has no steps".into(),
+                false => format!("the case `{name}` has no steps"),
+            };
+            reader.mistake_with_hint(span, message, "`steps = [{ send = \"..\" }, ..]`");
+            return None;
+        }
     };
-    let items = reader.array(&entry.node, "`steps`")?;
-    if items.is_empty() {
-        reader.mistake(&entry.node.span, "a case has at least one step");
-    }
-    let mut steps = Steps {
-        actors: names(file.actors.iter().map(|actor| &actor.name)),
-        scope: Scope::new(file.targets.iter().map(|target| target.name.as_str())),
-        limit: timeout,
-        infos: Vec::new(),
-        marks: Vec::new(),
-        dialled: vec![false; file.actors.len()],
-        depth: 0,
-    };
-    steps.find_marks(&entry.node);
-    let lane = steps.lower_all(reader, items);
-    let actors = file.actors.iter();
-    let actors = actors
-        .map(|actor| script::Actor { name: actor.name.as_str().into(), framing: actor.framing.clone() })
-        .collect();
     let script = Script {
         name: format!("{}/{name}", file.name),
-        actors,
-        lanes: vec![lane.into()],
+        actors: file.actors.list.iter().map(script_actor).collect(),
+        slots: steps.slots,
+        lanes,
         infos: steps.infos,
         place: reader.source().place(span.clone()),
         strict_end,
@@ -152,6 +150,104 @@ pub(super) fn lower(
         deadline,
     };
     Some(Case { name, tags, spec, skip, skip_unless, xfail, script: Arc::new(script) })
+}
+
+fn script_actor(actor: &super::Actor) -> script::Actor {
+    let (role, connect) = match &actor.role {
+        // A URL with variables may need one that a step sets.
+        Role::Client(Connect::Url(url)) if url.as_literal().is_none() => (script::Role::Client, Some(url.clone())),
+        Role::Client(_) => (script::Role::Client, None),
+        Role::Relay { .. } => (script::Role::Relay, None),
+        Role::Server(_) => (script::Role::Server, None),
+    };
+    script::Actor { name: actor.name.as_str().into(), role, framing: actor.framing.clone(), connect }
+}
+
+fn lower_steps(reader: &mut Reader, steps: &mut Steps<'_>, entry: &Entry) -> Option<Vec<LaneScript>> {
+    let items = reader.array(&entry.node, "`steps`")?;
+    if items.is_empty() {
+        reader.mistake(&entry.node.span, "a case has at least one step");
+    }
+    steps.find_marks(&entry.node);
+    let lane = steps.lower_all(reader, items);
+    Some(vec![LaneScript { name: "".into(), steps: lane.into() }])
+}
+
+/// Steps in an order for each actor: every member of a group plays the group's.
+fn lower_play(reader: &mut Reader, steps: &mut Steps<'_>, entry: &Entry) -> Option<Vec<LaneScript>> {
+    let plays = reader.table(&entry.node, "`play`")?;
+    if plays.entries.is_empty() {
+        reader.mistake_with_hint(&entry.node.span, "nobody plays", "`play.NAME = [..]` has the steps of an actor");
+    }
+    let actors = steps.actors;
+    let mut players = Vec::new();
+    for play in &plays.entries {
+        let Some(name) = actors.names.iter().find(|name| name.name == play.key) else {
+            let known = actors.names.iter().map(|name| name.name.as_str());
+            let hint = did_you_mean(&play.key, known).unwrap_or_else(|| format!("`[actor.{}]` makes one", play.key));
+            reader.mistake_with_hint(&play.key_span, format!("there is no actor `{}`", play.key), hint);
+            continue;
+        };
+        for member in name.members.clone() {
+            if let Role::Relay { .. } = actors.list[member].role {
+                reader.mistake(&play.key_span, format!("`{}` is a relay, and a relay has no steps", play.key));
+            } else if players.iter().any(|(known, _)| *known == member) {
+                let name = &actors.list[member].name;
+                reader.mistake(&play.key_span, format!("`{name}` has its steps already"));
+            } else {
+                players.push((member, play));
+            }
+        }
+    }
+    steps.find_marks(&entry.node);
+    // Whoever comes after a barrier has to know who comes to it.
+    for (member, play) in &players {
+        enter(reader, steps, *member);
+        let mut found = std::collections::BTreeSet::new();
+        find_barriers(reader, &play.node, &mut found);
+        found.into_iter().for_each(|name| *steps.barriers.entry(name).or_default() += 1);
+    }
+    // What one sets, another may use: the order between them is theirs.
+    steps.scope.set_by(&entry.node);
+    let mut lanes = Vec::new();
+    for (member, play) in players {
+        enter(reader, steps, member);
+        let Some(items) = reader.array(&play.node, &format!("`play.{}`", play.key)) else { continue };
+        let lane = steps.lower_all(reader, items);
+        lanes.push(LaneScript { name: actors.list[member].name.as_str().into(), steps: lane.into() });
+    }
+    reader.statics.remove("index");
+    Some(lanes)
+}
+
+/// From here on, steps are those of this actor.
+fn enter(reader: &mut Reader, steps: &mut Steps<'_>, member: usize) {
+    steps.lane = Some(member);
+    steps.solo = vec![member];
+    match steps.index(member) {
+        Some(index) => reader.statics.insert("index".into(), index.to_string()),
+        None => reader.statics.remove("index"),
+    };
+}
+
+/// The names of the barriers in some steps.
+fn find_barriers(reader: &Reader, node: &Node, found: &mut std::collections::BTreeSet<String>) {
+    match &node.value {
+        Value::Array(items) => items.iter().for_each(|item| find_barriers(reader, item, found)),
+        Value::Table(table) => {
+            for entry in &table.entries {
+                match (entry.key.as_str(), &entry.node.value) {
+                    ("barrier", Value::String(text)) => {
+                        let name = Template::parse(text, &reader.statics).ok();
+                        let name = name.as_ref().and_then(Template::as_literal);
+                        found.extend(name.map(|name| String::from_utf8_lossy(name).into_owned()));
+                    }
+                    _ => find_barriers(reader, &entry.node, found),
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 fn lower_skip_unless(reader: &mut Reader, table: &Table) -> Vec<SkipUnless> {

@@ -10,12 +10,11 @@ mod scope;
 mod step;
 mod target;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use actor::{Actor, Connect};
+pub use actor::{Actor, COUNT_MAX, Connect, Role};
 pub use case::{Case, SkipUnless};
 pub use step::{OPTIONS, VERBS, Word};
 pub use target::{Command, ReadyWhen, Restart, Target, TargetKind};
@@ -71,6 +70,7 @@ const KEYS: &[&str] = &[
     "actor",
     "case",
     "steps",
+    "play",
     "properties",
     "fuzz",
     "bench",
@@ -87,7 +87,7 @@ const KEYS: &[&str] = &[
 const CASE_KEYS: &[&str] = &["strict_end", "quiet", "deadline", "skip", "skip_unless", "xfail", "spec"];
 
 /// Parts of the language that this version does not know yet, for an honest message.
-const LATER: &[&str] = &["fault", "fragment", "include", "play"];
+const LATER: &[&str] = &["fault", "fragment", "include"];
 
 /// Reads a scenario from `text`. `file` names it, and its folder is where relative paths start.
 pub fn load(file: &str, text: &str, known: &Known) -> Result<Scenario, Vec<Mistake>> {
@@ -120,7 +120,7 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known) -> Scenario {
     let actors = actor::lower_all(reader, table, &targets);
     let file_case = case::File { name: &name, tags, timeout, targets: &targets, actors: &actors };
     let cases = lower_cases(reader, table, &file_case);
-    Scenario { file, name, description, targets, actors, cases, secrets }
+    Scenario { file, name, description, targets, actors: actors.list, cases, secrets }
 }
 
 fn lower_vars(reader: &mut Reader, table: &Table, known: &Known) {
@@ -168,7 +168,7 @@ fn lower_secrets(reader: &mut Reader, table: &Table) -> Vec<String> {
 }
 
 fn lower_cases(reader: &mut Reader, table: &Table, file: &case::File<'_>) -> Vec<Case> {
-    let (steps, cases) = (table.entry("steps"), table.entry("case"));
+    let (steps, cases) = (table.entry("steps").or(table.entry("play")), table.entry("case"));
     match (steps, cases) {
         (Some(entry), Some(_)) => {
             let hint = "put them into a `[[case]]` of their own";
@@ -177,7 +177,7 @@ fn lower_cases(reader: &mut Reader, table: &Table, file: &case::File<'_>) -> Vec
         }
         (Some(entry), None) => {
             let mut whole = Table::default();
-            let own = |key: &str| key == "steps" || CASE_KEYS.contains(&key);
+            let own = |key: &str| matches!(key, "play" | "steps") || CASE_KEYS.contains(&key);
             whole.entries.extend(table.entries.iter().filter(|entry| own(&entry.key)).cloned());
             case::lower(reader, &whole, &entry.key_span, Some(file.name), file).into_iter().collect()
         }
@@ -209,7 +209,6 @@ fn lower_cases(reader: &mut Reader, table: &Table, file: &case::File<'_>) -> Vec
             }
             lowered
         }
-        (None, None) if table.entry("play").is_some() => Vec::new(),
         (None, None) => {
             let hint = "`[[case]]` with a `name` and `steps` makes one";
             reader.mistake_with_hint(&(0..0), "there is no case in this file", hint);
@@ -224,11 +223,6 @@ fn limit_of(reader: &mut Reader, table: &Table, key: &str) -> Option<Limit> {
     let duration = reader.duration(&entry.node, &format!("`{key}`"))?;
     let place = reader.source().place(entry.key_span.clone());
     Some(Limit { duration, set_by: Arc::from(format!("`{key}` at {place}")) })
-}
-
-/// Every name in a table of names.
-fn names<'n>(entries: impl Iterator<Item = &'n String>) -> HashMap<&'n str, usize> {
-    entries.enumerate().map(|(at, name)| (name.as_str(), at)).collect()
 }
 
 /// Reads any text as a scenario: for the fuzz target and the corpus. Whatever it holds, there are mistakes or a scenario.

@@ -5,11 +5,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::case::QUIET_DEFAULT;
+use super::actor::{Actors, Name, Role};
+use super::case::{File, QUIET_DEFAULT};
 use super::payload;
 use super::scope::Scope;
+use super::target::{Target, TargetKind};
 use crate::conversation::payload::Number;
-use crate::conversation::script::{Limit, Repeat, Send, Split, Step, Then, Verb};
+use crate::conversation::script::{Control, Limit, Repeat, Send, Slot, Split, Step, Then, Verb};
 use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean, parse_duration, parse_size};
 use crate::event::StepInfo;
 use crate::matcher;
@@ -26,22 +28,33 @@ pub struct Word {
 
 /// What a step can do.
 pub const VERBS: &[Word] = &[
+    Word { name: "accept", about: "take a listener's next connection, and name it" },
+    Word { name: "alt", about: "wait for any one of several outcomes" },
+    Word { name: "await", about: "wait for a notice that another actor gives" },
+    Word { name: "barrier", about: "wait until all have come here" },
     Word { name: "close", about: "close the connection" },
     Word { name: "connect", about: "open it; the first step does so by itself" },
+    Word { name: "defer", about: "steps for the end of the case, whatever happens" },
     Word { name: "drain", about: "read and drop until the peer is quiet or closes" },
+    Word { name: "exec", about: "run a command, which has to exit with 0" },
     Word { name: "expect", about: "wait for one message that matches" },
     Word { name: "expect_eof", about: "wait for the peer to close" },
     Word { name: "expect_refused", about: "see that nobody listens" },
     Word { name: "expect_reset", about: "wait for the peer's reset" },
+    Word { name: "expect_set", about: "wait for these messages, in any order" },
     Word { name: "expect_silence", about: "see that nothing comes for so long" },
     Word { name: "for", about: "play steps for each value of a variable" },
     Word { name: "log", about: "say something in the report" },
+    Word { name: "notify", about: "give a notice that others await" },
     Word { name: "repeat", about: "play steps several times" },
     Word { name: "reset", about: "close abruptly, with RST" },
+    Word { name: "restart", about: "stop a target's process and start it again" },
     Word { name: "send", about: "send a payload" },
     Word { name: "set", about: "set variables" },
     Word { name: "shutdown", about: "say that no more will be sent: `shutdown = \"write\"`" },
+    Word { name: "signal", about: "send a signal to a target's process" },
     Word { name: "sleep", about: "wait" },
+    Word { name: "stop", about: "stop a target's process" },
 ];
 
 /// What can stand beside a verb.
@@ -50,41 +63,33 @@ pub const OPTIONS: &[Word] = &[
     Word { name: "between", about: "the earliest and the latest that it may happen" },
     Word { name: "coalesce", about: "send: several payloads in one write" },
     Word { name: "corrupt", about: "send: spoil a byte, `{ at = 3, xor = 0xff }`" },
+    Word { name: "extra", about: "expect_set: `\"allow\"` other messages in between" },
     Word { name: "mark", about: "name the moment of the step's end" },
     Word { name: "note", about: "for people" },
     Word { name: "pace", about: "send: so many bytes at a time, `\"1B/2ms\"`" },
+    Word { name: "parties", about: "barrier: how many come, where it is not all who have it" },
     Word { name: "quiet", about: "drain: how long is quiet" },
     Word { name: "save", about: "keep what was sent or taken as a variable" },
     Word { name: "split", about: "send: how the bytes are cut into writes" },
     Word { name: "steps", about: "for: what is played" },
     Word { name: "then", about: "send: `\"close\"`, `\"reset\"` or `\"half-close\"` after the last byte" },
+    Word { name: "times", about: "await: so many notices" },
     Word { name: "truncate", about: "send: no more than so many bytes" },
     Word { name: "within", about: "the step's deadline" },
 ];
 
 /// Verbs and options of the language that this version does not know yet.
-const LATER: &[&str] = &[
-    "accept",
-    "alt",
-    "await",
-    "barrier",
-    "defer",
-    "exec",
-    "expect_set",
-    "extra",
-    "notify",
-    "parties",
-    "restart",
-    "signal",
-    "starttls",
-    "stop",
-    "times",
-    "use",
-    "with",
-];
+const LATER: &[&str] = &["starttls", "use", "with"];
 
 /// Verbs that need no connection: with several actors they need not say whose they are.
-const NOBODYS: &[&str] = &["for", "log", "repeat", "set", "sleep"];
+const NOBODYS: &[&str] = &[
+    "alt", "await", "barrier", "defer", "exec", "for", "log", "notify", "repeat", "restart", "set", "signal", "sleep",
+    "stop",
+];
+
+/// Verbs that an alternative can begin with: they wait for one of several things that may happen.
+const OUTCOMES: &[&str] =
+    &["accept", "expect", "expect_eof", "expect_refused", "expect_reset", "expect_set", "expect_silence"];
 
 /// How deep loops can stand in loops.
 const DEPTH_MAX: usize = 16;
@@ -96,17 +101,87 @@ pub(super) fn is_reserved(name: &str) -> bool {
 
 /// What is known while the steps of a case are read.
 pub(super) struct Steps<'f> {
-    pub(super) actors: HashMap<&'f str, usize>,
+    pub(super) actors: &'f Actors,
+    pub(super) targets: &'f [Target],
+    /// What steps can speak on: the actors, then what `accept` names.
+    pub(super) slots: Vec<Slot>,
+    /// Whom a verb means that names nobody.
+    pub(super) solo: Vec<usize>,
+    /// Whose steps these are, in `play`.
+    pub(super) lane: Option<usize>,
     pub(super) scope: Scope,
+    /// How long a step may take that does not say: its case's, or that of the `alt` it stands in.
     pub(super) limit: Limit,
+    case_limit: Limit,
     pub(super) infos: Vec<StepInfo>,
     pub(super) marks: Vec<String>,
+    /// How many lanes come to each barrier.
+    pub(super) barriers: HashMap<String, usize>,
     /// Whether an earlier step has dialled, by actor.
     pub(super) dialled: Vec<bool>,
     pub(super) depth: usize,
 }
 
-impl Steps<'_> {
+impl<'f> Steps<'f> {
+    pub(super) fn new(file: &File<'f>, limit: Limit) -> Steps<'f> {
+        let (actors, targets) = (file.actors, file.targets);
+        let mut scope = Scope::new(targets.iter().map(|target| target.name.as_str()));
+        for actor in actors.list.iter().filter(|actor| !matches!(actor.role, Role::Client(_))) {
+            scope.set_target(&actor.name);
+        }
+        let slots = actors.list.iter().enumerate();
+        let slots = slots.map(|(at, actor)| Slot { name: actor.name.as_str().into(), actor: at }).collect();
+        // Relays have no steps: beside them an only client need not be named.
+        let speaks =
+            |name: &&Name| name.index.is_none() && !matches!(actors.list[name.members.start].role, Role::Relay { .. });
+        let speaking: Vec<&Name> = actors.names.iter().filter(speaks).collect();
+        let solo = match speaking.as_slice() {
+            [one] => one.members.clone().collect(),
+            _ => Vec::new(),
+        };
+        Steps {
+            actors,
+            targets,
+            slots,
+            solo,
+            lane: None,
+            scope,
+            case_limit: limit.clone(),
+            limit,
+            infos: Vec::new(),
+            marks: Vec::new(),
+            barriers: HashMap::new(),
+            dialled: vec![false; actors.list.len()],
+            depth: 0,
+        }
+    }
+
+    /// The slots that a name means.
+    fn who(&self, name: &str) -> Option<Vec<usize>> {
+        if let Some(found) = self.actors.names.iter().find(|known| known.name == name) {
+            return Some(found.members.clone().collect());
+        }
+        let named = self.slots.iter().enumerate().skip(self.actors.list.len()).filter(|(_, slot)| *slot.name == *name);
+        let slots: Vec<usize> =
+            named.filter(|(_, slot)| self.lane.is_none_or(|lane| lane == slot.actor)).map(|(at, _)| at).collect();
+        (!slots.is_empty()).then_some(slots)
+    }
+
+    /// All names that a step can act under.
+    fn known(&self) -> impl Iterator<Item = &str> {
+        let named = self.slots[self.actors.list.len()..].iter().map(|slot| &*slot.name);
+        self.actors.names.iter().map(|name| name.name.as_str()).chain(named)
+    }
+
+    /// Gives a connection of `actor` a name.
+    fn name_connection(&mut self, actor: usize, name: &str) -> usize {
+        let known = self.slots.iter().position(|slot| slot.actor == actor && *slot.name == *name);
+        known.unwrap_or_else(|| {
+            self.slots.push(Slot { name: name.into(), actor });
+            self.slots.len() - 1
+        })
+    }
+
     /// Notes every mark that a step below `node` sets.
     pub(super) fn find_marks(&mut self, node: &Node) {
         match &node.value {
@@ -126,8 +201,11 @@ impl Steps<'_> {
     pub(super) fn lower_all(&mut self, reader: &mut Reader, items: &[Node]) -> Vec<Step> {
         let mut lowered = Vec::new();
         for item in items {
+            if reader.has_enough() {
+                break;
+            }
             if let Some(table) = reader.table(item, "a step") {
-                lowered.extend(self.lower(reader, table, item));
+                self.lower(reader, table, item, &mut lowered);
             }
         }
         self.decide_dialling(&mut lowered);
@@ -137,37 +215,37 @@ impl Steps<'_> {
     /// An actor's first step connects it, a pause included, unless that step or the first after the pause says how.
     fn decide_dialling(&mut self, steps: &mut [Step]) {
         for at in 0..steps.len() {
-            let (actor, waits) = (steps[at].actor, matches!(steps[at].verb, Verb::Sleep(_)));
+            let (slot, waits) = (steps[at].slot, matches!(steps[at].verb, Verb::Sleep(_)));
+            let is_client = self.actors.list.get(slot).is_some_and(|actor| matches!(actor.role, Role::Client(_)));
             let nobodys = self.infos[steps[at].id as usize].actor.is_empty();
-            if nobodys || self.dialled[actor] || matches!(steps[at].verb, Verb::Log(_) | Verb::Set(_) | Verb::Repeat(_))
-            {
+            if nobodys || !is_client || self.dialled[slot] || !(waits || steps[at].verb.opens()) {
                 continue;
             }
-            let explicit = |step: &Step| matches!(step.verb, Verb::Connect | Verb::ExpectRefused);
-            let mut rest = steps[at..].iter().filter(|step| step.actor == actor);
+            let mut rest = steps[at..].iter().filter(|step| step.slot == slot);
             let next = rest.find(|step| !matches!(step.verb, Verb::Sleep(_) | Verb::Log(_) | Verb::Set(_)));
-            let waits_alone = waits && self.actors.len() == 1;
-            if waits_alone && next.is_some_and(|step| !explicit(step) && !matches!(step.verb, Verb::Repeat(_))) {
+            let waits_alone = waits && self.solo.len() == 1;
+            if waits_alone && next.is_some_and(|step| step.verb.needs_connection()) {
                 steps[at].dials = true;
             }
-            self.dialled[actor] = !waits || steps[at].dials;
+            self.dialled[slot] = !waits || steps[at].dials;
         }
     }
 
-    fn lower(&mut self, reader: &mut Reader, table: &Table, node: &Node) -> Option<Step> {
+    fn lower(&mut self, reader: &mut Reader, table: &Table, node: &Node, lowered: &mut Vec<Step>) {
         // The verb may stand under the name of its actor: `{ alice.send = "hi" }`.
         let mut actor = None;
         let mut entries: Vec<&Entry> = Vec::new();
         for entry in &table.entries {
-            match (self.actors.get(entry.key.as_str()), &entry.node.value) {
-                (Some(at), Value::Table(inner)) if actor.is_none() => {
-                    actor = Some((*at, entry.key.as_str(), entry.key_span.clone()));
+            match (self.who(&entry.key), &entry.node.value) {
+                (Some(slots), Value::Table(inner)) if actor.is_none() => {
+                    actor = Some((slots, entry));
                     entries.extend(&inner.entries);
                 }
                 _ => entries.push(entry),
             }
         }
         let mut verb = None;
+        let mut unknown = false;
         for entry in &entries {
             let is = |words: &[Word]| words.iter().any(|word| word.name == entry.key);
             match entry.key.as_str() {
@@ -177,55 +255,108 @@ impl Steps<'_> {
                     reader.mistake_with_hint(&entry.key_span, "a step has one verb, and this is one more", hint);
                 }
                 _ if is(OPTIONS) => {}
-                key if self.actors.contains_key(key) && matches!(entry.node.value, Value::Table(_)) => {
-                    let hint = "give it a step of its own";
-                    reader.mistake_with_hint(&entry.key_span, "a step has one actor, and this is one more", hint);
+                key => {
+                    unknown = true;
+                    self.unknown_key(reader, entry, key);
                 }
-                key if self.actors.contains_key(key) => {
-                    let hint = format!("`{{ {key}.send = .. }}`");
-                    reader.mistake_with_hint(&entry.key_span, format!("the actor `{key}` does something"), hint);
-                }
-                key if LATER.contains(&key) => {
-                    reader.mistake(&entry.key_span, format!("`{key}` is not supported by this version"));
-                }
-                key => self.unknown_word(reader, entry, key),
             }
         }
-        let known_problem = entries.iter().any(|entry| !VERBS.iter().chain(OPTIONS).any(|word| word.name == entry.key));
         let Some(verb) = verb else {
-            if !known_problem {
+            if !unknown {
                 let hint = "`harness list verbs` shows them all";
                 reader.mistake_with_hint(&node.span, "this step has no verb", hint);
             }
-            return None;
-        };
-        let index = match &actor {
-            Some((index, ..)) => *index,
-            None if self.actors.len() == 1 || NOBODYS.contains(&verb.key.as_str()) => 0,
-            None => {
-                let mut names: Vec<&str> = self.actors.keys().copied().collect();
-                names.sort_unstable();
-                let hint = format!("`{{ {}.{} = .. }}`", names[0], verb.key);
-                reader.mistake_with_hint(&verb.key_span, "with several actors a step says who acts", hint);
-                return None;
-            }
+            return;
         };
         let options = Options { entries, verb: verb.key.as_str() };
         options.check(reader);
-        let start = actor.as_ref().map_or(verb.key_span.start, |(_, _, span)| span.start.min(verb.key_span.start));
-        let acts = actor.is_some() || self.actors.len() == 1;
-        self.build(reader, acts.then_some(index), verb, &options, start..verb.node.span.end)
+        let nobodys = NOBODYS.contains(&verb.key.as_str());
+        let start = actor.as_ref().map_or(verb.key_span.start, |(_, at)| at.key_span.start.min(verb.key_span.start));
+        let span = start..verb.node.span.end;
+        let (slots, named) = match actor {
+            Some((slots, entry)) => {
+                self.check_may_act(reader, &slots, entry);
+                (slots, true)
+            }
+            None if nobodys && self.solo.len() != 1 => {
+                return lowered.extend(self.build(reader, None, verb, &options, span));
+            }
+            None if self.solo.is_empty() => {
+                let mut names: Vec<&str> = self.known().collect();
+                names.sort_unstable();
+                let hint = format!("`{{ {}.{} = .. }}`", names[0], verb.key);
+                reader.mistake_with_hint(&verb.key_span, "with several actors a step says who acts", hint);
+                return;
+            }
+            None => (self.solo.clone(), false),
+        };
+        // What stands inside `alice.repeat` is alice's, too.
+        let around = named.then(|| std::mem::replace(&mut self.solo, slots.clone()));
+        let once = if nobodys { 1 } else { slots.len() };
+        for slot in slots.into_iter().take(once) {
+            let index = self.index(slot);
+            if let Some(index) = index {
+                reader.statics.insert("index".into(), index.to_string());
+            }
+            lowered.extend(self.build(reader, Some(slot), verb, &options, span.clone()));
+            if index.is_some() && self.lane.is_none() {
+                reader.statics.remove("index");
+            }
+        }
+        if let Some(around) = around {
+            self.solo = around;
+        }
+    }
+
+    /// The number of a slot's actor in its group.
+    pub(super) fn index(&self, slot: usize) -> Option<usize> {
+        let actor = self.slots[slot].actor;
+        self.actors.names.iter().find(|name| name.index.is_some() && name.members.start == actor)?.index
+    }
+
+    /// A relay has no steps, and in `play` everybody plays for himself.
+    fn check_may_act(&self, reader: &mut Reader, slots: &[usize], entry: &Entry) {
+        let actor = self.slots[slots[0]].actor;
+        let name = &entry.key;
+        if let Role::Relay { .. } = self.actors.list[actor].role {
+            let message = format!("`{name}` is a relay, and a relay has no steps");
+            reader.mistake_with_hint(&entry.key_span, message, "`[[case.fault]]` with `on` says what it does");
+        } else if let Some(lane) = self.lane.filter(|lane| slots.iter().any(|slot| self.slots[*slot].actor != *lane)) {
+            let own = &self.actors.list[lane].name;
+            let message = format!("these are the steps of `{own}`, and `{name}` has its own order");
+            reader.mistake_with_hint(&entry.key_span, message, format!("`play.{name} = [..]` is played beside it"));
+        }
+    }
+
+    /// A key that is no verb and no option.
+    fn unknown_key(&self, reader: &mut Reader, entry: &Entry, key: &str) {
+        match (self.who(key), &entry.node.value) {
+            (Some(_), Value::Table(_)) => {
+                let hint = "give it a step of its own";
+                reader.mistake_with_hint(&entry.key_span, "a step has one actor, and this is one more", hint);
+            }
+            (Some(_), _) => {
+                let hint = format!("`{{ {key}.send = .. }}`");
+                reader.mistake_with_hint(&entry.key_span, format!("the actor `{key}` does something"), hint);
+            }
+            _ if LATER.contains(&key) => {
+                reader.mistake(&entry.key_span, format!("`{key}` is not supported by this version"));
+            }
+            _ => self.unknown_word(reader, entry, key),
+        }
     }
 
     fn unknown_word(&self, reader: &mut Reader, entry: &Entry, key: &str) {
         let words = VERBS.iter().chain(OPTIONS).map(|word| word.name);
-        match did_you_mean(key, words.chain(self.actors.keys().copied())) {
+        match did_you_mean(key, words.chain(self.known())) {
             Some(hint) => {
                 let hint = format!("{hint} `harness list verbs` shows them all");
                 reader.mistake_with_hint(&entry.key_span, format!("unknown verb or option `{key}`"), hint);
             }
-            None if matches!(entry.node.value, Value::Table(_)) && !self.actors.contains_key(key) => {
-                let hint = format!("`[actor.{key}]` would make an actor; `harness list verbs` shows all verbs");
+            None if matches!(entry.node.value, Value::Table(_)) => {
+                let hint = format!(
+                    "`[actor.{key}]` would make an actor, `accept = \"{key}\"` name a connection; `harness list verbs` shows all verbs"
+                );
                 reader.mistake_with_hint(&entry.key_span, format!("`{key}` is no verb, no option and no actor"), hint);
             }
             None => {
@@ -238,16 +369,16 @@ impl Steps<'_> {
     fn build(
         &mut self,
         reader: &mut Reader,
-        actor: Option<usize>,
+        slot: Option<usize>,
         verb: &Entry,
         options: &Options<'_>,
         span: Range<usize>,
     ) -> Option<Step> {
         let id = self.infos.len() as u32;
-        let name = self.actors.iter().find(|(_, at)| Some(**at) == actor).map_or("", |(name, _)| *name);
+        let name = slot.map_or_else(|| "".into(), |slot| Arc::clone(&self.slots[slot].name));
         self.infos.push(StepInfo {
             place: reader.source().place(span),
-            actor: name.into(),
+            actor: name,
             verb: verb.key.clone(),
             note: options.get("note").and_then(|node| reader.static_string(node, "`note`")),
         });
@@ -261,8 +392,10 @@ impl Steps<'_> {
         let after = options.get("after").and_then(|node| self.mark(reader, node));
         let between = options.get("between").and_then(|node| lower_between(reader, node));
         let mark = options.get("mark").and_then(|node| reader.string(node, "`mark`")).map(Arc::from);
-        let lowered = self.lower_verb(reader, verb, options);
-        if lowered.is_none() && verb.key == "expect" {
+        let around = std::mem::replace(&mut self.limit, limit.clone());
+        let lowered = self.lower_verb(reader, slot.unwrap_or(0), verb, options);
+        self.limit = around;
+        if lowered.is_none() && verb.key.starts_with("expect") {
             self.scope.set_by(&verb.node);
         }
         let save = options.get("save").and_then(|node| {
@@ -273,9 +406,9 @@ impl Steps<'_> {
             self.scope.set(name);
             Some(Arc::from(name))
         });
-        let actor = actor.unwrap_or(0);
+        let slot = slot.unwrap_or(0);
         let verb = lowered?;
-        Some(Step { id, actor, verb, limit, after, between, mark, save, dials: false })
+        Some(Step { id, slot, verb, limit, after, between, mark, save, dials: false })
     }
 
     fn mark(&mut self, reader: &mut Reader, node: &Node) -> Option<Arc<str>> {
@@ -288,10 +421,31 @@ impl Steps<'_> {
         Some(name.into())
     }
 
-    fn lower_verb(&mut self, reader: &mut Reader, verb: &Entry, options: &Options<'_>) -> Option<Verb> {
+    fn lower_verb(&mut self, reader: &mut Reader, slot: usize, verb: &Entry, options: &Options<'_>) -> Option<Verb> {
         let node = &verb.node;
         let key = verb.key.as_str();
         Some(match key {
+            "accept" => self.lower_accept(reader, slot, node)?,
+            "alt" => self.lower_alt(reader, node)?,
+            "await" => {
+                let name: Arc<str> = reader.static_string(node, "`await`")?.into();
+                let times = options.get("times").map(|node| reader.integer(node, "`times`", 1, i64::MAX));
+                Verb::Await(name, times.unwrap_or(Some(1))? as u64)
+            }
+            "barrier" => {
+                let name = reader.static_string(node, "`barrier`")?;
+                let parties = options.get("parties").map(|node| reader.integer(node, "`parties`", 1, i64::MAX));
+                let all = self.barriers.get(&name).copied().unwrap_or(1);
+                let parties = parties.map_or(Some(all), |parties| parties.map(|parties| parties as usize))?;
+                Verb::Barrier(name.into(), parties)
+            }
+            "defer" => {
+                let items = reader.array(node, "`defer`")?;
+                Verb::Defer(self.lower_inner(reader, node, items)?.into())
+            }
+            "exec" | "restart" | "signal" | "stop" => Verb::Control(self.lower_control(reader, key, node)?),
+            "expect_set" => self.lower_set(reader, node, options)?,
+            "notify" => Verb::Notify(reader.static_string(node, "`notify`")?.into()),
             "close" | "connect" | "drain" | "expect_eof" | "expect_refused" | "expect_reset" | "reset" => {
                 if node.value != Value::Boolean(true) {
                     let message = match node.value {
@@ -449,24 +603,203 @@ impl Steps<'_> {
             return None;
         };
         let items = reader.array(body, "`steps`")?;
-        if self.depth == DEPTH_MAX {
-            reader.mistake(&node.span, format!("loops stand at most {DEPTH_MAX} deep in each other"));
-            return None;
-        }
         // What one round sets the next can use.
         self.scope.set_by(body);
         let names: Vec<Arc<str>> = lists.iter().map(|(name, _)| Arc::clone(name)).chain(["i".into()]).collect();
         names.iter().for_each(|name| self.scope.set(name));
         let outer = std::mem::take(&mut self.scope.used);
-        self.depth += 1;
-        let steps = self.lower_all(reader, items);
-        self.depth -= 1;
+        let around = std::mem::replace(&mut self.limit, self.case_limit.clone());
+        let steps = self.lower_inner(reader, node, items);
+        self.limit = around;
         let counts = self.scope.used.contains("i");
         self.scope.used.extend(outer);
         if self.depth == 0 {
             names.iter().for_each(|name| self.scope.unset(name));
         }
-        Some(Verb::Repeat(Repeat { times, values: lists, steps: steps.into(), counts }))
+        Some(Verb::Repeat(Repeat { times, values: lists, steps: steps?.into(), counts }))
+    }
+
+    /// Steps that stand in another.
+    fn lower_inner(&mut self, reader: &mut Reader, node: &Node, items: &[Node]) -> Option<Vec<Step>> {
+        if self.depth == DEPTH_MAX {
+            reader.mistake(&node.span, format!("steps stand at most {DEPTH_MAX} deep in each other"));
+            return None;
+        }
+        self.depth += 1;
+        let steps = self.lower_all(reader, items);
+        self.depth -= 1;
+        Some(steps)
+    }
+
+    fn lower_accept(&mut self, reader: &mut Reader, slot: usize, node: &Node) -> Option<Verb> {
+        let actor = self.slots[slot].actor;
+        if !matches!(self.actors.list[actor].role, Role::Server(_)) || slot != actor {
+            let name = &self.slots[slot].name;
+            let hint = "`listen` on an actor makes it a server; `{ server.accept = \"c1\" }`";
+            reader.mistake_with_hint(&node.span, format!("`{name}` does not listen, so nobody connects to it"), hint);
+            return None;
+        }
+        if node.value == Value::Boolean(true) {
+            return Some(Verb::Accept(None));
+        }
+        let name = reader.static_string(node, "`accept`")?;
+        let taken = self.actors.names.iter().any(|known| known.name == name);
+        let problem = match () {
+            () if !crate::text::is_identifier(&name) => format!("`{name}` is no name for a connection"),
+            () if is_reserved(&name) => format!("`{name}` is a verb or an option, so it cannot name a connection"),
+            () if taken => format!("`{name}` is the name of an actor already"),
+            () => return Some(Verb::Accept(Some(self.name_connection(actor, &name)))),
+        };
+        reader.mistake(&node.span, problem);
+        None
+    }
+
+    fn lower_alt(&mut self, reader: &mut Reader, node: &Node) -> Option<Verb> {
+        let mut branches = Vec::new();
+        let items = reader.array(node, "`alt`")?;
+        for item in items {
+            let steps = match &item.value {
+                Value::Array(items) => items.as_slice(),
+                _ => std::slice::from_ref(item),
+            };
+            let first = self.infos.len();
+            let lowered = self.lower_inner(reader, node, steps)?;
+            let Some(step) = lowered.first() else { continue };
+            let verb = &self.infos[step.id as usize].verb;
+            if !OUTCOMES.contains(&verb.as_str()) || step.id as usize != first {
+                let hint = format!("one of {}; more steps may follow it in a list", OUTCOMES.join(", "));
+                reader.mistake_with_hint(&item.span, format!("an alternative waits for something, not `{verb}`"), hint);
+            }
+            branches.push(Arc::from(lowered));
+        }
+        if items.len() < 2 {
+            let hint = "`{ alt = [{ expect_eof = true }, { expect_reset = true }] }`";
+            reader.mistake_with_hint(&node.span, "`alt` has at least two outcomes", hint);
+        }
+        (branches.len() == items.len() && branches.len() >= 2).then_some(Verb::Alt(branches))
+    }
+
+    fn lower_set(&mut self, reader: &mut Reader, node: &Node, options: &Options<'_>) -> Option<Verb> {
+        let extra = match options.get("extra").map(|node| (node, reader.static_string(node, "`extra`"))) {
+            None => false,
+            Some((_, Some(text))) if text == "forbid" => false,
+            Some((_, Some(text))) if text == "allow" => true,
+            Some((node, text)) => {
+                if let Some(text) = text {
+                    reader.mistake(&node.span, format!("`extra` is `\"forbid\"` or `\"allow\"`, not `{text}`"));
+                }
+                false
+            }
+        };
+        let items = reader.array(node, "`expect_set`")?;
+        if items.is_empty() {
+            reader.mistake(&node.span, "`expect_set` has at least one message");
+        }
+        let mut patterns = Vec::new();
+        for item in items {
+            let Some(pattern) = matcher::lower(reader, item) else {
+                self.scope.set_by(item);
+                continue;
+            };
+            self.scope.check(reader, &item.span, pattern.uses().iter().map(String::as_str));
+            pattern.sets().iter().for_each(|name| self.scope.set(name));
+            patterns.push(pattern);
+        }
+        (patterns.len() == items.len()).then_some(Verb::ExpectSet(patterns, extra))
+    }
+
+    fn lower_control(&mut self, reader: &mut Reader, key: &str, node: &Node) -> Option<Control> {
+        match (key, &node.value) {
+            ("exec", _) => {
+                let mut argv = Vec::new();
+                for item in reader.array(node, "`exec`")? {
+                    let template = scalar(reader, item, "`exec`")?;
+                    self.scope.check(reader, &item.span, template.variables());
+                    argv.push(template);
+                }
+                if argv.is_empty() {
+                    reader.mistake(&node.span, "`exec` has at least the program's name");
+                    return None;
+                }
+                Some(Control::Exec(argv))
+            }
+            ("signal", Value::Table(table)) => {
+                let [entry] = table.entries.as_slice() else {
+                    reader.mistake(&node.span, "`signal` names one target: `{ signal = { kv = \"SIGHUP\" } }`");
+                    return None;
+                };
+                let target = self.process(reader, key, &entry.key_span, Some(&entry.key))?;
+                let signal = self.lower_signal(reader, &entry.node)?;
+                Some(Control::Signal { target, signal })
+            }
+            ("signal", _) => {
+                let signal = self.lower_signal(reader, node)?;
+                Some(Control::Signal { target: self.process(reader, key, &node.span, None)?, signal })
+            }
+            (_, Value::Boolean(true)) => {
+                let target = self.process(reader, key, &node.span, None)?;
+                Some(if key == "stop" { Control::Stop(target) } else { Control::Restart(target) })
+            }
+            _ => {
+                let name = reader.static_string(node, &format!("`{key}`"))?;
+                let target = self.process(reader, key, &node.span, Some(&name))?;
+                Some(if key == "stop" { Control::Stop(target) } else { Control::Restart(target) })
+            }
+        }
+    }
+
+    fn lower_signal(&self, reader: &mut Reader, node: &Node) -> Option<Arc<str>> {
+        let name = reader.static_string(node, "`signal`")?;
+        match crate::runner::process::Signal::parse(&name) {
+            Ok(_) => Some(name.into()),
+            Err(error) => {
+                reader.mistake(&node.span, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// A target that has a process of ours.
+    fn process(&self, reader: &mut Reader, key: &str, span: &Range<usize>, name: Option<&str>) -> Option<Arc<str>> {
+        // A signal is for a program; a server of ours can only be stopped and started.
+        let ours = |target: &&Target| match target.kind {
+            TargetKind::Address(_) => false,
+            TargetKind::Builtin { .. } => key != "signal",
+            TargetKind::Command(_) => true,
+        };
+        let target = match name {
+            Some(name) => {
+                let Some(found) = self.targets.iter().find(|target| target.name == name) else {
+                    let known = self.targets.iter().map(|target| target.name.as_str());
+                    let hint = did_you_mean(name, known).unwrap_or_else(|| "`[target.NAME]` makes one".into());
+                    reader.mistake_with_hint(span, format!("there is no target `{name}`"), hint);
+                    return None;
+                };
+                found
+            }
+            None => match self.targets.iter().filter(ours).collect::<Vec<_>>()[..] {
+                [one] => one,
+                [] => {
+                    let hint = "a target with `command` has, and one with `builtin` can be stopped and restarted";
+                    reader.mistake_with_hint(span, "there is no target with a process of its own", hint);
+                    return None;
+                }
+                [first, ..] => {
+                    let hint = format!(
+                        "`\"{}\"` names one; a signal's is `{{ signal = {{ {} = \"SIGHUP\" }} }}`",
+                        first.name, first.name
+                    );
+                    reader.mistake_with_hint(span, "several targets have processes: this is for one of them", hint);
+                    return None;
+                }
+            },
+        };
+        if !ours(&target) {
+            let hint = "a target with `command` has, and one with `builtin` can be stopped and restarted";
+            reader.mistake_with_hint(span, format!("the target `{}` has no process of its own", target.name), hint);
+            return None;
+        }
+        Some(target.name.as_str().into())
     }
 }
 
@@ -491,7 +824,10 @@ impl<'s> Options<'s> {
             let goes_with: &[&str] = match entry.key.as_str() {
                 "coalesce" | "corrupt" | "pace" | "split" | "then" | "truncate" => &["send"],
                 "quiet" => &["drain"],
-                "save" => &["expect", "send"],
+                "extra" => &["expect_set"],
+                "parties" => &["barrier"],
+                "save" => &["exec", "expect", "expect_set", "send"],
+                "times" => &["await"],
                 "steps" => &["for", "repeat"],
                 _ => continue,
             };

@@ -19,6 +19,15 @@ pub struct Target {
     pub kind: TargetKind,
     /// When it is started anew.
     pub restart: Restart,
+    /// Whether it is told where an actor listens, and so is started for each case, after its listeners.
+    pub is_told: bool,
+}
+
+impl Target {
+    /// Whether it is a client program, which no actor connects to.
+    pub fn is_client(&self) -> bool {
+        matches!(&self.kind, TargetKind::Command(command) if command.address.is_none())
+    }
 }
 
 /// What a target is.
@@ -51,7 +60,7 @@ impl TargetKind {
                     ReadyWhen::Command(argv) => argv,
                     _ => &[],
                 };
-                command.argv.iter().chain([&command.address]).chain(env).chain(ready).collect()
+                command.argv.iter().chain(&command.address).chain(env).chain(ready).collect()
             }
         }
     }
@@ -62,8 +71,8 @@ impl TargetKind {
 pub struct Command {
     /// The program and its arguments.
     pub argv: Vec<Template>,
-    /// Where it serves.
-    pub address: Template,
+    /// Where it serves; `None` for a client program.
+    pub address: Option<Template>,
     /// Its environment, on top of the harness's own.
     pub env: Vec<(String, Template)>,
     /// Its working folder.
@@ -126,11 +135,13 @@ const LATER: &[&str] = &["limits"];
 
 /// Reads `[target]` or every `[target.NAME]`.
 pub(super) fn lower_all(reader: &mut Reader, table: &Table) -> Vec<Target> {
+    let listening = super::actor::listening(table);
     let Some(entry) = table.entry("target") else { return Vec::new() };
     let Some(targets) = reader.table(&entry.node, "`target`") else { return Vec::new() };
     let single = targets.entries.iter().any(|entry| !matches!(entry.node.value, Value::Table(_)) || is_kind(entry));
     if single || targets.entries.is_empty() {
-        return vec![lower(reader, "target", targets, entry, Scope::new(std::iter::empty()))];
+        let scope = Scope::new(listening.iter().map(String::as_str));
+        return vec![lower(reader, "target", targets, entry, scope, &listening)];
     }
     let mut lowered = Vec::new();
     for entry in &targets.entries {
@@ -138,8 +149,9 @@ pub(super) fn lower_all(reader: &mut Reader, table: &Table) -> Vec<Target> {
             reader.mistake(&entry.key_span, format!("`{}` is no name for a target", entry.key));
         }
         if let Some(table) = reader.table(&entry.node, &format!("`[target.{}]`", entry.key)) {
-            let scope = scope_of(entry, &targets.entries);
-            lowered.push(lower(reader, &entry.key, table, entry, scope));
+            let mut scope = scope_of(entry, &targets.entries);
+            listening.iter().for_each(|name| scope.set_target(name));
+            lowered.push(lower(reader, &entry.key, table, entry, scope, &listening));
         }
     }
     lowered
@@ -175,7 +187,14 @@ fn is_kind(entry: &Entry) -> bool {
         && !matches!(&entry.node.value, Value::Table(table) if KINDS.iter().any(|kind| table.get(kind).is_some()))
 }
 
-fn lower(reader: &mut Reader, name: &str, table: &Table, entry: &Entry, mut scope: Scope) -> Target {
+fn lower(
+    reader: &mut Reader,
+    name: &str,
+    table: &Table,
+    entry: &Entry,
+    mut scope: Scope,
+    listening: &[String],
+) -> Target {
     let scope = &mut scope;
     scope.set(&format!("{name}.port"));
     let what = format!("the target `{name}`");
@@ -208,7 +227,7 @@ fn lower(reader: &mut Reader, name: &str, table: &Table, entry: &Entry, mut scop
     }
     let kind = match (table.entry("builtin"), table.entry("command"), table.entry("address")) {
         (Some(builtin), None, None) => lower_builtin(reader, builtin, table, scope),
-        (None, Some(command), _) => lower_command(reader, name, command, table, scope),
+        (None, Some(command), _) => lower_command(reader, name, command, table, scope, listening),
         (None, None, Some(address)) => lower_address(reader, address, scope),
         (Some(builtin), ..) => {
             reader.mistake(&builtin.key_span, format!("{what} is a `builtin`, or has a `command` or an `address`"));
@@ -222,7 +241,16 @@ fn lower(reader: &mut Reader, name: &str, table: &Table, entry: &Entry, mut scop
     };
     // One with a mistake still has its name, so that whoever connects to it can be read.
     let kind = kind.unwrap_or_else(|| TargetKind::Address(Template::literal("")));
-    Target { name: name.into(), place, kind, restart }
+    // The listeners that it is told of are there for one case.
+    let is_told = is_told(&kind, listening);
+    let restart = if is_told { Restart::Case } else { restart };
+    Target { name: name.into(), place, kind, restart, is_told }
+}
+
+/// Whether a target is told where one of these actors listens.
+fn is_told(kind: &TargetKind, listening: &[String]) -> bool {
+    let mut used = kind.templates().into_iter().flat_map(Template::variables);
+    used.any(|name| name.rsplit_once('.').is_some_and(|(actor, _)| listening.iter().any(|known| known == actor)))
 }
 
 fn lower_builtin(reader: &mut Reader, entry: &Entry, table: &Table, scope: &mut Scope) -> Option<TargetKind> {
@@ -285,8 +313,9 @@ fn lower_command(
     entry: &Entry,
     table: &Table,
     scope: &mut Scope,
+    listening: &[String],
 ) -> Option<TargetKind> {
-    let address = lower_command_address(reader, name, entry, table, scope);
+    let address = lower_command_address(reader, name, entry, table, scope, listening);
     // It is known where the target will be before it is started, so that its command can say so.
     scope.set_target(name);
     let argv = templates(reader, &entry.node, "`command`", scope);
@@ -387,25 +416,31 @@ fn lower_command_address(
     command: &Entry,
     table: &Table,
     scope: &mut Scope,
-) -> Option<Template> {
+    listening: &[String],
+) -> Option<Option<Template>> {
     if let Some(entry) = table.entry("address") {
         let template = template(reader, &entry.node, "`address`", scope)?;
         check_url(reader, &entry.node, &template);
-        return Some(template);
+        return Some(Some(template));
     }
     let port = format!("${{{name}.port}}");
-    let is_given = match &command.node.value {
+    let mentions = |what: &str| match &command.node.value {
         Value::Array(items) => {
-            items.iter().any(|item| matches!(&item.value, Value::String(text) if text.contains(&port)))
+            items.iter().any(|item| matches!(&item.value, Value::String(text) if text.contains(what)))
         }
         _ => false,
     };
-    if !is_given {
-        let hint = format!("`address = \"tcp://127.0.0.1:{port}\"`, and `{port}` in the command");
+    if !mentions(&port) {
+        if listening.iter().any(|actor| mentions(&format!("${{{actor}."))) {
+            return Some(None);
+        }
+        let hint = format!(
+            "`address = \"tcp://127.0.0.1:{port}\"`, and `{port}` in the command; a client program's command says `${{ACTOR.address}}`"
+        );
         reader.mistake_with_hint(&command.key_span, "a command has an `address` where it serves", hint);
         return None;
     }
-    Some(Template::parse(&format!("tcp://127.0.0.1:{port}"), &reader.statics).expect("it is one"))
+    Some(Some(Template::parse(&format!("tcp://127.0.0.1:{port}"), &reader.statics).expect("it is one")))
 }
 
 /// A template, each of whose variables will have a value.

@@ -116,7 +116,7 @@ impl Story {
     /// The step ends well, having begun `events` events ago.
     pub(crate) fn passed(&mut self, step: u32, events: u64) -> &mut Story {
         let started = Time::from_nanos(self.now_ns.saturating_sub(events * 1_000));
-        self.event(EventKind::StepPassed { step, started })
+        self.event(EventKind::StepPassed { step, started, connection: None })
     }
 
     pub(crate) fn failed(&mut self, step: Option<u32>, connection: Option<u32>, message: &str) -> &mut Story {

@@ -87,7 +87,12 @@ fn happening() -> impl Strategy<Value = EventKind> {
         (number(), data()).prop_map(|(connection, data)| EventKind::Sent { connection, data }),
         (number(), data()).prop_map(|(connection, data)| EventKind::Received { connection, data }),
         (number(), side(), how).prop_map(|(connection, by, how)| EventKind::Ended { connection, by, how }),
-        (number(), time()).prop_map(|(step, started)| EventKind::StepPassed { step, started }),
+        (number(), endpoint()).prop_map(|(connection, peer)| EventKind::PeerMoved { connection, peer }),
+        (number(), time(), option::of(number())).prop_map(|(step, started, connection)| EventKind::StepPassed {
+            step,
+            started,
+            connection
+        }),
         (option::of(number()), time(), failure().prop_map(Box::new))
             .prop_map(|(step, started, failure)| EventKind::StepFailed { step, started, failure }),
         (actor(), data()).prop_map(|(name, value)| EventKind::VariableSet { name, value }),

@@ -111,7 +111,8 @@ fn samples() -> Vec<Event> {
         EventKind::Sent { connection: 0, data: Bytes::from_static(b"hello\n") },
         EventKind::Received { connection: 0, data: Bytes::from_static(&[0xff, 0]) },
         EventKind::Ended { connection: 0, by: Side::Peer, how: End::Fin },
-        EventKind::StepPassed { step: 0, started: Time::from_nanos(1_000_000) },
+        EventKind::PeerMoved { connection: 0, peer: Endpoint::Ip("127.0.0.1:40123".parse().unwrap()) },
+        EventKind::StepPassed { step: 0, started: Time::from_nanos(1_000_000), connection: Some(0) },
         EventKind::StepFailed {
             step: Some(1),
             started: Time::from_nanos(1_000_000),

@@ -186,7 +186,7 @@ impl Case {
 
     pub(crate) fn passed(self, step: u32) -> Case {
         let started = Time::from_nanos(self.times.last().copied().unwrap_or(self.now));
-        self.event(EventKind::StepPassed { step, started }).after(1_000)
+        self.event(EventKind::StepPassed { step, started, connection: None }).after(1_000)
     }
 
     pub(crate) fn failed(mut self, step: Option<u32>, failure: Failure) -> Case {
