@@ -9,7 +9,7 @@ use harness::conversation::script::Script;
 use harness::conversation::{Action, Conversation, Ended, Input};
 use harness::event::{Endpoint, Event, EventKind, FailureKind, Transport};
 use harness::random::Random;
-use harness::runner::{Abort, Address, Clock, Dial, Origin, Station, play};
+use harness::runner::{Abort, Address, Clock, Dial, Origin, Station, no_hands, play};
 use harness::scenario::{Known, load};
 use harness::template::Variables;
 use harness::time::Time;
@@ -60,7 +60,8 @@ pub fn client(server: &Address) -> io::Result<Client> {
             let framing = if server.transport().is_datagram() { "datagram" } else { "raw" };
             let mut conversation = conversation(times, framing, server.transport(), clock.now());
             let playing = async move {
-                play(&mut conversation, &mut stations, &Origin::default(), &clock, abort, &mut |_| None).await;
+                play(&mut conversation, &mut stations, &Origin::default(), &clock, &no_hands, abort, &mut |_| None)
+                    .await;
                 conversation
             };
             let local = LocalSet::new();

@@ -121,9 +121,7 @@ impl Conversation {
             [_, _] => Failing::new(FailureKind::Deadlock, format!("deadlock: {}", told.join("; "))),
             all => {
                 let message = format!("deadlock: {} wait for what nobody will bring", all.len());
-                all.iter()
-                    .take(TOLD_MAX)
-                    .fold(Failing::new(FailureKind::Deadlock, message), |failing, who| failing.note(who))
+                all.iter().take(TOLD_MAX).fold(Failing::new(FailureKind::Deadlock, message), Failing::note)
             }
         };
         let failing = failing.hint(hint);

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::control::{self, Doing};
 use super::player::{self, Origin, Station};
 use super::process::Exit;
 use super::record::Record;
@@ -48,6 +49,15 @@ impl Run {
     pub(super) async fn play_case(&self, file: &Rc<File>, at: usize, name: String) {
         let scenario = &file.scenario;
         let case = &scenario.cases[at];
+        // Whoever stops a target that others use has it for itself.
+        let shared = |name: &String| {
+            scenario.targets.iter().any(|target| target.name == *name && target.restart == Restart::Never)
+        };
+        let disturbs = case.disturbs.iter().any(shared);
+        let turn = match disturbs {
+            true => (None, Some(file.turn.write().await)),
+            false => (Some(file.turn.read().await), None),
+        };
         let number = self.sink.borrow_mut().take_number();
         let skipped = case.skip.clone().or_else(|| missing(&case.skip_unless));
         let mut own = Group::default();
@@ -95,6 +105,13 @@ impl Run {
             }
         };
         own.stop().await;
+        if disturbs && let Some(Ok(group)) = file.group.get() {
+            for target in group.running.iter().filter(|target| control::is_stopped(target)) {
+                // Where it does not come up, the next case that needs it says so.
+                let _ = control::start(target, &self.setting.guard).await;
+            }
+        }
+        drop(turn);
 
         let Outcome { mut verdict, failure } = outcome;
         let mut reason = failure.as_ref().map(|failure| failure.message.clone());
@@ -220,7 +237,9 @@ impl Run {
         };
         let abort = Box::pin(self.trouble(running));
         let origin = Origin { allow_remote: self.options.allow_remote, folder: file.folder.clone() };
-        player::play(&mut conversation, &mut stations, &origin, &self.clock, abort, &mut tick).await;
+        let guard = &self.setting.guard;
+        let hands = move |deed| -> Doing<'_> { Box::pin(control::act(deed, running, &file.folder, guard)) };
+        player::play(&mut conversation, &mut stations, &origin, &self.clock, &hands, abort, &mut tick).await;
         // A program that is still there sees that nobody listens any more.
         drop(stations);
         while let Some(event) = conversation.poll_event() {
@@ -239,14 +258,9 @@ impl Run {
         };
         let mut crashes: Vec<_> = running
             .iter()
-            .filter_map(|running| Some((running, running.process()?)))
-            .map(|(running, process)| {
+            .map(|running| {
                 Box::pin(async move {
-                    let exit = process.wait_exit().await;
-                    if !process.is_crash(exit) {
-                        // It has ended in order; the steps tell whether that was right.
-                        std::future::pending::<()>().await;
-                    }
+                    let exit = running.crash().await;
                     (FailureKind::Crash, format!("the target `{}` crashed: {exit}", running.name))
                 })
             })

@@ -9,6 +9,7 @@
 mod address;
 mod case;
 mod clock;
+mod control;
 mod ending;
 mod listen;
 pub mod memory;
@@ -25,6 +26,7 @@ mod target;
 
 pub use address::{SCHEMES, Url, UrlError};
 pub use clock::Clock;
+pub use control::{Doing, Hands, no_hands};
 pub use listen::Listener;
 pub use plan::{Filter, FilterError};
 pub use player::{Abort, Dial, Origin, Station, Tick, play};

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::time::Sleep;
 
 use super::clock::Clock;
+use super::control::{Doing, Hands};
 use super::listen::{Arrival, Listener};
 use super::process::Address;
 use super::socket::{self, Block, NotOpened, Opened, Opening, Socket};
@@ -61,11 +62,12 @@ pub type Abort<'a> = Pin<Box<dyn Future<Output = (FailureKind, String)> + 'a>>;
 pub type Tick<'a> = &'a mut dyn FnMut(&mut Conversation) -> Option<Time>;
 
 /// Plays a conversation to its end. There is a station for each actor.
-pub async fn play(
+pub async fn play<'h>(
     conversation: &mut Conversation,
     stations: &mut [Station],
     origin: &Origin,
     clock: &Clock,
+    hands: Hands<'h>,
     abort: Abort<'_>,
     tick: Tick<'_>,
 ) {
@@ -75,6 +77,8 @@ pub async fn play(
         stations,
         origin,
         clock,
+        hands,
+        deeds: Vec::new(),
         links: Vec::new(),
         block: Block::default(),
         timer: None,
@@ -95,11 +99,14 @@ pub async fn play(
     }
 }
 
-struct Player<'a> {
+struct Player<'a, 'h> {
     conversation: &'a mut Conversation,
     stations: &'a mut [Station],
     origin: &'a Origin,
     clock: &'a Clock,
+    hands: Hands<'h>,
+    /// What is being done to processes, by number.
+    deeds: Vec<(u32, Doing<'h>)>,
     links: Vec<Link>,
     block: Block,
     /// A timer, and when it fires. It may fire early; it is not moved when the next deadline is a later one.
@@ -125,7 +132,7 @@ enum Link {
     },
 }
 
-impl Player<'_> {
+impl Player<'_, '_> {
     /// Does whatever the conversation wants done.
     fn act(&mut self) {
         while let Some(action) = self.conversation.poll_action() {
@@ -135,10 +142,7 @@ impl Player<'_> {
                     let opening = socket::open(dial, url, self.origin);
                     self.set_link(connection, Link::Opening(opening));
                 }
-                Action::Control { number, .. } => {
-                    let message = "processes cannot be dealt with here".to_owned();
-                    self.conversation.handle_control(self.clock.now(), number, Err(message));
-                }
+                Action::Control { number, deed } => self.deeds.push((number, (self.hands)(deed))),
                 Action::Marked(_) => {}
                 Action::Send { connection, data } => self.write(connection, data),
                 Action::Shutdown(connection) => {
@@ -219,6 +223,15 @@ impl Player<'_> {
         }
         for at in 0..self.links.len() {
             if self.poll_link(cx, at).is_ready() {
+                return Poll::Ready(());
+            }
+        }
+        for at in 0..self.deeds.len() {
+            let (number, doing) = &mut self.deeds[at];
+            if let Poll::Ready(outcome) = doing.as_mut().poll(cx) {
+                let number = *number;
+                drop(self.deeds.swap_remove(at));
+                self.conversation.handle_control(self.clock.now(), number, outcome);
                 return Poll::Ready(());
             }
         }

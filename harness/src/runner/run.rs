@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::sync::{OnceCell, Semaphore, watch};
+use tokio::sync::{OnceCell, RwLock, Semaphore, watch};
 use tokio::task::LocalSet;
 
 use super::address::Url;
@@ -135,6 +135,8 @@ pub(super) struct File {
     pub(super) group: OnceCell<Result<Group, Box<Failure>>>,
     /// Which targets have ever been reached.
     pub(super) reached: RefCell<Vec<bool>>,
+    /// Held by the cases that are played; a case that stops a target which others use holds it alone.
+    pub(super) turn: RwLock<()>,
     /// How many cases are still to be played.
     pub(super) left: Cell<usize>,
     /// Targets whose crash a case has told.
@@ -192,6 +194,7 @@ impl Run {
                         folder,
                         group: OnceCell::new(),
                         reached: RefCell::new(vec![false; targets]),
+                        turn: RwLock::new(()),
                         left: Cell::new(0),
                         told: RefCell::default(),
                     }));

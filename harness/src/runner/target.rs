@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regex_automata::meta::Regex;
+use tokio::sync::watch;
 
 use super::address::Url;
+use super::control::{Again, Replaceable};
 use super::process::{self, Address, Exit, Guard, Ports, Process};
 use super::record::Names;
 use super::socket::in_folder;
@@ -59,9 +61,18 @@ pub(super) struct Running {
 
 #[derive(Debug)]
 pub(super) enum RunningKind {
-    Builtin(RefCell<targets::Handle>),
+    /// `None` while a step has it stopped.
+    Builtin {
+        handle: RefCell<Option<targets::Handle>>,
+        again: Again,
+    },
     Elsewhere,
-    Process(Rc<Process>),
+    Process {
+        process: Replaceable,
+        command: Box<process::Command>,
+        /// How often a step has started it again.
+        starts: watch::Sender<u32>,
+    },
 }
 
 /// All targets of a file, or of a case.
@@ -148,7 +159,9 @@ async fn start_one(
                 targets::Address::Unix(path) => Address::Unix(path.clone()),
                 targets::Address::Unixgram(path) => Address::Unixgram(path.clone()),
             };
-            Ok(Running { name, address: Some(address), kind: RunningKind::Builtin(RefCell::new(handle)) })
+            let again = Again { builtin, address: handle.address().clone(), settings: settings.clone() };
+            let kind = RunningKind::Builtin { handle: RefCell::new(Some(handle)), again };
+            Ok(Running { name, address: Some(address), kind })
         }
         TargetKind::Command(spec) => {
             let cwd = if spec.cwd.as_os_str().is_empty() { folder } else { &spec.cwd };
@@ -199,7 +212,11 @@ async fn start_one(
                 logs: Some(logs),
             };
             match process::start(&command, &setting.guard).await {
-                Ok(process) => Ok(Running { name, address, kind: RunningKind::Process(Rc::new(process)) }),
+                Ok(process) => {
+                    let (process, starts) = (RefCell::new(Rc::new(process)), watch::Sender::new(0));
+                    let kind = RunningKind::Process { process, command: Box::new(command), starts };
+                    Ok(Running { name, address, kind })
+                }
                 Err(error) => {
                     let mut failed =
                         failure(target, format!("the target `{}` did not start: {}", target.name, explain(&error)));
@@ -261,7 +278,7 @@ fn serve(
 const PICKS_MAX: u32 = 8;
 
 /// An error with what caused it.
-fn explain(error: &process::StartError) -> String {
+pub(super) fn explain(error: &process::StartError) -> String {
     use std::error::Error as _;
     match error.source() {
         Some(source) => format!("{error}: {source}"),
@@ -285,10 +302,29 @@ fn failure(target: &Target, message: String) -> Box<Failure> {
 }
 
 impl Running {
-    pub(super) fn process(&self) -> Option<&Rc<Process>> {
+    /// Its process, as it is now: a step may start another.
+    pub(super) fn process(&self) -> Option<Rc<Process>> {
         match &self.kind {
-            RunningKind::Process(process) => Some(process),
+            RunningKind::Process { process, .. } => Some(Rc::clone(&process.borrow())),
             _ => None,
+        }
+    }
+
+    /// Waits until its process has crashed; for ever, where that does not happen.
+    pub(super) async fn crash(&self) -> Exit {
+        let RunningKind::Process { starts, .. } = &self.kind else { return std::future::pending().await };
+        let mut starts = starts.subscribe();
+        loop {
+            let seen = *starts.borrow_and_update();
+            let process = self.process().expect("it is one");
+            let exit = process.wait_exit().await;
+            if process.is_crash(exit) {
+                return exit;
+            }
+            // It has ended in order; the steps tell whether that was right, and may start it again.
+            if starts.wait_for(|starts| *starts != seen).await.is_err() {
+                return std::future::pending().await;
+            }
         }
     }
 
@@ -345,8 +381,13 @@ impl Group {
         for running in self.running.iter().rev() {
             match &running.kind {
                 RunningKind::Elsewhere => {}
-                RunningKind::Builtin(handle) => handle.borrow().stop(),
-                RunningKind::Process(process) => {
+                RunningKind::Builtin { handle, .. } => {
+                    if let Some(handle) = &*handle.borrow() {
+                        handle.stop();
+                    }
+                }
+                RunningKind::Process { .. } => {
+                    let process = running.process().expect("it is one");
                     stopped.insert(running.name.clone(), process.stop().await);
                 }
             }

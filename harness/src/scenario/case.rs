@@ -30,6 +30,8 @@ pub struct Case {
     pub skip_unless: Vec<SkipUnless>,
     /// Why it must fail.
     pub xfail: Option<String>,
+    /// The targets that its steps stop, restart or send signals to.
+    pub disturbs: Vec<String>,
     /// What is played.
     pub script: Arc<Script>,
 }
@@ -149,7 +151,8 @@ pub(super) fn lower(
         quiet,
         deadline,
     };
-    Some(Case { name, tags, spec, skip, skip_unless, xfail, script: Arc::new(script) })
+    let disturbs = steps.disturbed.into_iter().collect();
+    Some(Case { name, tags, spec, skip, skip_unless, xfail, disturbs, script: Arc::new(script) })
 }
 
 fn script_actor(actor: &super::Actor) -> script::Actor {

@@ -1,6 +1,6 @@
 //! Steps as they stand in a file: one inline table each, one verb, options beside it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,6 +115,8 @@ pub(super) struct Steps<'f> {
     case_limit: Limit,
     pub(super) infos: Vec<StepInfo>,
     pub(super) marks: Vec<String>,
+    /// The targets that steps stop, restart or send signals to.
+    pub(super) disturbed: BTreeSet<String>,
     /// How many lanes come to each barrier.
     pub(super) barriers: HashMap<String, usize>,
     /// Whether an earlier step has dialled, by actor.
@@ -150,6 +152,7 @@ impl<'f> Steps<'f> {
             limit,
             infos: Vec::new(),
             marks: Vec::new(),
+            disturbed: BTreeSet::new(),
             barriers: HashMap::new(),
             dialled: vec![false; actors.list.len()],
             depth: 0,
@@ -760,7 +763,7 @@ impl<'f> Steps<'f> {
     }
 
     /// A target that has a process of ours.
-    fn process(&self, reader: &mut Reader, key: &str, span: &Range<usize>, name: Option<&str>) -> Option<Arc<str>> {
+    fn process(&mut self, reader: &mut Reader, key: &str, span: &Range<usize>, name: Option<&str>) -> Option<Arc<str>> {
         // A signal is for a program; a server of ours can only be stopped and started.
         let ours = |target: &&Target| match target.kind {
             TargetKind::Address(_) => false,
@@ -799,6 +802,7 @@ impl<'f> Steps<'f> {
             reader.mistake_with_hint(span, format!("the target `{}` has no process of its own", target.name), hint);
             return None;
         }
+        self.disturbed.insert(target.name.clone());
         Some(target.name.as_str().into())
     }
 }
