@@ -17,7 +17,7 @@ use crate::document::parse_duration;
 use crate::exit::Exit;
 use crate::report::{Look, Output, REPORTERS, Reporter, Settings, human};
 use crate::runner::process::Guard;
-use crate::runner::{Clock, Filter, Input, Options, Record, Url};
+use crate::runner::{Clock, Filter, Input, Keys, Options, Record, Url};
 use crate::scenario::Known;
 
 /// How many cases are played side by side unless somebody says otherwise: they mostly wait.
@@ -71,6 +71,9 @@ pub(super) struct RunArgs {
     /// The format of captures
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", env = "HARNESS_CAPTURE_FORMAT")]
     capture_format: CaptureFormat,
+    /// Whose TLS secrets captures hold, so that Wireshark opens what they protect
+    #[arg(long, value_enum, default_value_t, value_name = "WHOSE", env = "HARNESS_RECORD_TLS_KEYS")]
+    record_tls_keys: TlsKeys,
     /// Allow targets that are not on this machine
     #[arg(long, env = "HARNESS_ALLOW_REMOTE", value_parser = FalseyValueParser::new())]
     allow_remote: bool,
@@ -85,6 +88,17 @@ enum Which {
     Fail,
     /// None
     Off,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum TlsKeys {
+    /// Everybody's
+    Always,
+    /// Nobody's
+    Never,
+    /// Those of certificates made for the run, unless the file has secrets
+    #[default]
+    Own,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -181,6 +195,11 @@ pub(super) fn run(args: &RunArgs, talk: Talk, words: &[OsString]) -> u8 {
         filter: args.filter.clone(),
         targets: args.target.clone(),
         allow_remote: args.allow_remote,
+        tls_keys: match args.record_tls_keys {
+            TlsKeys::Always => Keys::Always,
+            TlsKeys::Never => Keys::Never,
+            TlsKeys::Own => Keys::Own,
+        },
         record: match args.record {
             Which::All => Record::All,
             Which::Fail => Record::Fail,

@@ -23,13 +23,15 @@ mod skip;
 mod socket;
 mod stations;
 mod target;
+mod tls;
 
 pub use address::{SCHEMES, Url, UrlError};
 pub use clock::Clock;
 pub use control::{Doing, Hands, no_hands};
 pub use listen::Listener;
 pub use plan::{Filter, FilterError};
-pub use player::{Abort, Dial, Origin, Station, Tick, play};
+pub use player::{Abort, Dial, Origin, Station, Tick, World, play};
 pub use process::Address;
 pub use record::Record;
 pub use run::{Input, Options, run};
+pub use tls::{Keys, Profiles};

@@ -15,6 +15,7 @@ use super::process::{Guard, Ports};
 use super::record::{Names, Record};
 use super::secrets::Secrets;
 use super::target::{Group, Setting};
+use super::tls::{Authority, Keys};
 use crate::capture::Format;
 use crate::event::{Event, EventKind, Failure, Mistake, RunStarted, Summary, Verdict};
 use crate::exit::Exit;
@@ -44,6 +45,8 @@ pub struct Options {
     pub filter: Option<Filter>,
     /// Where targets are instead.
     pub targets: Vec<(Option<String>, Url)>,
+    /// Whose TLS secrets captures hold.
+    pub tls_keys: Keys,
     /// Whether anything may be sent off this machine.
     pub allow_remote: bool,
     /// Which cases leave a capture.
@@ -101,6 +104,10 @@ pub(super) struct Run {
     pub(super) clock: Clock,
     pub(super) secrets: Secrets,
     pub(super) setting: Setting,
+    /// Who signs what the run's servers and clients show, once somebody has asked.
+    pub(super) authority: RefCell<Option<Rc<Authority>>>,
+    /// Where its files are, by variable.
+    pub(super) tls_files: RefCell<Vec<(&'static str, PathBuf)>>,
     pub(super) sink: RefCell<Sink>,
     /// `true` once the run is to end early.
     pub(super) stopping: watch::Sender<Option<Stopping>>,
@@ -178,6 +185,8 @@ impl Run {
             clock,
             secrets,
             setting,
+            authority: RefCell::default(),
+            tls_files: RefCell::default(),
             sink: RefCell::new(sink),
             stopping: watch::Sender::new(None),
         }
