@@ -1,5 +1,6 @@
 //! `harness run` as its users meet it: the real program, in a folder of its own.
 
+mod again;
 mod crashes;
 mod examples;
 mod exits;
