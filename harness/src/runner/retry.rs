@@ -6,14 +6,15 @@
 
 use super::run::{File, Run};
 use super::target::Running;
+use crate::scenario::Family;
 
 impl Run {
     /// Why a case that did not hold and has attempts left is not played again; `None` if it is.
-    pub(super) fn not_again(&self, file: &File) -> Option<String> {
+    pub(super) fn not_again(&self, file: &File, family: Option<Family>) -> Option<String> {
         if self.stopping.borrow().is_some() {
             return Some("it is not played again: the run ends".to_owned());
         }
-        let cannot = match file.group.get() {
+        let cannot = match file.group(family).get() {
             None => return None,
             Some(Err(_)) => "the targets of the file did not start".to_owned(),
             Some(Ok(group)) => {
