@@ -17,7 +17,13 @@ use crate::event::{Event, EventKind};
 const BAR: u64 = 20;
 
 /// The most columns a case's name takes.
-const NAME_MAX: usize = 40;
+const NAME_MAX: usize = 60;
+
+/// The fewest that are worth it.
+const NAME_MIN: usize = 12;
+
+/// Columns that stay free at the end: a terminal shows `^C` there, and in a full line would begin another one.
+const MARGIN: usize = 3;
 
 /// The line at the bottom.
 #[derive(Clone, Debug)]
@@ -30,7 +36,7 @@ impl Bar {
     /// A line on stderr, which is a terminal.
     pub fn on_stderr(look: Look) -> Bar {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        // It cuts the line where the terminal ends, however wide that has become.
+        // It cuts the line where the terminal ends, if that is narrower than any line can be.
         bar.set_style(ProgressStyle::with_template("{wide_msg}").expect("the template is sound"));
         Bar { bar, look }
     }
@@ -54,7 +60,9 @@ impl Reporter for Bar {
     }
 
     fn progress(&mut self, progress: &Progress<'_>) {
-        self.bar.set_message(line(progress, &self.look));
+        let size = terminal_size::terminal_size_of(io::stderr());
+        let width = size.map_or(self.look.width, |(width, _)| usize::from(width.0));
+        self.bar.set_message(line(progress, &self.look, width.saturating_sub(MARGIN)));
     }
 }
 
@@ -76,7 +84,7 @@ impl<W: Write> Write for Above<W> {
 }
 
 /// `    Running [   1.2s] ━━━━━━────── 12/40, 1 failed: echo: waits (1.1s), +2`.
-fn line(progress: &Progress<'_>, look: &Look) -> String {
+fn line(progress: &Progress<'_>, look: &Look, columns: usize) -> String {
     let Progress { at, planned, summary, running } = *progress;
     let (strong, good, bad, note, dim) =
         (look.theme.strong, look.theme.good, look.theme.bad, look.theme.note, look.theme.dim);
@@ -101,14 +109,14 @@ fn line(progress: &Progress<'_>, look: &Look) -> String {
     // The one that has been going on for longest is the one that somebody waits for.
     if let Some((title, time)) = running.first() {
         let title = escape(title);
-        let shown = match width(&title) {
-            ..=NAME_MAX => title,
-            _ => format!("{}…", cut(&title, NAME_MAX - 1)),
-        };
-        line.push_str(&format!(": {shown} {dim}({}){dim:#}", show_tenths(*time)));
-    }
-    if running.len() > 1 {
-        line.push_str(&format!("{dim}, +{}{dim:#}", running.len() - 1));
+        let more = if running.len() > 1 { format!(", +{}", running.len() - 1) } else { String::new() };
+        let rest = format!("({}){more}", show_tenths(*time));
+        let used = width(&anstream::adapter::strip_str(&line).to_string()) + ": ".len() + 1 + width(&rest);
+        let room = columns.saturating_sub(used).min(NAME_MAX);
+        if room >= NAME_MIN.min(width(&title)) {
+            let shown = if width(&title) > room { format!("{}…", cut(&title, room - 1)) } else { title };
+            line.push_str(&format!(": {shown} {dim}{rest}{dim:#}"));
+        }
     }
     line
 }
@@ -129,7 +137,7 @@ mod tests {
 
     fn show(summary: &Summary, planned: u64, running: &[(&str, Duration)]) -> String {
         let at = Time::from_nanos(12_345_678_901);
-        line(&Progress { at, planned, summary, running }, &Look::plain(80)) + "\n"
+        line(&Progress { at, planned, summary, running }, &Look::plain(80), 90) + "\n"
     }
 
     #[test]
@@ -149,11 +157,26 @@ mod tests {
     Running [   12.3s] ──────────────────── 0/40: echo: waits (1.2s)
     Running [   12.3s] ━━━━━─────────────── 10/40: echo: waits (1.2s), +1
     Running [   12.3s] ──────────────────── 13/1,300, 2 failed, 1 flaky
-    Running [   12.3s] ━━━━━━━━━━━━━━━━━━━━ 10/10: \x1b[2J a name that is longer than what… (61s)
+    Running [   12.3s] ━━━━━━━━━━━━━━━━━━━━ 10/10: \x1b[2J a name that is longer th… (61s)
 
 "#]]
             .raw()
         );
+    }
+
+    #[test]
+    fn a_line_fits_in_colour_or_not() {
+        let summary = Summary { passed: 9, failed: 1, flaky: 2, ..Summary::default() };
+        let running = [("서버: 답을 오래 기다립니다", Duration::from_secs(7)), ("b", Duration::ZERO)];
+        for columns in 72..120 {
+            for look in [Look::plain(80), Look::colored(80)] {
+                let progress = Progress { at: Time::ZERO, planned: 40, summary: &summary, running: &running };
+                let line = line(&progress, &look, columns);
+                let shown = anstream::adapter::strip_str(&line).to_string();
+                assert!(width(&shown) <= columns, "{columns}: {shown}");
+                assert_eq!(shown.contains("서버"), columns >= 93, "{columns}: {shown}");
+            }
+        }
     }
 
     #[test]

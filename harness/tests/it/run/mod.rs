@@ -8,6 +8,7 @@ mod hostile;
 mod interrupted;
 mod options;
 mod programs;
+mod progress;
 mod recordings;
 
 use std::fs;
