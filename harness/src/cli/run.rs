@@ -29,8 +29,8 @@ const PLANNED_MAX: u64 = 10_000_000;
 /// What `harness run` is given.
 #[derive(Clone, Debug, Args)]
 pub(super) struct RunArgs {
-    /// Scenario files, or folders of them
-    #[arg(required_unless_present = "last_failed", value_name = "PATH")]
+    /// Scenario files, or folders of them; with --last-failed those in which something did not hold
+    #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Put the results exactly there; without it, into a new folder below `reports`
     #[arg(long, value_name = "DIR", env = "HARNESS_OUT")]
@@ -70,8 +70,8 @@ pub(super) struct RunArgs {
     /// Play every case so often
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), env = "HARNESS_REPEAT")]
     repeat: u32,
-    /// Begin no more cases after the first that does not hold, and say in which repetition that was
-    #[arg(long, requires = "repeat", env = "HARNESS_UNTIL_FAIL", value_parser = FalseyValueParser::new())]
+    /// With --repeat: begin no more cases after the first that does not hold, and say in which repetition that was
+    #[arg(long, env = "HARNESS_UNTIL_FAIL", value_parser = FalseyValueParser::new())]
     until_fail: bool,
     /// Play a case that does not hold again, up to N times; if it then holds it is flaky. Each attempt has the same bytes
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=RETRIES_MAX), env = "HARNESS_RETRIES")]
@@ -154,6 +154,13 @@ fn seed(text: &str) -> Result<u64, &'static str> {
 
 pub(super) fn run(args: &RunArgs, talk: Talk, words: &[OsString]) -> u8 {
     let clock = Clock::start();
+    // A variable of the environment that says no is there all the same, and so this is not told to clap.
+    if args.paths.is_empty() && !args.last_failed {
+        return complain("expected a file or a folder of scenarios", Some("`harness run --help`"), Exit::Usage);
+    }
+    if args.until_fail && args.repeat == 1 {
+        return complain("`--until-fail` needs `--repeat N`", None, Exit::Usage);
+    }
     if let Err(message) = reporters::check(&args.report) {
         return complain(&message, Some("`harness report` tells a run again, in any other format"), Exit::Usage);
     }

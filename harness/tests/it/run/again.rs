@@ -115,15 +115,20 @@ fn third_is_wrong() -> Folder {
 #[test]
 fn repetitions_end_with_the_first_that_fails_and_say_which() {
     let folder = third_is_wrong();
-    let ran = folder.run(&["--repeat", "100", "--until-fail", "--jobs", "1", "--seed", "7"]).exits(1);
-    let ran = ran
+    let told = folder.run(&["--repeat", "100", "--until-fail", "--jobs", "1", "--seed", "7"]).exits(1);
+    let told = told
         .says("`s: c` did not hold in repetition 3 of 100, which this repeats: harness run s.toml")
         .says("2 passed, 1 failed, 97 interrupted");
     assert_eq!(folder.story().verdicts().len(), 3);
     // Alone it is the server's first connection, and holds; it is the right case.
-    paste(folder.path(), &format!("{} --out again", ran.reproduce())).exits(0);
+    paste(folder.path(), &format!("{} --out again", told.reproduce())).exits(0);
     assert_eq!(Story::read(&folder.path().join("again")).verdicts(), [("c #3".to_owned(), Verdict::Passed)]);
-    folder.run(&["--until-fail"]).exits(2).says("--repeat");
+    folder.run(&["--until-fail"]).exits(2).says("`--until-fail` needs `--repeat N`");
+    let mut command = folder.command(&[]);
+    ran(command.env("HARNESS_UNTIL_FAIL", "no").env("HARNESS_LAST_FAILED", "no")).exits(0);
+    ran(harness(folder.path()).arg("run").env("HARNESS_LAST_FAILED", "no"))
+        .exits(2)
+        .says("expected a file or a folder");
 }
 
 #[test]
@@ -198,6 +203,15 @@ fn a_file_that_was_invalid_is_played_whole_when_it_is_not() {
     folder.write("s.toml", text.replace("steps", "setps"));
     folder.run(&[]).exits(3);
     folder.write("s.toml", text);
+    folder.run(&["--last-failed"]).exits(1).says("1 passed, 1 failed");
+}
+
+#[test]
+fn after_a_target_that_ended_wrongly_all_of_its_file_is_played() {
+    let target = python_target("connection.sendall(connection.recv(9))\nos._exit(0)");
+    let target = target.replace("[target.server]\n", "[target.server]\nexpect_exit = 7\n");
+    let folder = Folder::with(&format!("{target}{HELLO}"));
+    folder.run(&[]).exits(1).says("the end of the target").says("1 passed, 1 failed");
     folder.run(&["--last-failed"]).exits(1).says("1 passed, 1 failed");
 }
 
