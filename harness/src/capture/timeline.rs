@@ -164,6 +164,7 @@ impl<'a> Walk<'a, '_> {
             EventKind::TargetExited { target, status, .. } => self.note(format!("target {target} ended: {status}")),
             EventKind::RunStarted(_)
             | EventKind::RunFinished { .. }
+            | EventKind::CaseSlow { .. }
             | EventKind::TargetOutput { .. }
             | EventKind::FileInvalid { .. }
             | EventKind::CaseStarted(_)
@@ -327,7 +328,7 @@ impl<'a> Walk<'a, '_> {
             }),
             // A crash can end a case between two steps.
             None => finished
-                .filter(|case| matches!(case.verdict, Verdict::Crashed | Verdict::Failed | Verdict::Unreachable))
+                .filter(|case| !case.verdict.is_good() && case.verdict != Verdict::Interrupted)
                 .zip(last)
                 .map(|(case, frame)| Failing {
                     frame,

@@ -299,6 +299,7 @@ impl<'a> Line<'a> {
             EventKind::TlsSecrets { .. } | EventKind::WireReceived { .. } | EventKind::WireSent { .. } => {}
             EventKind::RunStarted(_) => line.text = Text::Words("run started".to_owned()),
             EventKind::RunFinished { .. } => line.text = Text::Words("run finished".to_owned()),
+            EventKind::CaseSlow { title, .. } => line.text = Text::Words(format!("{} is slow", escape(title))),
             EventKind::FileInvalid { file, .. } => line.text = Text::Words(format!("invalid file {}", escape(file))),
             EventKind::CaseStarted(_) => line.text = Text::Words("case started".to_owned()),
             EventKind::CaseFinished(_) => line.text = Text::Words("case finished".to_owned()),

@@ -47,9 +47,32 @@ struct Outcome {
 }
 
 impl Run {
+    /// Plays a case, and again for as long as it does not hold and `--retries` allows.
     pub(super) async fn play_case(&self, file: &Rc<File>, at: usize, name: String) {
         let scenario = &file.scenario;
-        let case = &scenario.cases[at];
+        let number = self.sink.borrow_mut().take_number();
+        let path = (self.options.record != Record::Off)
+            .then(|| self.sink.borrow_mut().names.pick(&scenario.name, &name, self.options.format.extension()));
+        self.watch.begins(number, self.secrets.masked_text(format!("{}: {name}", scenario.name)), self.clock.now());
+        for attempt in 1.. {
+            if !self.play_attempt(file, &scenario.cases[at], &name, number, path.as_deref(), attempt).await {
+                break;
+            }
+        }
+        self.watch.ends(number);
+    }
+
+    /// Plays a case once. `true` if it is to be played again.
+    async fn play_attempt(
+        &self,
+        file: &Rc<File>,
+        case: &Case,
+        name: &str,
+        number: u32,
+        path: Option<&Path>,
+        attempt: u32,
+    ) -> bool {
+        let scenario = &file.scenario;
         // Whoever stops a target that others use has it for itself.
         let shared = |name: &String| {
             scenario.targets.iter().any(|target| target.name == *name && target.restart == Restart::Never)
@@ -59,17 +82,18 @@ impl Run {
             true => (None, Some(file.turn.write().await)),
             false => (Some(file.turn.read().await), None),
         };
-        let number = self.sink.borrow_mut().take_number();
         let skipped = case.skip.clone().or_else(|| missing(&case.skip_unless));
         let mut own = Group::default();
         let up = match skipped {
             Some(_) => Ok(Vec::new()),
-            None => self.set_up(file, case, &name, &mut own).await,
+            None => self.set_up(file, case, name, &mut own).await,
         };
         // The start of a target is no part of the case's time.
         let begun = self.clock.now();
         let script = &case.script;
-        let started = case_started(scenario, name.clone(), &script.place, &case.tags, &case.spec, script.infos.clone());
+        let mut started =
+            case_started(scenario, name.to_owned(), &script.place, &case.tags, &case.spec, script.infos.clone());
+        started.attempt = attempt;
         let started = Arc::new(started);
         let mut events =
             vec![Event { at: begun, case: Some(number), kind: EventKind::CaseStarted(Arc::clone(&started)) }];
@@ -86,11 +110,10 @@ impl Run {
                 reproduce: None,
             };
             tell(&mut events, EventKind::CaseFinished(finished));
-            return self.hand_over(&events, Verdict::Skipped);
+            self.hand_over(&events, Verdict::Skipped);
+            return false;
         }
 
-        let path = (self.options.record != Record::Off)
-            .then(|| self.sink.borrow_mut().names.pick(&scenario.name, &name, self.options.format.extension()));
         let outcome = match up {
             Err(failure) => Outcome { verdict: Verdict::Unreachable, failure: Some(failure) },
             Ok(stations) => {
@@ -101,7 +124,7 @@ impl Run {
                     tell(&mut events, running.started(&scenario.name));
                 }
                 let variables = own.variables.clone();
-                let stage = Stage { file, case, name: &name, number, running: &running, path: path.as_deref() };
+                let stage = Stage { file, case, name, number, running: &running, path };
                 self.converse(&stage, stations, variables, &started, &mut events).await
             }
         };
@@ -135,21 +158,38 @@ impl Run {
                 _ => {}
             }
         }
-        let good = matches!(verdict, Verdict::Passed | Verdict::ExpectedFailure);
+        let good = verdict.is_good();
+        if good && attempt > 1 {
+            reason = Some(format!("it held at attempt {attempt}"));
+            verdict = Verdict::Flaky;
+        } else if !good && verdict != Verdict::Interrupted && attempt <= self.options.retries {
+            match self.not_again(file, case.family) {
+                None => verdict = Verdict::Retried,
+                Some(why) => note_failure(&mut events, why),
+            }
+        }
+        let again = verdict == Verdict::Retried;
         let mut finished = CaseFinished {
             verdict,
             reason,
             duration_ns: u64::try_from(self.clock.now().since(begun).as_nanos()).unwrap_or(u64::MAX),
             capture: None,
             frame: None,
-            reproduce: (!good).then(|| self.reproduce(scenario, Some(&name))),
+            reproduce: (!good).then(|| self.reproduce(scenario, Some(name))),
         };
         self.secrets.mask(&mut events);
         self.secrets.mask_texts(&mut finished);
         if let Some(path) = path {
             let wanted = self.options.record == Record::All || !good;
-            let whole = self.options.folder.join(&path);
+            let own = again.then(|| self.sink.borrow_mut().names.pick_attempt(path, attempt));
+            let whole = self.options.folder.join(path);
+            let path = own.as_deref().unwrap_or(path);
+            if again || !wanted {
+                // A long case has left a first one, which nobody wants now.
+                remove(&whole);
+            }
             if wanted {
+                let whole = self.options.folder.join(path);
                 let EventKind::CaseStarted(started) = &events[0].kind else { unreachable!("a case begins so") };
                 let encoded = capture::encode(&self.started, started, &events, Some(&finished), self.options.format);
                 match capture::write_file(&whole, &encoded.bytes) {
@@ -162,13 +202,11 @@ impl Run {
                         self.tell(EventKind::Warning { message });
                     }
                 }
-            } else {
-                // A long case has left a first one, which nobody wants now.
-                remove(&whole);
             }
         }
         tell(&mut events, EventKind::CaseFinished(finished));
         self.hand_over(&events, verdict);
+        again
     }
 
     /// Puts everything of a case in its place: the file's targets once, those of a case for each, then what listens, then the
@@ -511,6 +549,16 @@ fn slot(scenario: &Scenario, actor: usize) -> usize {
     }
 }
 
+/// Adds a note to the last failure.
+fn note_failure(events: &mut [Event], note: String) {
+    for event in events.iter_mut().rev() {
+        if let EventKind::StepFailed { failure, .. } = &mut event.kind {
+            failure.notes.push(note);
+            return;
+        }
+    }
+}
+
 fn replace_failure(events: &mut [Event], new: &Failure) {
     for event in events.iter_mut().rev() {
         if let EventKind::StepFailed { failure, .. } = &mut event.kind {
@@ -533,6 +581,7 @@ pub(super) fn case_started(
         name,
         file: scenario.file.clone(),
         line: place.line,
+        attempt: 1,
         tags: tags.to_vec(),
         spec: spec.to_vec(),
         steps,

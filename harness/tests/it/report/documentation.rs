@@ -33,6 +33,7 @@ fn samples() -> Vec<Event> {
                 crashed: 1,
                 unreachable: 0,
                 expected_failures: 0,
+                flaky: 1,
                 skipped: 1,
                 interrupted: 0,
                 invalid_files: 0,
@@ -49,6 +50,7 @@ fn samples() -> Vec<Event> {
             }],
         },
         EventKind::Warning { message: text("target `echo` did not stop within 2s and was killed") },
+        EventKind::CaseSlow { title: text("echo: echoes a line"), running_ns: 10_000_123_456 },
         EventKind::TargetStarted {
             scenario: text("echo"),
             target: text("echo"),
@@ -73,6 +75,7 @@ fn samples() -> Vec<Event> {
                 name: text("echoes a line"),
                 file: text("scenarios/echo.toml"),
                 line: 8,
+                attempt: 2,
                 tags: vec![text("smoke")],
                 spec: vec![text("RFC862-TCP-1")],
                 steps: vec![StepInfo {
@@ -150,7 +153,15 @@ fn samples() -> Vec<Event> {
     ];
     let outside = |kind: &EventKind| {
         use EventKind::*;
-        matches!(kind, RunStarted(_) | RunFinished { .. } | FileInvalid { .. } | Warning { .. } | TargetStarted { .. })
+        matches!(
+            kind,
+            RunStarted(_)
+                | RunFinished { .. }
+                | FileInvalid { .. }
+                | Warning { .. }
+                | CaseSlow { .. }
+                | TargetStarted { .. }
+        )
     };
     kinds
         .into_iter()
