@@ -38,4 +38,4 @@ pub use process::Address;
 pub use record::Record;
 pub use run::{Input, Options, run};
 pub use select::{LastFailed, Partition};
-pub use tls::{Keys, Profiles};
+pub use tls::{Keys, Profiles, server_config};
