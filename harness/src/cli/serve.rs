@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_wrong_address_is_refused() {
-        let message = "--listen: expected `tcp`, `udp`, `unix` or `unixgram` before `://`, got `http`";
+        let message = "--listen: expected `tcp`, `tls`, `udp`, `unix` or `unixgram` before `://`, got `http`";
         check("kv --listen http://127.0.0.1:0", 2, message, None);
         check("kv --listen udp://127.0.0.1:0", 2, "`kv`: expected one of `tcp`, `unix`, got `udp`", None);
     }
