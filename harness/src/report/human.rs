@@ -196,7 +196,9 @@ impl Reporter for Human {
             }
             EventKind::CaseSlow { title, running_ns } if self.settings.verbosity != Verbosity::Quiet => {
                 let note = look.theme.note;
-                let time = format!("> {}", show_duration(Duration::from_secs(running_ns / 1_000_000_000)));
+                // It is late by some milliseconds, which say nothing.
+                let unit = if *running_ns < 1_000_000_000 { 10_000_000 } else { 1_000_000_000 };
+                let time = format!("> {}", show_duration(Duration::from_nanos(running_ns / unit * unit)));
                 self.line.push_str(&format!("{note}{:>11}{note:#} [{time:>8}] {}\n", "SLOW", escape(title)));
             }
             EventKind::TargetStarted { scenario, target, url, pid } if verbose => {
