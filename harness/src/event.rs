@@ -188,6 +188,29 @@ pub enum EventKind {
         /// What differed.
         failure: Box<Failure>,
     },
+    /// TLS is on: what it carries is in `Sent` and `Received` from here on, what goes over the wire in `WireSent` and
+    /// `WireReceived`.
+    TlsEstablished {
+        /// The connection's number.
+        connection: u32,
+        /// What the two sides have agreed on.
+        #[serde(flatten)]
+        session: TlsSession,
+    },
+    /// A TLS handshake failed.
+    TlsFailed {
+        /// The connection's number.
+        connection: u32,
+        /// Why.
+        reason: String,
+    },
+    /// Secrets that open what a connection's records hold, of certificates that were made for this run.
+    TlsSecrets {
+        /// The connection's number.
+        connection: u32,
+        /// Lines in the format of NSS key logs (`SSLKEYLOGFILE`).
+        lines: String,
+    },
     /// A variable was set, by a capture or by `set`.
     VariableSet {
         /// Its name.
@@ -200,6 +223,22 @@ pub enum EventKind {
     Logged {
         /// The text, variables filled in.
         message: String,
+    },
+    /// Bytes of TLS records that the socket brought.
+    WireReceived {
+        /// The connection's number.
+        connection: u32,
+        /// The bytes.
+        #[serde(with = "data")]
+        data: Bytes,
+    },
+    /// Bytes of TLS records that the socket accepted from us.
+    WireSent {
+        /// The connection's number.
+        connection: u32,
+        /// The bytes.
+        #[serde(with = "data")]
+        data: Bytes,
     },
     /// The case's record is full: from here on its data and passed steps are counted, not kept.
     RecordingStopped {
@@ -519,6 +558,24 @@ pub struct OutputLine {
     pub stderr: bool,
     /// The text, undecodable bytes replaced.
     pub text: String,
+}
+
+/// What two sides of a TLS connection have agreed on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsSession {
+    /// `TLS 1.2` or `TLS 1.3`.
+    pub version: String,
+    /// The cipher suite, by its registered name.
+    pub cipher: String,
+    /// The protocol that ALPN chose (RFC 7301).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpn: Option<String>,
+    /// On a server: the name that the client asked for (SNI, RFC 6066 section 3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// On a server: whether the client showed a certificate.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub client_certificate: bool,
 }
 
 /// What carries a connection.

@@ -14,7 +14,7 @@ use crate::document::parse_duration;
 use crate::exit::{Exit, Flaky};
 use crate::report::{Entry, Look};
 use crate::runner::process::Guard;
-use crate::runner::{Clock, Filter, Input, LastFailed, Options, Partition, Record, Url};
+use crate::runner::{Clock, Filter, Input, Keys, LastFailed, Options, Partition, Record, Url};
 use crate::scenario::Known;
 
 /// How many cases are played side by side unless somebody says otherwise: they mostly wait.
@@ -91,6 +91,9 @@ pub(super) struct RunArgs {
     /// The format of captures
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", env = "HARNESS_CAPTURE_FORMAT")]
     capture_format: CaptureFormat,
+    /// Whose TLS secrets captures hold, so that Wireshark opens what they protect
+    #[arg(long, value_enum, default_value_t, value_name = "WHOSE", env = "HARNESS_RECORD_TLS_KEYS")]
+    record_tls_keys: TlsKeys,
     /// Say so when a case takes longer than this, and each time it has taken as long again; 0s never does
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, env = "HARNESS_SLOW_AFTER")]
     slow_after: Duration,
@@ -111,6 +114,17 @@ enum Which {
     Fail,
     /// None
     Off,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum TlsKeys {
+    /// Everybody's
+    Always,
+    /// Nobody's
+    Never,
+    /// Those of certificates made for the run, unless the file has secrets
+    #[default]
+    Own,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -243,6 +257,11 @@ fn options(args: &RunArgs, seed: u64, last_failed: Option<LastFailed>, folder: P
         partition: args.partition,
         targets: args.target.clone(),
         allow_remote: args.allow_remote,
+        tls_keys: match args.record_tls_keys {
+            TlsKeys::Always => Keys::Always,
+            TlsKeys::Never => Keys::Never,
+            TlsKeys::Own => Keys::Own,
+        },
         record: match args.record {
             Which::All => Record::All,
             Which::Fail => Record::Fail,

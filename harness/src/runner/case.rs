@@ -6,14 +6,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::control::{self, Doing};
-use super::player::{self, Origin, Station};
+use super::control::{self, Doing, Hands};
+use super::player::{self, Origin, Station, World};
 use super::process::Exit;
 use super::record::Record;
 use super::run::{File, Run, Stopping};
 use super::skip::missing;
 use super::stations::transports;
 use super::target::{Group, Owner, Running};
+use super::tls::{Authority, Keys, Profiles};
 use crate::capture;
 use crate::conversation::script::{Limit, Script};
 use crate::conversation::{Conversation, Ended};
@@ -222,10 +223,11 @@ impl Run {
             scenario.targets.iter().partition(|target| target.restart == Restart::Case);
         let (told, each): (Vec<&Target>, Vec<&Target>) = each.into_iter().partition(|target| target.is_told);
         let owner = Owner { scenario: &scenario.name, case: None, folder: &file.folder, family: case.family };
+        let known = self.tls_files(scenario, case)?;
         let shared = file
             .group(case.family)
             .get_or_init(|| async {
-                let group = super::target::start(&once, &Variables::new(), owner, &self.setting).await?;
+                let group = super::target::start(&once, &known, owner, &self.setting).await?;
                 for running in group.running.iter().filter(|running| running.is_ours()) {
                     self.tell(running.started(&scenario.name));
                 }
@@ -245,6 +247,40 @@ impl Run {
         self.stations(owner, scenario, listeners, &running, &own.variables).await
     }
 
+    /// Makes the run's own authority when it is first needed, and its files where a scenario asks for them.
+    fn tls_files(&self, scenario: &Scenario, case: &Case) -> Result<Variables, Box<Failure>> {
+        let mut variables = Variables::new();
+        if case.tls.is_empty() && !scenario.wants_tls_files {
+            return Ok(variables);
+        }
+        let failed = |error: &dyn std::fmt::Display| {
+            let message = format!("no certificates can be made: {error}");
+            Box::new(Failure::new(FailureKind::Tls, message, case.script.place.clone()))
+        };
+        let mut authority = self.authority.borrow_mut();
+        if authority.is_none() {
+            *authority = Some(Rc::new(Authority::new().map_err(|error| failed(&error))?));
+        }
+        if let (Some(authority), true) = (&*authority, scenario.wants_tls_files) {
+            let mut files = self.tls_files.borrow_mut();
+            if files.is_empty() {
+                *files = authority.write(&self.options.folder.join("tls")).map_err(|error| failed(&error))?;
+            }
+            for (name, path) in &*files {
+                variables.insert((*name).into(), path.to_string_lossy().into_owned().into());
+            }
+        }
+        Ok(variables)
+    }
+
+    /// Whose secrets a case of this file may tell. What a file calls secret must not be opened by a capture.
+    fn keys(&self, scenario: &Scenario) -> Keys {
+        match self.options.tls_keys {
+            Keys::Own if !scenario.secrets.is_empty() => Keys::Never,
+            keys => keys,
+        }
+    }
+
     /// Plays the case's conversation, and judges it.
     async fn converse(
         &self,
@@ -258,6 +294,7 @@ impl Run {
         let scenario = &file.scenario;
         let script = self.with_timeout(&case.script);
         let transports = transports(scenario, &stations);
+        let tls = Profiles::new(&case.tls, self.authority.borrow().clone(), variables.clone(), self.keys(scenario));
         let random = Random::new(self.options.seed, &format!("{}/{name}", scenario.name));
         let now = self.clock.now();
         let mut conversation = Conversation::new(script, transports, variables, random, number, now);
@@ -283,7 +320,8 @@ impl Run {
         let origin = Origin { allow_remote: self.options.allow_remote, folder: file.folder.clone() };
         let guard = &self.setting.guard;
         let hands = move |deed| -> Doing<'_> { Box::pin(control::act(deed, running, &file.folder, guard)) };
-        player::play(&mut conversation, &mut stations, &origin, &self.clock, &hands, abort, &mut tick).await;
+        let world = World { origin, tls, hands: Hands(&hands) };
+        player::play(&mut conversation, &mut stations, &world, &self.clock, abort, &mut tick).await;
         // A program that is still there sees that nobody listens any more.
         drop(stations);
         while let Some(event) = conversation.poll_event() {

@@ -25,6 +25,7 @@ mod skip;
 mod socket;
 mod stations;
 mod target;
+mod tls;
 mod watch;
 
 pub use address::{SCHEMES, Url, UrlError};
@@ -32,8 +33,9 @@ pub use clock::Clock;
 pub use control::{Doing, Hands, no_hands};
 pub use listen::Listener;
 pub use plan::{Filter, FilterError};
-pub use player::{Abort, Dial, Origin, Station, Tick, play};
+pub use player::{Abort, Dial, Origin, Station, Tick, World, play};
 pub use process::Address;
 pub use record::Record;
 pub use run::{Input, Options, run};
 pub use select::{LastFailed, Partition};
+pub use tls::{Keys, Profiles};

@@ -16,6 +16,7 @@ use super::record::{Names, Record};
 use super::secrets::Secrets;
 use super::select::{LastFailed, Partition};
 use super::target::{Group, Setting};
+use super::tls::{Authority, Keys};
 use super::watch::Watch;
 use crate::capture::Format;
 use crate::event::{Event, EventKind, Failure, Mistake, RunStarted, Summary, Verdict};
@@ -60,6 +61,8 @@ pub struct Options {
     pub partition: Option<Partition>,
     /// Where targets are instead.
     pub targets: Vec<(Option<String>, Url)>,
+    /// Whose TLS secrets captures hold.
+    pub tls_keys: Keys,
     /// Whether anything may be sent off this machine.
     pub allow_remote: bool,
     /// Which cases leave a capture.
@@ -117,6 +120,10 @@ pub(super) struct Run {
     pub(super) clock: Clock,
     pub(super) secrets: Secrets,
     pub(super) setting: Setting,
+    /// Who signs what the run's servers and clients show, once somebody has asked.
+    pub(super) authority: RefCell<Option<Rc<Authority>>>,
+    /// Where its files are, by variable.
+    pub(super) tls_files: RefCell<Vec<(&'static str, PathBuf)>>,
     pub(super) sink: RefCell<Sink>,
     /// `true` once the run is to end early.
     pub(super) stopping: watch::Sender<Option<Stopping>>,
@@ -195,6 +202,8 @@ impl Run {
             clock,
             secrets,
             setting,
+            authority: RefCell::default(),
+            tls_files: RefCell::default(),
             sink: RefCell::new(sink),
             stopping: watch::Sender::new(None),
             watch: Watch::default(),

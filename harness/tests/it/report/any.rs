@@ -88,6 +88,14 @@ fn happening() -> impl Strategy<Value = EventKind> {
         (number(), data()).prop_map(|(connection, data)| EventKind::Received { connection, data }),
         (number(), side(), how).prop_map(|(connection, by, how)| EventKind::Ended { connection, by, how }),
         (number(), endpoint()).prop_map(|(connection, peer)| EventKind::PeerMoved { connection, peer }),
+        (number(), data()).prop_map(|(connection, data)| EventKind::WireSent { connection, data }),
+        (number(), data()).prop_map(|(connection, data)| EventKind::WireReceived { connection, data }),
+        (number(), text()).prop_map(|(connection, reason)| EventKind::TlsFailed { connection, reason }),
+        (number(), text()).prop_map(|(connection, lines)| EventKind::TlsSecrets { connection, lines }),
+        (number(), text(), option::of(text())).prop_map(|(connection, version, alpn)| EventKind::TlsEstablished {
+            connection,
+            session: TlsSession { version, alpn, ..TlsSession::default() },
+        }),
         (number(), time(), option::of(number())).prop_map(|(step, started, connection)| EventKind::StepPassed {
             step,
             started,
