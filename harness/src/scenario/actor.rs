@@ -179,7 +179,24 @@ pub(super) fn lower_all(reader: &mut Reader, table: &Table, targets: &[Target]) 
             actors.list.push(actor);
         }
     }
+    meet_in_tls(reader, &drafts, &mut actors);
     actors
+}
+
+/// Whoever connects to an actor that does TLS from the start does so, too, unless it says otherwise.
+fn meet_in_tls(reader: &Reader, drafts: &[Draft<'_>], actors: &mut Actors) {
+    for at in 0..actors.list.len() {
+        let actor = &actors.list[at];
+        let Role::Client(Connect::Actor(server)) = actor.role else { continue };
+        let key = actor.name.split('[').next().unwrap_or_default();
+        let draft = drafts.iter().find(|draft| draft.entry.key == key);
+        let says = draft.is_some_and(|draft| draft.table.get("tls").is_some() || draft.table.get("starttls").is_some());
+        if actors.list[server].tls.is_some() && !says {
+            let place = actor.place.clone();
+            actors.tls.push(Tls::plain(place, reader.folder(&(0..0))));
+            actors.list[at].tls = Some(actors.tls.len() - 1);
+        }
+    }
 }
 
 /// Every table below `[actor]`, with how many it stands for.
@@ -281,7 +298,7 @@ fn lower(
     };
     let (mut from_start, starttls) = (tls("tls"), tls("starttls"));
     let place = reader.source().place(span.clone());
-    if from_start.is_none() && begins_with_tls(&role, targets) {
+    if from_start.is_none() && table.get("tls").is_none() && begins_with_tls(&role, targets) {
         actors.tls.push(Tls::plain(place.clone(), reader.folder(span)));
         from_start = Some(actors.tls.len() - 1);
     }

@@ -10,6 +10,7 @@ mod options;
 mod programs;
 mod progress;
 mod recordings;
+mod tls;
 
 use std::fs;
 use std::path::{Path, PathBuf};
