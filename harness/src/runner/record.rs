@@ -43,6 +43,12 @@ impl Names {
         self.pick_in(&folder, &file_name(target), "")
     }
 
+    /// A path below the run's folder for what a target keeps in files.
+    pub(super) fn pick_work(&mut self, scenario: &str, case: Option<&str>, target: &str) -> PathBuf {
+        let folder = Path::new("work").join(file_name(scenario)).join(case.map(file_name).unwrap_or_default());
+        self.pick_in(&folder, &file_name(target), "")
+    }
+
     fn pick_in(&mut self, folder: &Path, stem: &str, suffix: &str) -> PathBuf {
         let mut path = folder.join(format!("{stem}{suffix}"));
         let mut number = 2;

@@ -125,6 +125,12 @@ pub(super) async fn start(
             let picked = picked.map_err(|error| failure(target, format!("there is no free port: {error}")))?;
             group.variables.insert(port.into(), picked.to_string().into());
         }
+        let dir = format!("{}.dir", target.name);
+        if target.kind.templates().into_iter().flat_map(Template::variables).any(|name| name == dir) {
+            let made = work_folder(owner, &target.name, setting);
+            let made = made.map_err(|error| failure(target, format!("there is no folder for it: {error}")))?;
+            group.variables.insert(dir.into(), made.to_string_lossy().into_owned().into());
+        }
     }
     for target in targets {
         let running = match start_one(target, &group.variables, owner, setting).await {
@@ -140,6 +146,17 @@ pub(super) async fn start(
         group.running.push(running);
     }
     Ok(group)
+}
+
+/// A new folder that a target has for itself, below the run's. Everybody may write there: a server that is started by the
+/// superuser may be somebody else soon.
+fn work_folder(owner: Owner<'_>, target: &str, setting: &Setting) -> std::io::Result<PathBuf> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = setting.folder.join(setting.logs.borrow_mut().pick_work(owner.scenario, owner.case, target));
+    let path = std::path::absolute(path)?;
+    std::fs::create_dir_all(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777))?;
+    Ok(path)
 }
 
 /// Sets the variables that tell where a target is.

@@ -24,7 +24,7 @@ impl Scope {
 
     /// The target of this name will be up.
     pub(super) fn set_target(&mut self, name: &str) {
-        self.names.extend(["port", "address", "url"].map(|part| format!("{name}.{part}")));
+        self.names.extend(["port", "address", "url", "dir"].map(|part| format!("{name}.{part}")));
     }
 
     pub(super) fn set(&mut self, name: &str) {

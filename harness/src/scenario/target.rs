@@ -210,6 +210,7 @@ fn lower(
 ) -> Target {
     let scope = &mut scope;
     scope.set(&format!("{name}.port"));
+    scope.set(&format!("{name}.dir"));
     let what = format!("the target `{name}`");
     reader.check_keys_but(table, KEYS, LATER, &what);
     let place = reader.source().place(entry.key_span.clone());
