@@ -22,6 +22,7 @@ fn case() -> CaseStarted {
         actor: "client".into(),
         verb: verb.into(),
         note: None,
+        via: Vec::new(),
     };
     CaseStarted {
         scenario: "echo".into(),

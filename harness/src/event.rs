@@ -246,6 +246,9 @@ pub struct StepInfo {
     pub actor: Arc<str>,
     /// `send`, `expect`, …
     pub verb: String,
+    /// Where the fragment that it stands in is used, the innermost use first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub via: Vec<Place>,
     /// The author's `note`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,

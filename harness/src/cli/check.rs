@@ -27,7 +27,7 @@ pub(super) fn check(args: &CheckArgs, talk: Talk) -> u8 {
         Ok(found) => found,
         Err(files::Missing(message)) => return complain(&message, None, Exit::Invalid),
     };
-    let known = Known { vars: args.var.clone(), env: files::environment(), seed: 0 };
+    let known = Known { vars: args.var.clone(), env: files::environment(), seed: 0, read: Some(files::read) };
     let loaded = files::load_all(&found, &known);
     let look = Look::of_stderr(talk.color());
     let (mut output, mut cases, mut invalid, mut mistakes) = (String::new(), 0, 0, 0);

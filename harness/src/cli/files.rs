@@ -83,7 +83,8 @@ pub(super) fn load_all(found: &[(PathBuf, bool)], known: &Known) -> Vec<Loaded> 
     loaded
 }
 
-fn read(path: &Path) -> Result<String, String> {
+/// Reads a file of text that a person wrote.
+pub(super) fn read(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(|error| format!("cannot read the file: {error}"))?;
     file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes).map_err(|error| format!("cannot read the file: {error}"))?;

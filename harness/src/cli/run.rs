@@ -142,7 +142,7 @@ pub(super) fn run(args: &RunArgs, talk: Talk, words: &[OsString]) -> u8 {
         Err(files::Missing(message)) => return complain(&message, None, Exit::Invalid),
     };
     let seed = args.seed.unwrap_or_else(|| clock.unix_ns() % 1_000_000_007);
-    let known = Known { vars: args.var.clone(), env: files::environment(), seed };
+    let known = Known { vars: args.var.clone(), env: files::environment(), seed, read: Some(files::read) };
     let loaded = files::load_all(&found, &known);
     let inputs: Vec<Input> = loaded
         .into_iter()

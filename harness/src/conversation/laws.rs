@@ -74,6 +74,25 @@ name = "varint"
 tags = ["invariant"]
 steps = [{ varint.expect = { any = true } }, { varint.expect = { contains = "a" } }]
 [[case]]
+name = "any order"
+tags = ["invariant"]
+steps = [
+  { line.expect_set = ["a", { regex = '^(?<x>.)$' }, { prefix = "c" }] }, { line.send = "${x}" },
+  { crlf.expect_set = [{ prefix = "1" }, { prefix = "2" }], extra = "allow" },
+]
+[[case]]
+name = "any order, raw"
+tags = ["invariant"]
+steps = [{ raw.expect_set = ["ab", "abc", { hex = "00 ??" }] }, { raw.expect = { length = 1 } }]
+[[case]]
+name = "one of several outcomes"
+tags = ["invariant"]
+steps = [
+  { line.alt = [[{ expect = "yes" }, { send = "1" }], { expect = { prefix = "no" } }, { expect_eof = true }] },
+  { line.alt = [{ expect_reset = true }, [{ expect_eof = true }, { log = "over" }]] },
+  { defer = [{ line.send = "bye" }, { line.expect = "bye" }] },
+]
+[[case]]
 name = "arrived"
 steps = [{ raw.expect = { any = true } }, { raw.expect = { length = { min = 2, max = 5 } } }, { raw.expect = { range = [0, 99] } }, { raw.drain = true }]
 [[case]]
@@ -85,6 +104,12 @@ steps = [
 [[case]]
 name = "ending"
 steps = [{ raw.send = "bye", then = "half-close" }, { raw.drain = true }, { raw.expect_reset = true, within = "1s" }]
+[[case]]
+name = "side by side"
+strict_end = false
+play.raw = [{ expect = { any = true }, save = "x" }, { notify = "n" }, { barrier = "b" }, { defer = [{ send = "${x}" }] }]
+play.line = [{ await = "n" }, { send = "${x}" }, { expect = { save = "x" } }, { barrier = "b" }, { log = "${x}" }]
+play.four = [{ repeat = { times = 2, steps = [{ expect = { any = true } }, { set = { x = "${i}" } }] } }, { await = "n" }]
 [[case]]
 name = "again"
 strict_end = false

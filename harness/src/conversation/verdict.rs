@@ -240,6 +240,11 @@ impl Conversation {
             notes.push(format!("in repetition {} of {times} (`${{i}}` is {done})", done + 1));
         }
         let step = running.map(super::lane::Running::step);
+        if let Some(step) = step {
+            notes.extend(
+                self.script.infos[step.id as usize].via.iter().map(|place| format!("in a fragment, used at {place}")),
+            );
+        }
         let failure = Failure {
             kind: failing.kind,
             message,

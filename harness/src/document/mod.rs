@@ -5,9 +5,11 @@
 
 mod reader;
 mod source;
+mod substitute;
 
 pub use reader::{Reader, did_you_mean, parse_duration, parse_size};
 pub use source::Source;
+pub use substitute::{NoText, Values, substitute, substitute_table};
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -117,6 +119,23 @@ pub fn parse(source: &Arc<Source>) -> (Table, Vec<Mistake>) {
     mistakes.sort_by_key(|mistake| (mistake.place.line, mistake.place.column));
     mistakes.truncate(MISTAKES_MAX);
     (table, mistakes)
+}
+
+/// Moves every span of a table that stands in a file of its own to where that file's spans begin.
+pub fn shift(table: &mut Table, base: usize) {
+    for entry in &mut table.entries {
+        entry.key_span = entry.key_span.start + base..entry.key_span.end + base;
+        shift_node(&mut entry.node, base);
+    }
+}
+
+fn shift_node(node: &mut Node, base: usize) {
+    node.span = node.span.start + base..node.span.end + base;
+    match &mut node.value {
+        Value::Array(items) => items.iter_mut().for_each(|item| shift_node(item, base)),
+        Value::Table(table) => shift(table, base),
+        _ => {}
+    }
 }
 
 fn lower_table(table: &DeTable<'_>, mistake: &mut dyn FnMut(Range<usize>, String)) -> Table {

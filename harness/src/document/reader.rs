@@ -16,17 +16,20 @@ use crate::template::Template;
 #[derive(Debug)]
 pub struct Reader {
     source: Arc<Source>,
-    /// The folder that relative paths start from.
-    pub folder: PathBuf,
     /// Variables whose values are known before anything runs.
     pub statics: HashMap<String, String>,
     mistakes: Vec<Mistake>,
 }
 
 impl Reader {
-    /// A reader of `source`, whose relative paths start from `folder`.
-    pub fn new(source: Arc<Source>, folder: PathBuf) -> Reader {
-        Reader { source, folder, statics: HashMap::new(), mistakes: Vec::new() }
+    /// A reader of `source`.
+    pub fn new(source: Arc<Source>) -> Reader {
+        Reader { source, statics: HashMap::new(), mistakes: Vec::new() }
+    }
+
+    /// The folder that a relative path starts from which stands there.
+    pub fn folder(&self, span: &Range<usize>) -> PathBuf {
+        self.source.folder(span)
     }
 
     /// The file.
@@ -34,9 +37,28 @@ impl Reader {
         &self.source
     }
 
+    /// Takes in another file, and says where its spans begin.
+    pub fn add_source(&mut self, other: &Source) -> usize {
+        let (source, base) = self.source.with(other);
+        self.source = source;
+        base
+    }
+
+    /// Takes in mistakes that were found elsewhere.
+    pub fn add_mistakes(&mut self, mistakes: Vec<Mistake>) {
+        self.mistakes.extend(mistakes);
+    }
+
     /// All mistakes so far, in the order of the file.
     pub fn into_mistakes(mut self) -> Vec<Mistake> {
-        self.mistakes.sort_by_key(|mistake| (mistake.place.line, mistake.place.column));
+        let main = Arc::clone(self.source.file());
+        self.mistakes.sort_by(|a, b| {
+            let key = |mistake: &Mistake| {
+                let place = &mistake.place;
+                (place.file != main, Arc::clone(&place.file), place.line, place.column)
+            };
+            key(a).cmp(&key(b))
+        });
         self.mistakes.dedup();
         self.mistakes.truncate(MISTAKES_MAX);
         self.mistakes
@@ -92,7 +114,7 @@ impl Reader {
     /// The part of `span` in which `${name}` stands, or all of it.
     pub fn span_of_variable(&self, span: &Range<usize>, name: &str) -> Range<usize> {
         let wanted = format!("${{{name}}}");
-        match self.source.text().get(span.clone()).and_then(|text| text.find(&wanted)) {
+        match self.source.get(span.clone()).and_then(|text| text.find(&wanted)) {
             Some(at) => span.start + at..span.start + at + wanted.len(),
             None => span.clone(),
         }
@@ -278,7 +300,7 @@ impl Reader {
                 true => format!("{min} bytes or more"),
                 false => format!("{min} to {max} bytes"),
             };
-            let shown = self.source.text().get(node.span.clone()).unwrap_or_default().trim_matches('"').to_owned();
+            let shown = self.source.get(node.span.clone()).unwrap_or_default().trim_matches('"').to_owned();
             self.mistake(&node.span, format!("{what} is {bounds}, not `{shown}`"));
         }
         size

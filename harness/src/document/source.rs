@@ -1,6 +1,7 @@
 //! A file's text, and places in it.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::event::Place;
@@ -8,13 +9,20 @@ use crate::event::Place;
 /// The longest part of a line that a place carries, in characters.
 const LINE_LEN_MAX: usize = 200;
 
-/// A file that was read.
+/// A file that was read, and whatever it includes: spans count on from one to the next.
 #[derive(Debug)]
 pub struct Source {
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug)]
+struct Part {
     file: Arc<str>,
-    text: String,
+    text: Arc<str>,
     /// Where each line begins.
-    lines: Vec<usize>,
+    lines: Arc<[usize]>,
+    /// Where its spans begin.
+    base: usize,
 }
 
 impl Source {
@@ -22,21 +30,53 @@ impl Source {
     pub fn new(file: &str, text: impl Into<String>) -> Arc<Source> {
         let text = text.into();
         let lines = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1)).collect();
-        Arc::new(Source { file: file.into(), text, lines })
+        Arc::new(Source { parts: vec![Part { file: file.into(), text: text.into(), lines, base: 0 }] })
     }
 
-    /// The file's name.
+    /// This source with one more file, and where that one's spans begin.
+    pub fn with(&self, other: &Source) -> (Arc<Source>, usize) {
+        let last = self.parts.last().expect("a source has a file");
+        // The end of a file is a place, too: no two files share one.
+        let base = last.base + last.text.len() + 1;
+        let mut parts = self.parts.clone();
+        parts.extend(other.parts.iter().map(|part| Part { base: base + part.base, ..part.clone() }));
+        (Arc::new(Source { parts }), base)
+    }
+
+    /// The first file's name.
     pub fn file(&self) -> &Arc<str> {
-        &self.file
+        &self.parts[0].file
     }
 
-    /// The whole text.
+    /// The first file's text.
     pub fn text(&self) -> &str {
-        &self.text
+        &self.parts[0].text
+    }
+
+    /// The text of a span.
+    pub fn get(&self, span: Range<usize>) -> Option<&str> {
+        let part = self.part(span.start);
+        part.text.get(span.start - part.base..span.end.checked_sub(part.base)?)
+    }
+
+    /// The folder of the file that a span stands in: where its relative paths start.
+    pub fn folder(&self, span: &Range<usize>) -> PathBuf {
+        Path::new(&*self.part(span.start).file).parent().map(Path::to_path_buf).unwrap_or_default()
+    }
+
+    fn part(&self, at: usize) -> &Part {
+        self.parts.iter().rev().find(|part| part.base <= at).expect("the first begins at 0")
     }
 
     /// The place of `span`, which is in bytes. Of a span over several lines it is the part in the first.
     pub fn place(&self, span: Range<usize>) -> Place {
+        let part = self.part(span.start);
+        part.place(span.start - part.base..span.end.saturating_sub(part.base))
+    }
+}
+
+impl Part {
+    fn place(&self, span: Range<usize>) -> Place {
         let start = self.floor(span.start);
         let line = self.lines.partition_point(|begin| *begin <= start) - 1;
         let begin = self.lines[line];

@@ -381,7 +381,7 @@ pub(crate) mod tests {
         let source = Source::new("test.toml", format!("m = {toml}"));
         let (table, mistakes) = parse(&source);
         assert_eq!(mistakes, []);
-        let mut reader = Reader::new(source, ".".into());
+        let mut reader = Reader::new(source);
         let pattern = lower(&mut reader, table.get("m").expect("the one key"));
         assert_eq!(reader.into_mistakes(), []);
         pattern.expect("no mistake").fill(&Variables::new()).expect("no variables")
@@ -423,7 +423,7 @@ pub(crate) mod tests {
     fn a_wrong_matcher_is_a_mistake_with_its_place() {
         let source = Source::new("s.toml", "m = { prefx = \"220 \" }");
         let (table, _) = parse(&source);
-        let mut reader = Reader::new(source, ".".into());
+        let mut reader = Reader::new(source);
         assert!(lower(&mut reader, table.get("m").expect("the one key")).is_none());
         let mistakes = reader.into_mistakes();
         assert_eq!(mistakes[0].message, "unknown matcher `prefx`");

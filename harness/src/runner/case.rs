@@ -63,7 +63,7 @@ impl Run {
         let mut own = Group::default();
         let up = match skipped {
             Some(_) => Ok(Vec::new()),
-            None => self.set_up(file, &name, &mut own).await,
+            None => self.set_up(file, case, &name, &mut own).await,
         };
         // The start of a target is no part of the case's time.
         let begun = self.clock.now();
@@ -93,7 +93,7 @@ impl Run {
         let outcome = match up {
             Err(failure) => Outcome { verdict: Verdict::Unreachable, failure: Some(failure) },
             Ok(stations) => {
-                let shared = file.group.get().and_then(|group| group.as_ref().ok());
+                let shared = file.group(case.family).get().and_then(|group| group.as_ref().ok());
                 let running: Vec<&Running> =
                     shared.into_iter().flat_map(|group| &group.running).chain(&own.running).collect();
                 for running in running.iter().filter(|running| running.is_ours()) {
@@ -105,7 +105,7 @@ impl Run {
             }
         };
         own.stop().await;
-        if disturbs && let Some(Ok(group)) = file.group.get() {
+        if disturbs && let Some(Ok(group)) = file.group(case.family).get() {
             for target in group.running.iter().filter(|target| control::is_stopped(target)) {
                 // Where it does not come up, the next case that needs it says so.
                 let _ = control::start(target, &self.setting.guard).await;
@@ -172,14 +172,20 @@ impl Run {
 
     /// Puts everything of a case in its place: the file's targets once, those of a case for each, then what listens, then the
     /// programs that are told where.
-    async fn set_up(&self, file: &File, case: &str, own: &mut Group) -> Result<Vec<Station>, Box<Failure>> {
+    async fn set_up(
+        &self,
+        file: &File,
+        case: &Case,
+        name: &str,
+        own: &mut Group,
+    ) -> Result<Vec<Station>, Box<Failure>> {
         let scenario = &file.scenario;
         let (each, once): (Vec<&Target>, Vec<&Target>) =
             scenario.targets.iter().partition(|target| target.restart == Restart::Case);
         let (told, each): (Vec<&Target>, Vec<&Target>) = each.into_iter().partition(|target| target.is_told);
-        let owner = Owner { scenario: &scenario.name, case: None, folder: &file.folder };
+        let owner = Owner { scenario: &scenario.name, case: None, folder: &file.folder, family: case.family };
         let shared = file
-            .group
+            .group(case.family)
             .get_or_init(|| async {
                 let group = super::target::start(&once, &Variables::new(), owner, &self.setting).await?;
                 for running in group.running.iter().filter(|running| running.is_ours()) {
@@ -189,16 +195,16 @@ impl Run {
             })
             .await;
         let shared = shared.as_ref().map_err(Clone::clone)?;
-        let owner = Owner { case: Some(case), ..owner };
+        let owner = Owner { case: Some(name), ..owner };
         *own = super::target::start(&each, &shared.variables, owner, &self.setting).await?;
-        let listeners = self.bind(scenario, &file.folder, &mut own.variables).await?;
+        let listeners = self.bind(owner, scenario, &mut own.variables).await?;
         if !told.is_empty() {
             let guests = super::target::start(&told, &own.variables, owner, &self.setting).await?;
             own.running.extend(guests.running);
             own.variables = guests.variables;
         }
         let running: Vec<&Running> = shared.running.iter().chain(&own.running).collect();
-        self.stations(scenario, &file.folder, listeners, &running, &own.variables).await
+        self.stations(owner, scenario, listeners, &running, &own.variables).await
     }
 
     /// Plays the case's conversation, and judges it.

@@ -13,10 +13,10 @@ impl Run {
     /// After a case: the last one of its file ends the file's targets.
     pub(super) async fn case_done(&self, file: &File) {
         file.left.set(file.left.get() - 1);
-        if file.left.get() == 0
-            && let Some(Ok(group)) = file.group.get()
-        {
-            self.end_group(file, group).await;
+        if file.left.get() == 0 {
+            for group in file.groups.iter().filter_map(|group| group.get()?.as_ref().ok()) {
+                self.end_group(file, group).await;
+            }
         }
     }
 

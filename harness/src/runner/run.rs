@@ -20,7 +20,7 @@ use crate::event::{Event, EventKind, Failure, Mistake, RunStarted, Summary, Verd
 use crate::exit::Exit;
 use crate::random::Random;
 use crate::report::{CaseRecord, Reporter};
-use crate::scenario::Scenario;
+use crate::scenario::{Family, Scenario};
 use crate::time::Time;
 
 /// What a run needs to know besides its files.
@@ -107,6 +107,13 @@ pub(super) struct Run {
     pub(super) slots: Semaphore,
 }
 
+impl File {
+    /// The targets that serve cases of this family.
+    pub(super) fn group(&self, family: Option<Family>) -> &OnceCell<Result<Group, Box<Failure>>> {
+        &self.groups[usize::from(family == Some(Family::V6))]
+    }
+}
+
 /// Why a run ends early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stopping {
@@ -131,8 +138,8 @@ pub(super) struct Sink {
 pub(super) struct File {
     pub(super) scenario: Scenario,
     pub(super) folder: PathBuf,
-    /// Targets that serve all cases.
-    pub(super) group: OnceCell<Result<Group, Box<Failure>>>,
+    /// Targets that serve all cases; in the second place those that cases on IPv6 have for themselves.
+    pub(super) groups: [OnceCell<Result<Group, Box<Failure>>>; 2],
     /// Which targets have ever been reached.
     pub(super) reached: RefCell<Vec<bool>>,
     /// Held by the cases that are played; a case that stops a target which others use holds it alone.
@@ -192,7 +199,7 @@ impl Run {
                     files.push(Rc::new(File {
                         scenario: *scenario,
                         folder,
-                        group: OnceCell::new(),
+                        groups: [OnceCell::new(), OnceCell::new()],
                         reached: RefCell::new(vec![false; targets]),
                         turn: RwLock::new(()),
                         left: Cell::new(0),

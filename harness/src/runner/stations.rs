@@ -2,7 +2,6 @@
 //! clients are told where they are.
 
 use std::net::SocketAddr;
-use std::path::Path;
 
 use super::address::Url;
 use super::listen::Listener;
@@ -10,7 +9,7 @@ use super::player::{Dial, Station};
 use super::process::Address;
 use super::run::Run;
 use super::socket::in_folder;
-use super::target::{Running, set_address};
+use super::target::{Owner, Running, set_address};
 use crate::event::{Failure, FailureKind, Transport};
 use crate::scenario::{Actor, Connect, Role, Scenario};
 use crate::template::{Template, Variables};
@@ -24,8 +23,8 @@ impl Run {
     /// Binds what listens, and says where it is.
     pub(super) async fn bind(
         &self,
+        owner: Owner<'_>,
         scenario: &Scenario,
-        folder: &Path,
         variables: &mut Variables,
     ) -> Result<Vec<Option<Listener>>, Box<Failure>> {
         let mut listeners = Vec::new();
@@ -34,7 +33,7 @@ impl Run {
                 listeners.push(None);
                 continue;
             };
-            let address = self.resolve(actor, listen, folder, variables).await?;
+            let address = self.resolve(actor, listen, owner, variables).await?;
             let listener = Listener::bind(&address)
                 .map_err(|error| failure(actor, format!("`{}` cannot listen at {address}: {error}", actor.name)))?;
             set_address(variables, &actor.name, listener.address());
@@ -46,8 +45,8 @@ impl Run {
     /// Puts every actor in its place.
     pub(super) async fn stations(
         &self,
+        owner: Owner<'_>,
         scenario: &Scenario,
-        folder: &Path,
         listeners: Vec<Option<Listener>>,
         running: &[&Running],
         variables: &Variables,
@@ -68,7 +67,7 @@ impl Run {
                         }
                         // One that has variables is filled in when it is dialled.
                         Connect::Url(url) if url.as_literal().is_none() => None,
-                        Connect::Url(url) => Some(self.resolve(actor, url, folder, variables).await?),
+                        Connect::Url(url) => Some(self.resolve(actor, url, owner, variables).await?),
                     };
                     let datagram = match &address {
                         Some(address) => matches!(address, Address::Udp(_) | Address::Unixgram(_)),
@@ -85,7 +84,9 @@ impl Run {
                     let bind = bind.filter(|_| !matches!(address, Some(Address::Unix(_) | Address::Unixgram(_))));
                     Station::Client(Dial { address, bind, follow: actor.follow })
                 }
-                (Role::Relay { .. } | Role::Server(_), _) => Station::Relay,
+                (Role::Relay { .. } | Role::Server(_), _) => {
+                    return Err(failure(actor, format!("`{}`: relays are not played by this version", actor.name)));
+                }
             });
         }
         Ok(stations)
@@ -95,14 +96,15 @@ impl Run {
         &self,
         actor: &Actor,
         url: &Template,
-        folder: &Path,
+        owner: Owner<'_>,
         variables: &Variables,
     ) -> Result<Address, Box<Failure>> {
         let url = fill(actor, url, variables)?;
+        let url = owner.family.map_or(url.clone(), |family| family.apply(&url));
         let url = Url::parse(&url).map_err(|error| failure(actor, error.to_string()))?;
         let address =
             url.resolve(self.options.allow_remote).await.map_err(|error| failure(actor, error.to_string()))?;
-        Ok(in_folder(address, folder))
+        Ok(in_folder(address, owner.folder))
     }
 }
 

@@ -16,7 +16,7 @@ use super::process::{self, Address, Exit, Guard, Ports, Process};
 use super::record::Names;
 use super::socket::in_folder;
 use crate::event::{EventKind, Failure, FailureKind, OutputLine};
-use crate::scenario::{ReadyWhen, Target, TargetKind};
+use crate::scenario::{Family, ReadyWhen, Target, TargetKind};
 use crate::template::{Template, Variables};
 
 /// How many of a target's last lines are told.
@@ -48,6 +48,8 @@ pub(super) struct Owner<'a> {
     pub(super) case: Option<&'a str>,
     /// The folder of the scenario's file.
     pub(super) folder: &'a Path,
+    /// Which loopback they are on, if that matters.
+    pub(super) family: Option<Family>,
 }
 
 /// A target that is up.
@@ -142,7 +144,9 @@ async fn start_one(
     let fill = |template: &Template| filled(target, template, variables);
     match &target.kind {
         TargetKind::Address(template) => {
-            let address = resolve(target, &fill(template)?, folder, setting).await?;
+            let url = fill(template)?;
+            let url = owner.family.map_or(url.clone(), |family| family.apply(&url));
+            let address = resolve(target, &url, folder, setting).await?;
             Ok(Running { name, address: Some(address), kind: RunningKind::Elsewhere })
         }
         TargetKind::Builtin { name: builtin, listen, settings } => {
@@ -152,6 +156,7 @@ async fn start_one(
                 None if builtin.transports.contains(&targets::Transport::Tcp) => "tcp://127.0.0.1:0".into(),
                 None => "udp://127.0.0.1:0".into(),
             };
+            let listen = owner.family.map_or(listen.clone(), |family| family.apply(&listen));
             let handle = serve(target, builtin, &listen, settings, folder, setting)?;
             let address = match handle.address() {
                 targets::Address::Tcp(address) => Address::Tcp(*address),

@@ -248,7 +248,10 @@ fn lower(
             None
         }
     };
-    let role = role.unwrap_or_else(|| Role::Client(Connect::Url(Template::literal(""))));
+    let role = role.unwrap_or_else(|| match table.get("listen") {
+        Some(_) => Role::Server(Template::literal("")),
+        None => Role::Client(Connect::Url(Template::literal(""))),
+    });
     for (key, fits) in [
         ("bind", matches!(role, Role::Client(_))),
         ("follow", matches!(role, Role::Client(_))),

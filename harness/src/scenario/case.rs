@@ -8,6 +8,7 @@ use super::actor::{Actors, Connect, Role};
 use super::limit_of;
 use super::step::Steps;
 use super::target::Target;
+use super::vary::{Family, Variant};
 use crate::conversation::script::{self, LaneScript, Limit, Script};
 use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean};
 use crate::template::Template;
@@ -30,6 +31,8 @@ pub struct Case {
     pub skip_unless: Vec<SkipUnless>,
     /// Why it must fail.
     pub xfail: Option<String>,
+    /// Which loopback it uses, where it says so.
+    pub family: Option<Family>,
     /// The targets that its steps stop, restart or send signals to.
     pub disturbs: Vec<String>,
     /// What is played.
@@ -76,15 +79,16 @@ const KEYS: &[&str] = &[
 ];
 
 /// Parts of the language that this version does not know yet.
-const LATER: &[&str] = &["vary", "fault"];
+const LATER: &[&str] = &["fault"];
 
 pub(super) fn lower(
     reader: &mut Reader,
-    table: &Table,
+    variant: &Variant,
     span: &Range<usize>,
     name: Option<&str>,
     file: &File<'_>,
 ) -> Option<Case> {
+    let table = &variant.table;
     reader.check_keys_but(table, KEYS, LATER, "a case");
     let name = match (name, table.get("name")) {
         (Some(name), _) => name.to_owned(),
@@ -94,6 +98,7 @@ pub(super) fn lower(
             String::new()
         }
     };
+    let name = name + &variant.suffix;
     reader.statics.insert("case".into(), name.clone());
     let mut strings = |key: &str| {
         table.get(key).and_then(|node| reader.static_strings(node, &format!("`{key}`"))).unwrap_or_default()
@@ -110,7 +115,10 @@ pub(super) fn lower(
         reader.static_string(node, &format!("`{key}`"))
     };
     let (skip, xfail) = (reason("skip"), reason("xfail"));
-    let skip_unless = lower_skip_unless(reader, table);
+    let mut skip_unless = lower_skip_unless(reader, table);
+    if variant.family == Some(Family::V6) && !skip_unless.contains(&SkipUnless::Ipv6) {
+        skip_unless.push(SkipUnless::Ipv6);
+    }
     let timeout = limit_of(reader, table, "timeout").unwrap_or_else(|| file.timeout.clone());
     let deadline = limit_of(reader, table, "deadline");
     let strict_end = match table.get("strict_end") {
@@ -152,7 +160,8 @@ pub(super) fn lower(
         deadline,
     };
     let disturbs = steps.disturbed.into_iter().collect();
-    Some(Case { name, tags, spec, skip, skip_unless, xfail, disturbs, script: Arc::new(script) })
+    let family = variant.family;
+    Some(Case { name, tags, spec, skip, skip_unless, xfail, family, disturbs, script: Arc::new(script) })
 }
 
 fn script_actor(actor: &super::Actor) -> script::Actor {

@@ -5,10 +5,13 @@
 
 mod actor;
 mod case;
+mod fragment;
+mod include;
 mod payload;
 mod scope;
 mod step;
 mod target;
+mod vary;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,8 +19,11 @@ use std::time::Duration;
 
 pub use actor::{Actor, COUNT_MAX, Connect, Role};
 pub use case::{Case, SkipUnless};
+pub use fragment::{EXPANDED_MAX, FRAGMENT_DEPTH_MAX};
+pub use include::INCLUDES_MAX;
 pub use step::{OPTIONS, VERBS, Word};
 pub use target::{Command, ReadyWhen, Restart, Target, TargetKind};
+pub use vary::{COMBINATIONS_MAX, Family};
 
 use crate::conversation::script::Limit;
 use crate::document::{Reader, Source, Table, Value, did_you_mean, parse};
@@ -48,6 +54,9 @@ pub struct Scenario {
     pub secrets: Vec<String>,
 }
 
+/// Reads the text of a file, or says why not.
+pub type ReadFile = fn(&Path) -> Result<String, String>;
+
 /// What a run knows before it reads a file.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
@@ -57,6 +66,8 @@ pub struct Known {
     pub env: Vec<(String, String)>,
     /// `${seed}`.
     pub seed: u64,
+    /// Reads a file that another includes; without it, nothing can be included.
+    pub read: Option<ReadFile>,
 }
 
 const KEYS: &[&str] = &[
@@ -65,6 +76,8 @@ const KEYS: &[&str] = &[
     "tags",
     "timeout",
     "vars",
+    "include",
+    "fragment",
     "secret",
     "target",
     "actor",
@@ -81,23 +94,28 @@ const KEYS: &[&str] = &[
     "skip_unless",
     "xfail",
     "spec",
+    "vary",
 ];
 
 /// Keys of a file's top level that belong to its one case when it has `steps` there.
-const CASE_KEYS: &[&str] = &["strict_end", "quiet", "deadline", "skip", "skip_unless", "xfail", "spec"];
+const CASE_KEYS: &[&str] = &["vary", "strict_end", "quiet", "deadline", "skip", "skip_unless", "xfail", "spec"];
 
 /// Parts of the language that this version does not know yet, for an honest message.
-const LATER: &[&str] = &["fault", "fragment", "include"];
+const LATER: &[&str] = &["fault"];
 
 /// Reads a scenario from `text`. `file` names it, and its folder is where relative paths start.
 pub fn load(file: &str, text: &str, known: &Known) -> Result<Scenario, Vec<Mistake>> {
     let source = Source::new(file, text);
-    let (table, mistakes) = parse(&source);
+    let (mut table, mistakes) = parse(&source);
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    let folder = Path::new(file).parent().map(Path::to_path_buf).unwrap_or_default();
-    let mut reader = Reader::new(source, folder);
+    let mut reader = Reader::new(source);
+    set_known(&mut reader, known);
+    include::include(&mut reader, &mut table, known);
+    if fragment::is_needed(&table) {
+        table = fragment::expand(&mut reader, &table);
+    }
     let scenario = lower(&mut reader, &table, known);
     let mistakes = reader.into_mistakes();
     if mistakes.is_empty() { Ok(scenario) } else { Err(mistakes) }
@@ -123,11 +141,18 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known) -> Scenario {
     Scenario { file, name, description, targets, actors: actors.list, cases, secrets }
 }
 
-fn lower_vars(reader: &mut Reader, table: &Table, known: &Known) {
+/// What is known before the file is read.
+fn set_known(reader: &mut Reader, known: &Known) {
     for (name, value) in &known.env {
         reader.statics.insert(format!("env.{name}"), value.clone());
     }
     reader.statics.insert("seed".into(), known.seed.to_string());
+    for (name, value) in &known.vars {
+        reader.statics.insert(name.clone(), value.clone());
+    }
+}
+
+fn lower_vars(reader: &mut Reader, table: &Table, known: &Known) {
     if let Some(vars) = table.get("vars").and_then(|node| reader.table(node, "`[vars]`")) {
         for entry in &vars.entries {
             if !crate::text::is_identifier(&entry.key) {
@@ -179,7 +204,7 @@ fn lower_cases(reader: &mut Reader, table: &Table, file: &case::File<'_>) -> Vec
             let mut whole = Table::default();
             let own = |key: &str| matches!(key, "play" | "steps") || CASE_KEYS.contains(&key);
             whole.entries.extend(table.entries.iter().filter(|entry| own(&entry.key)).cloned());
-            case::lower(reader, &whole, &entry.key_span, Some(file.name), file).into_iter().collect()
+            lower_variants(reader, &whole, &entry.key_span, Some(file.name), file)
         }
         (None, Some(entry)) => {
             for key in CASE_KEYS {
@@ -204,7 +229,7 @@ fn lower_cases(reader: &mut Reader, table: &Table, file: &case::File<'_>) -> Vec
                 }
                 if let Some(table) = reader.table(item, "a case") {
                     let span = item.span.start..item.span.start + "[[case]]".len();
-                    lowered.extend(case::lower(reader, table, &span, None, file));
+                    lowered.extend(lower_variants(reader, table, &span, None, file));
                 }
             }
             lowered
@@ -215,6 +240,18 @@ fn lower_cases(reader: &mut Reader, table: &Table, file: &case::File<'_>) -> Vec
             Vec::new()
         }
     }
+}
+
+/// A case for each combination of what varies.
+fn lower_variants(
+    reader: &mut Reader,
+    table: &Table,
+    span: &std::ops::Range<usize>,
+    name: Option<&str>,
+    file: &case::File<'_>,
+) -> Vec<Case> {
+    let variants = vary::variants(reader, table);
+    variants.iter().filter_map(|variant| case::lower(reader, variant, span, name, file)).collect()
 }
 
 /// A duration under `key` as a limit that knows who set it.

@@ -97,7 +97,7 @@ fn fixed(reader: &mut Reader, node: &Node, is_fixed: bool, payload: Payload) -> 
 #[expect(clippy::disallowed_methods, reason = "a payload's file is part of the scenario, and is read with it")]
 fn lower_file(reader: &mut Reader, node: &Node) -> Option<Payload> {
     let path = reader.static_string(node, "`file`")?;
-    let path = reader.folder.join(path);
+    let path = reader.folder(&node.span).join(path);
     let read = || -> std::io::Result<Bytes> {
         let metadata = std::fs::metadata(&path)?;
         if !metadata.is_file() {

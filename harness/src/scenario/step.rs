@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use super::actor::{Actors, Name, Role};
 use super::case::{File, QUIET_DEFAULT};
+use super::fragment::VIA;
 use super::payload;
 use super::scope::Scope;
 use super::target::{Target, TargetKind};
 use crate::conversation::payload::Number;
 use crate::conversation::script::{Control, Limit, Repeat, Send, Slot, Split, Step, Then, Verb};
 use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean, parse_duration, parse_size};
-use crate::event::StepInfo;
+use crate::event::{Place, StepInfo};
 use crate::matcher;
 use crate::template::Template;
 
@@ -55,6 +56,7 @@ pub const VERBS: &[Word] = &[
     Word { name: "signal", about: "send a signal to a target's process" },
     Word { name: "sleep", about: "wait" },
     Word { name: "stop", about: "stop a target's process" },
+    Word { name: "use", about: "play the steps of a fragment" },
 ];
 
 /// What can stand beside a verb.
@@ -75,11 +77,12 @@ pub const OPTIONS: &[Word] = &[
     Word { name: "then", about: "send: `\"close\"`, `\"reset\"` or `\"half-close\"` after the last byte" },
     Word { name: "times", about: "await: so many notices" },
     Word { name: "truncate", about: "send: no more than so many bytes" },
+    Word { name: "with", about: "use: the fragment's parameters" },
     Word { name: "within", about: "the step's deadline" },
 ];
 
 /// Verbs and options of the language that this version does not know yet.
-const LATER: &[&str] = &["starttls", "use", "with"];
+const LATER: &[&str] = &["starttls"];
 
 /// Verbs that need no connection: with several actors they need not say whose they are.
 const NOBODYS: &[&str] = &[
@@ -114,6 +117,8 @@ pub(super) struct Steps<'f> {
     pub(super) limit: Limit,
     case_limit: Limit,
     pub(super) infos: Vec<StepInfo>,
+    /// Where the fragments that the step in hand comes from are used, the innermost first.
+    via: Vec<Place>,
     pub(super) marks: Vec<String>,
     /// The targets that steps stop, restart or send signals to.
     pub(super) disturbed: BTreeSet<String>,
@@ -151,6 +156,7 @@ impl<'f> Steps<'f> {
             case_limit: limit.clone(),
             limit,
             infos: Vec::new(),
+            via: Vec::new(),
             marks: Vec::new(),
             disturbed: BTreeSet::new(),
             barriers: HashMap::new(),
@@ -238,8 +244,10 @@ impl<'f> Steps<'f> {
         // The verb may stand under the name of its actor: `{ alice.send = "hi" }`.
         let mut actor = None;
         let mut entries: Vec<&Entry> = Vec::new();
+        let mut via = Vec::new();
         for entry in &table.entries {
             match (self.who(&entry.key), &entry.node.value) {
+                _ if entry.key == VIA => via.push(reader.source().place(entry.key_span.clone())),
                 (Some(slots), Value::Table(inner)) if actor.is_none() => {
                     actor = Some((slots, entry));
                     entries.extend(&inner.entries);
@@ -282,7 +290,11 @@ impl<'f> Steps<'f> {
                 (slots, true)
             }
             None if nobodys && self.solo.len() != 1 => {
-                return lowered.extend(self.build(reader, None, verb, &options, span));
+                let around = self.via.clone();
+                self.via.splice(0..0, via);
+                lowered.extend(self.build(reader, None, verb, &options, span));
+                self.via = around;
+                return;
             }
             None if self.solo.is_empty() => {
                 let mut names: Vec<&str> = self.known().collect();
@@ -293,6 +305,9 @@ impl<'f> Steps<'f> {
             }
             None => (self.solo.clone(), false),
         };
+        // What stands inside of it comes from where it comes from.
+        let around_via = self.via.clone();
+        self.via.splice(0..0, via);
         // What stands inside `alice.repeat` is alice's, too.
         let around = named.then(|| std::mem::replace(&mut self.solo, slots.clone()));
         let once = if nobodys { 1 } else { slots.len() };
@@ -309,6 +324,7 @@ impl<'f> Steps<'f> {
         if let Some(around) = around {
             self.solo = around;
         }
+        self.via = around_via;
     }
 
     /// The number of a slot's actor in its group.
@@ -383,6 +399,7 @@ impl<'f> Steps<'f> {
             place: reader.source().place(span),
             actor: name,
             verb: verb.key.clone(),
+            via: self.via.clone(),
             note: options.get("note").and_then(|node| reader.static_string(node, "`note`")),
         });
         // Nothing here ends early: a step with one mistake may have more, and sets its variables all the same.
@@ -833,6 +850,7 @@ impl<'s> Options<'s> {
                 "save" => &["exec", "expect", "expect_set", "send"],
                 "times" => &["await"],
                 "steps" => &["for", "repeat"],
+                "with" => &["use"],
                 _ => continue,
             };
             if !goes_with.contains(&self.verb) {

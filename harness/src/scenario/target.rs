@@ -331,8 +331,9 @@ fn lower_command(
             );
         }
     }
-    let cwd = table.get("cwd").and_then(|node| reader.static_string(node, "`cwd`"));
-    let cwd = cwd.map_or(PathBuf::new(), |cwd| reader.folder.join(cwd));
+    let cwd =
+        table.get("cwd").and_then(|node| Some(reader.folder(&node.span).join(reader.static_string(node, "`cwd`")?)));
+    let cwd = cwd.unwrap_or_default();
     let ready = match table.get("ready") {
         Some(node) => lower_ready(reader, node, scope),
         None => Some(ReadyWhen::Listening),

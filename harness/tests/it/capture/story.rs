@@ -43,7 +43,7 @@ impl Story {
     pub(crate) fn step(&mut self, actor: &str, verb: &str) -> u32 {
         let step = self.case.steps.len() as u32;
         let place = place(6 + step);
-        self.case.steps.push(StepInfo { place, actor: actor.into(), verb: verb.into(), note: None });
+        self.case.steps.push(StepInfo { place, actor: actor.into(), verb: verb.into(), via: Vec::new(), note: None });
         step
     }
 

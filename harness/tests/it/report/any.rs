@@ -117,12 +117,8 @@ fn happening() -> impl Strategy<Value = EventKind> {
 }
 
 fn started() -> impl Strategy<Value = CaseStarted> {
-    let step = (place(), text(), text(), option::of(text())).prop_map(|(place, actor, verb, note)| StepInfo {
-        place,
-        actor: actor.into(),
-        verb,
-        note,
-    });
+    let step = (place(), text(), text(), vec(place(), 0..2), option::of(text()))
+        .prop_map(|(place, actor, verb, via, note)| StepInfo { via, place, actor: actor.into(), verb, note });
     (text(), text(), text(), any::<u32>(), vec(step, 0..5)).prop_map(|(scenario, name, file, line, steps)| {
         CaseStarted { scenario, name, file, line, tags: Vec::new(), spec: Vec::new(), steps }
     })

@@ -76,6 +76,7 @@ fn samples() -> Vec<Event> {
                 tags: vec![text("smoke")],
                 spec: vec![text("RFC862-TCP-1")],
                 steps: vec![StepInfo {
+                    via: vec![echo()],
                     place: echo(),
                     actor: "client".into(),
                     verb: text("expect"),

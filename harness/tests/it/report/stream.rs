@@ -144,7 +144,13 @@ impl Case {
     }
 
     pub(crate) fn step(mut self, verb: &str, place: Place) -> Case {
-        self.started.steps.push(StepInfo { place, actor: "client".into(), verb: verb.to_owned(), note: None });
+        self.started.steps.push(StepInfo {
+            place,
+            actor: "client".into(),
+            verb: verb.to_owned(),
+            via: Vec::new(),
+            note: None,
+        });
         self
     }
 
