@@ -25,6 +25,8 @@ mod units;
 pub use datagrams::{DATAGRAMS_MAX, Datagrams, Delivery, REORDER_HOLD_MAX};
 pub use stream::{Action, End, QUEUE_LEN_MAX, Stream};
 
+pub use crate::event::Direction;
+
 use crate::framing::Framing;
 
 /// The most faults of one case.
@@ -55,25 +57,6 @@ pub struct Fault {
     pub when: When,
     /// What it does then.
     pub does: Do,
-}
-
-/// A direction through a relay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// From whoever was connected to, to whoever connected.
-    Down,
-    /// From whoever connected, to whoever was connected to.
-    Up,
-}
-
-impl Direction {
-    /// `up` or `down`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Direction::Down => "down",
-            Direction::Up => "up",
-        }
-    }
 }
 
 /// When a fault fires: where everything that it says holds. Without any of it, always.

@@ -12,6 +12,7 @@ use super::clock::Clock;
 use super::control::{Doing, Hands};
 use super::listen::{Arrival, Listener};
 use super::process::Address;
+use super::relay::Relay;
 use super::socket::{self, Block, NotOpened, Opened, Opening, Socket};
 use crate::conversation::{Action, Conversation, Input};
 use crate::event::{Endpoint, FailureKind};
@@ -40,8 +41,8 @@ impl Dial {
 pub enum Station {
     /// It dials.
     Client(Dial),
-    /// It has none.
-    Relay,
+    /// It stands in between, and passes on by itself.
+    Relay(Relay),
     /// It listens.
     Server(Listener),
 }
@@ -143,7 +144,13 @@ impl Player<'_, '_> {
                     self.set_link(connection, Link::Opening(opening));
                 }
                 Action::Control { number, deed } => self.deeds.push((number, (self.hands)(deed))),
-                Action::Marked(_) => {}
+                Action::Marked(mark) => {
+                    for station in &*self.stations {
+                        if let Station::Relay(relay) = station {
+                            relay.mark(&mark);
+                        }
+                    }
+                }
                 Action::Send { connection, data } => self.write(connection, data),
                 Action::Shutdown(connection) => {
                     if let Link::Open { socket, .. } = &self.links[connection as usize] {

@@ -21,7 +21,7 @@ use super::address::Url;
 use super::player::{Dial, Origin};
 use super::process::Address;
 use crate::conversation::Input;
-use crate::event::Endpoint;
+use crate::event::{Endpoint, Transport};
 
 /// How many bytes one read takes at most.
 const READ_LEN_MAX: usize = 64 << 10;
@@ -241,6 +241,16 @@ impl Socket {
         match self {
             Socket::Udp(udp) => udp.moved.take().map(Endpoint::Ip),
             _ => None,
+        }
+    }
+
+    /// What carries it.
+    pub(super) fn transport(&self) -> Transport {
+        match self {
+            Socket::Tcp(_) => Transport::Tcp,
+            Socket::Udp(_) => Transport::Udp,
+            Socket::Unix(_) => Transport::Unix,
+            Socket::Unixgram(_) => Transport::Unixgram,
         }
     }
 

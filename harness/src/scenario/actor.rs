@@ -169,6 +169,8 @@ pub(super) fn lower_all(reader: &mut Reader, table: &Table, targets: &[Target]) 
             actors.list.push(actor);
         }
     }
+    let spans: Vec<_> = drafts.iter().flat_map(|draft| vec![&draft.entry.key_span; draft.count.unwrap_or(1)]).collect();
+    super::fault::check_circles(reader, &actors.list, &spans);
     actors
 }
 
@@ -291,7 +293,9 @@ fn lower_relay(
     };
     let listen = lower_listen(reader, listen);
     let to = connect(reader, to, "`to`");
-    Some(Role::Relay { listen: listen?, to: to? })
+    let (listen, to) = (listen?, to?);
+    super::fault::check_relay(reader, node, listen.beginning(), &to);
+    Some(Role::Relay { listen, to })
 }
 
 /// What a name or a URL leads to.
