@@ -283,7 +283,12 @@ impl Run {
     /// Keeps which faults have fired, and has a failure say which have not.
     fn note_faults(&self, stage: &Stage<'_>, mut ended: Ended, fired: &[usize], events: &mut [Event]) -> Ended {
         let faults = stage.case.faults.iter().enumerate();
-        let idle: Vec<&Fault> = faults.filter(|(number, _)| !fired.contains(number)).map(|(_, fault)| fault).collect();
+        let is_used = |on: usize| {
+            let name = &stage.file.scenario.actors[on].name;
+            events.iter().any(|event| matches!(&event.kind, EventKind::RelayOpened { relay, .. } if **relay == **name))
+        };
+        let idle = faults.filter(|(number, fault)| !fired.contains(number) && is_used(fault.on));
+        let idle: Vec<&Fault> = idle.map(|(_, fault)| fault).collect();
         stage.file.note_fired(&stage.case.faults, fired);
         if let Ended::Failed { failure, .. } = &mut ended
             && !idle.is_empty()

@@ -6,6 +6,7 @@
 
 mod connection;
 mod datagrams;
+mod dial;
 mod stream;
 
 use std::cell::RefCell;

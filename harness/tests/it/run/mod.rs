@@ -3,6 +3,7 @@
 mod crashes;
 mod examples;
 mod exits;
+mod faults;
 mod hostile;
 mod interrupted;
 mod options;
