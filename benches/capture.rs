@@ -29,6 +29,7 @@ fn case() -> CaseStarted {
         name: "echoes a line".into(),
         file: "scenarios/echo.toml".into(),
         line: 4,
+        attempt: 1,
         tags: vec![],
         spec: vec![],
         steps: vec![step(6, "send"), step(7, "expect")],

@@ -9,7 +9,7 @@ use harness::conversation::script::Script;
 use harness::conversation::{Action, Conversation, Ended, Input};
 use harness::event::{Endpoint, Event, EventKind, FailureKind, Transport};
 use harness::random::Random;
-use harness::runner::{Abort, Address, Clock, Dial, Origin, Station, no_hands, play};
+use harness::runner::{Abort, Address, Clock, Dial, Station, World, play};
 use harness::scenario::{Known, load};
 use harness::template::Variables;
 use harness::time::Time;
@@ -60,8 +60,7 @@ pub fn client(server: &Address) -> io::Result<Client> {
             let framing = if server.transport().is_datagram() { "datagram" } else { "raw" };
             let mut conversation = conversation(times, framing, server.transport(), clock.now());
             let playing = async move {
-                play(&mut conversation, &mut stations, &Origin::default(), &clock, &no_hands, abort, &mut |_| None)
-                    .await;
+                play(&mut conversation, &mut stations, &World::bare(), &clock, abort, &mut |_| None).await;
                 conversation
             };
             let local = LocalSet::new();
@@ -113,7 +112,7 @@ pub fn in_memory(times: u64, framing: &str, transport: Transport) -> Duration {
                 | Action::Marked(_)
                 | Action::Reset(_)
                 | Action::Shutdown(_)
-                | Action::StartTls(_) => {}
+                | Action::StartTls { .. } => {}
             }
         }
         if !echo.is_empty() && conversation.poll_timeout().is_some() && conversation.reads(0) {

@@ -84,6 +84,13 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         output: Vec<OutputLine>,
     },
+    /// A case goes on for long. Told once it has taken that long, and again each time that it has taken as long once more.
+    CaseSlow {
+        /// Its scenario and its name: `echo: waits`.
+        title: String,
+        /// How long it has been going on, all its attempts together.
+        running_ns: u64,
+    },
     /// What a target wrote last, when a case with it failed and it still runs.
     TargetOutput {
         /// The scenario that it belongs to.
@@ -239,6 +246,29 @@ pub enum EventKind {
         /// What differed.
         failure: Box<Failure>,
     },
+    /// TLS is on: what it carries is in `Sent` and `Received` from here on, what goes over the wire in `WireSent` and
+    /// `WireReceived`.
+    TlsEstablished {
+        /// The connection's number.
+        connection: u32,
+        /// What the two sides have agreed on.
+        #[serde(flatten)]
+        session: TlsSession,
+    },
+    /// A TLS handshake failed.
+    TlsFailed {
+        /// The connection's number.
+        connection: u32,
+        /// Why.
+        reason: String,
+    },
+    /// Secrets that open what a connection's records hold, of certificates that were made for this run.
+    TlsSecrets {
+        /// The connection's number.
+        connection: u32,
+        /// Lines in the format of NSS key logs (`SSLKEYLOGFILE`).
+        lines: String,
+    },
     /// A variable was set, by a capture or by `set`.
     VariableSet {
         /// Its name.
@@ -251,6 +281,22 @@ pub enum EventKind {
     Logged {
         /// The text, variables filled in.
         message: String,
+    },
+    /// Bytes of TLS records that the socket brought.
+    WireReceived {
+        /// The connection's number.
+        connection: u32,
+        /// The bytes.
+        #[serde(with = "data")]
+        data: Bytes,
+    },
+    /// Bytes of TLS records that the socket accepted from us.
+    WireSent {
+        /// The connection's number.
+        connection: u32,
+        /// The bytes.
+        #[serde(with = "data")]
+        data: Bytes,
     },
     /// The case's record is full: from here on its data and passed steps are counted, not kept.
     RecordingStopped {
@@ -285,6 +331,9 @@ pub struct CaseStarted {
     pub file: String,
     /// The line where the case begins, from 1.
     pub line: u32,
+    /// Which time it is played, from 1: what does not hold is played again, if `--retries` says so.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    pub attempt: u32,
     /// Its tags and its file's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
@@ -293,6 +342,16 @@ pub struct CaseStarted {
     pub spec: Vec<String>,
     /// All its steps, those inside `repeat` once, in the order of the file.
     pub steps: Vec<StepInfo>,
+}
+
+/// The number of a case's first attempt.
+fn first() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_first(attempt: &u32) -> bool {
+    *attempt == first()
 }
 
 /// One step of a case, as written.
@@ -349,6 +408,10 @@ pub enum Verdict {
     ExpectedFailure,
     /// It held although `xfail` said it would not.
     UnexpectedPass,
+    /// It did not hold at first, and held when it was played again.
+    Flaky,
+    /// It did not hold, and is played again: no case ends with this, only an attempt.
+    Retried,
     /// It was not played.
     Skipped,
     /// The run ended before it did.
@@ -368,6 +431,9 @@ pub struct Summary {
     pub unreachable: u64,
     /// Cases with [`Verdict::ExpectedFailure`].
     pub expected_failures: u64,
+    /// Cases with [`Verdict::Flaky`].
+    #[serde(default)]
+    pub flaky: u64,
     /// Cases with [`Verdict::Skipped`].
     pub skipped: u64,
     /// Cases with [`Verdict::Interrupted`], and those that were never begun.
@@ -378,8 +444,38 @@ pub struct Summary {
     pub duration_ns: u64,
 }
 
+impl Verdict {
+    /// Its name, as the stream has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Passed => "passed",
+            Verdict::Failed => "failed",
+            Verdict::Crashed => "crashed",
+            Verdict::Unreachable => "unreachable",
+            Verdict::ExpectedFailure => "expected_failure",
+            Verdict::UnexpectedPass => "unexpected_pass",
+            Verdict::Flaky => "flaky",
+            Verdict::Retried => "retried",
+            Verdict::Skipped => "skipped",
+            Verdict::Interrupted => "interrupted",
+        }
+    }
+
+    /// Whether nothing is wrong with the case in the end.
+    pub fn is_good(self) -> bool {
+        matches!(self, Verdict::Passed | Verdict::ExpectedFailure | Verdict::Flaky | Verdict::Skipped)
+    }
+}
+
 impl Summary {
-    /// Counts one case.
+    /// How many cases were planned, whatever became of them.
+    pub fn cases(&self) -> u64 {
+        let held = [self.passed, self.expected_failures, self.flaky, self.skipped];
+        let rest = [self.failed, self.crashed, self.unreachable, self.interrupted];
+        held.iter().chain(&rest).fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    /// Counts one case; an attempt that is not the last one is none.
     pub fn count(&mut self, verdict: Verdict) {
         let counter = match verdict {
             Verdict::Passed => &mut self.passed,
@@ -387,6 +483,8 @@ impl Summary {
             Verdict::Crashed => &mut self.crashed,
             Verdict::Unreachable => &mut self.unreachable,
             Verdict::ExpectedFailure => &mut self.expected_failures,
+            Verdict::Flaky => &mut self.flaky,
+            Verdict::Retried => return,
             Verdict::Skipped => &mut self.skipped,
             Verdict::Interrupted => &mut self.interrupted,
         };
@@ -518,6 +616,24 @@ pub struct OutputLine {
     pub stderr: bool,
     /// The text, undecodable bytes replaced.
     pub text: String,
+}
+
+/// What two sides of a TLS connection have agreed on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsSession {
+    /// `TLS 1.2` or `TLS 1.3`.
+    pub version: String,
+    /// The cipher suite, by its registered name.
+    pub cipher: String,
+    /// The protocol that ALPN chose (RFC 7301).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpn: Option<String>,
+    /// On a server: the name that the client asked for (SNI, RFC 6066 section 3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// On a server: whether the client showed a certificate.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub client_certificate: bool,
 }
 
 /// What carries a connection.

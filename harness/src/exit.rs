@@ -19,10 +19,22 @@ pub enum Exit {
     Unreachable,
     /// A target crashed or hung.
     Crashed,
+    /// Everything held in the end, but not all of it at once, and that is not good enough.
+    Flaky,
     /// The run is incomplete.
     Incomplete,
     /// A bug in the harness, or a disk that takes no results.
     Bug,
+}
+
+/// What a case that held at a later attempt counts as: `--flaky`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Flaky {
+    /// As one that held
+    #[default]
+    Pass,
+    /// As one that did not, with an exit code of its own
+    Fail,
 }
 
 impl Exit {
@@ -36,23 +48,26 @@ impl Exit {
             Exit::Nothing => 4,
             Exit::Unreachable => 5,
             Exit::Crashed => 6,
+            Exit::Flaky => 7,
             Exit::Incomplete => 9,
             Exit::Bug => 70,
         }
     }
 
     /// What a run's summary comes to.
-    pub fn of(summary: &Summary) -> Exit {
+    pub fn of(summary: &Summary, flaky: Flaky) -> Exit {
+        let flaky = if flaky == Flaky::Fail { summary.flaky } else { 0 };
         let counts = [
             (summary.invalid_files, Exit::Invalid),
             (summary.unreachable, Exit::Unreachable),
             (summary.crashed, Exit::Crashed),
             (summary.failed, Exit::Failed),
+            (flaky, Exit::Flaky),
             (summary.interrupted, Exit::Incomplete),
         ];
         match counts.into_iter().find(|(count, _)| *count > 0) {
             Some((_, exit)) => exit,
-            None if summary.passed + summary.expected_failures > 0 => Exit::Held,
+            None if summary.passed + summary.expected_failures + summary.flaky > 0 => Exit::Held,
             None => Exit::Nothing,
         }
     }
@@ -62,34 +77,47 @@ impl Exit {
 mod tests {
     use super::*;
 
+    /// A summary with one case of each kind whose bit is set.
+    fn summary(bits: u32) -> Summary {
+        let count = |bit: u32| u64::from(bits >> bit & 1);
+        Summary {
+            passed: count(0),
+            expected_failures: count(1),
+            skipped: count(2),
+            flaky: count(3),
+            interrupted: count(4),
+            failed: count(5),
+            crashed: count(6),
+            unreachable: count(7),
+            invalid_files: count(8),
+            duration_ns: 0,
+        }
+    }
+
     #[test]
-    fn the_worst_wins() {
-        let all = Summary {
-            passed: 1,
-            failed: 1,
-            crashed: 1,
-            unreachable: 1,
-            interrupted: 1,
-            invalid_files: 1,
-            ..Summary::default()
-        };
-        let mut summary = all;
-        assert_eq!(Exit::of(&summary).code(), 3);
-        summary.invalid_files = 0;
-        assert_eq!(Exit::of(&summary).code(), 5);
-        summary.unreachable = 0;
-        assert_eq!(Exit::of(&summary).code(), 6);
-        summary.crashed = 0;
-        assert_eq!(Exit::of(&summary).code(), 1);
-        summary.failed = 0;
-        assert_eq!(Exit::of(&summary).code(), 9);
-        summary.interrupted = 0;
-        assert_eq!(Exit::of(&summary).code(), 0);
+    fn the_worst_wins_in_every_combination() {
+        for bits in 0..1 << 9 {
+            for flaky in [Flaky::Pass, Flaky::Fail] {
+                // The highest bit is the worst; what held says only that there was something.
+                let expected = match bits >> 3 {
+                    0b10_0000.. => 3,
+                    0b01_0000.. => 5,
+                    0b00_1000.. => 6,
+                    0b00_0100.. => 1,
+                    rest if rest & 1 == 1 && flaky == Flaky::Fail => 7,
+                    0b00_0010.. => 9,
+                    1 => 0,
+                    _ if bits & 0b11 > 0 => 0,
+                    _ => 4,
+                };
+                assert_eq!(Exit::of(&summary(bits), flaky).code(), expected, "{:?} {flaky:?}", summary(bits));
+            }
+        }
     }
 
     #[test]
     fn a_run_of_nothing_is_no_success() {
-        assert_eq!(Exit::of(&Summary::default()), Exit::Nothing);
-        assert_eq!(Exit::of(&Summary { skipped: 3, ..Summary::default() }), Exit::Nothing);
+        assert_eq!(Exit::of(&Summary::default(), Flaky::Pass), Exit::Nothing);
+        assert_eq!(Exit::of(&Summary { skipped: 3, ..Summary::default() }, Flaky::Pass), Exit::Nothing);
     }
 }

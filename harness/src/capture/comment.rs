@@ -9,7 +9,7 @@ use std::fmt::{self, Write as _};
 use super::flow::{Claim, Frame, NEAR, Shape};
 use super::packet::flag;
 use super::timeline::Timeline;
-use crate::event::{CaseFinished, CaseStarted, RunStarted, StepInfo, Verdict};
+use crate::event::{CaseFinished, CaseStarted, RunStarted, StepInfo};
 
 /// The longest comment, in bytes; the format's own limit is 65 535.
 const COMMENT_LEN_MAX: usize = 8_192;
@@ -139,7 +139,7 @@ pub(super) fn section(
          IP, TCP and UDP headers are invented. A handshake has the time when the connection was open.",
         run.harness
     )];
-    let verdict = finished.map_or("running", |finished| verdict(finished.verdict));
+    let verdict = finished.map_or("running", |finished| finished.verdict.word());
     comments.push(format!(
         "recording=synthetic seed={} scenario={} case={} verdict={verdict} file={} harness={}",
         run.seed,
@@ -160,19 +160,6 @@ pub(super) fn section(
         comment.truncate(cut(comment, COMMENT_LEN_MAX).len());
     }
     comments
-}
-
-fn verdict(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Passed => "passed",
-        Verdict::Failed => "failed",
-        Verdict::Crashed => "crashed",
-        Verdict::Unreachable => "unreachable",
-        Verdict::ExpectedFailure => "expected_failure",
-        Verdict::UnexpectedPass => "unexpected_pass",
-        Verdict::Skipped => "skipped",
-        Verdict::Interrupted => "interrupted",
-    }
 }
 
 /// The front of `text` that fits `len_max` bytes.

@@ -8,8 +8,10 @@
 //! names of actors and targets are in a name resolution block (tshark shows them with `-Nn`); comments
 //! say which step sent a packet or was waiting when it came, and which packet shows the failure.
 //!
-//! Not here: capture by the kernel, and TLS. The bytes of a TLS connection are those that the events
-//! hold.
+//! Of a connection under TLS the packets hold the records as they went over the wire; the secrets that open
+//! them, where the events have them, stand in a block before the first packet.
+//!
+//! Not here: capture by the kernel.
 
 mod address;
 mod check;

@@ -5,7 +5,7 @@
 //! or an end that the failure's connection had when the step failed; without one the last frame of
 //! that connection, of the case so far, or of the case.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::address::{Addresses, Invented};
@@ -26,6 +26,8 @@ pub(super) struct Timeline<'a> {
     pub(super) flows: Vec<Flow<'a>>,
     pub(super) actors: Vec<Arc<str>>,
     pub(super) addresses: Addresses,
+    /// What opens TLS records, as lines of an NSS key log.
+    pub(super) secrets: String,
     /// What happened in a case without a single frame.
     pub(super) notes: Vec<String>,
     pub(super) failing: Option<Failing>,
@@ -53,6 +55,7 @@ pub(super) fn lay_out<'a>(
         now_ns: run.unix_ns,
         connections: BTreeMap::new(),
         alone: HashMap::new(),
+        secured: HashSet::new(),
         pending: BTreeMap::new(),
         targets: Vec::new(),
         peers: Vec::new(),
@@ -74,6 +77,8 @@ struct Walk<'a, 'c> {
     connections: BTreeMap<u32, (usize, Endside)>,
     /// Flows with one account, by what the other account's connection would be.
     alone: HashMap<(Transport, Side, &'a Endpoint, &'a Endpoint), VecDeque<usize>>,
+    /// Connections under TLS.
+    secured: HashSet<u32>,
     /// Frames of each connection that no step has claimed, with the time when its actor told of them.
     pending: BTreeMap<u32, Vec<(FrameId, Endside, u64)>>,
     targets: Vec<(&'a str, &'a str)>,
@@ -97,6 +102,23 @@ impl<'a> Walk<'a, '_> {
                 self.on(*connection, index, NEAR, |flow, output| flow.fail(*refused, output));
                 self.note(format!("{actor} could not connect to {peer}: {reason} (its own port is invented)"));
             }
+            // Of a connection under TLS the records are shown.
+            EventKind::Sent { connection, .. } | EventKind::Received { connection, .. }
+                if self.secured.contains(connection) => {}
+            EventKind::WireSent { connection, data } => {
+                self.secured.insert(*connection);
+                self.on_connection(*connection, |flow, end, output| flow.data(end, end, data, output));
+            }
+            EventKind::WireReceived { connection, data } => {
+                self.secured.insert(*connection);
+                self.on_connection(*connection, |flow, end, output| flow.data(1 - end, end, data, output));
+            }
+            EventKind::TlsEstablished { session, .. } => {
+                let alpn = session.alpn.as_ref().map(|alpn| format!(", ALPN {alpn}")).unwrap_or_default();
+                self.note(format!("TLS established: {}, {}{alpn}", session.version, session.cipher));
+            }
+            EventKind::TlsFailed { reason, .. } => self.note(format!("TLS handshake failed: {reason}")),
+            EventKind::TlsSecrets { lines, .. } => self.timeline.secrets.push_str(lines),
             EventKind::Sent { connection, data } => {
                 self.on_connection(*connection, |flow, end, output| flow.data(end, end, data, output));
             }
@@ -159,6 +181,7 @@ impl<'a> Walk<'a, '_> {
             EventKind::TargetExited { target, status, .. } => self.note(format!("target {target} ended: {status}")),
             EventKind::RunStarted(_)
             | EventKind::RunFinished { .. }
+            | EventKind::CaseSlow { .. }
             | EventKind::TargetOutput { .. }
             | EventKind::FileInvalid { .. }
             | EventKind::CaseStarted(_)
@@ -322,7 +345,7 @@ impl<'a> Walk<'a, '_> {
             }),
             // A crash can end a case between two steps.
             None => finished
-                .filter(|case| matches!(case.verdict, Verdict::Crashed | Verdict::Failed | Verdict::Unreachable))
+                .filter(|case| !case.verdict.is_good() && case.verdict != Verdict::Interrupted)
                 .zip(last)
                 .map(|(case, frame)| Failing {
                     frame,

@@ -25,6 +25,9 @@ use crate::event::RunStarted;
 const OVERHEAD: usize = 288;
 /// The longest name of an interface.
 const NAME_LEN_MAX: usize = 255;
+/// A block of secrets, and the kind that opens TLS (draft-ietf-opsawg-pcapng, section 4.7).
+const DECRYPTION_SECRETS_BLOCK: u32 = 0x0a;
+const TLS_KEY_LOG: u32 = 0x544c_534b;
 /// The options of a packet's block.
 const OPTION_END: u16 = 0;
 const OPTION_COMMENT: u16 = 1;
@@ -62,6 +65,20 @@ pub(super) fn pcapng(run: &RunStarted, timeline: &Timeline<'_>, texts: &Texts, s
     let records: Vec<_> = timeline.addresses.names().map(|(ip, name)| record(ip, name)).collect();
     if !records.is_empty() {
         writer.write_pcapng_block(NameResolutionBlock { records, options: Vec::new() }).expect(WRITES);
+    }
+
+    // Before every packet: tshark does not go back for what comes later.
+    if !timeline.secrets.is_empty() {
+        let lines = timeline.secrets.as_bytes();
+        let mut body = Vec::with_capacity(lines.len() + 12);
+        body.extend_from_slice(&TLS_KEY_LOG.to_le_bytes());
+        body.extend_from_slice(&(lines.len() as u32).to_le_bytes());
+        body.extend_from_slice(lines);
+        pad(&mut body);
+        let length = body.len() as u32 + 12;
+        let body = Cow::Borrowed(&body[..]);
+        let block = RawBlock { type_: DECRYPTION_SECRETS_BLOCK, initial_len: length, body, trailer_len: length };
+        writer.write_raw_block(&block).expect(WRITES);
     }
 
     let mut body = Vec::new();

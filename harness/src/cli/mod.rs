@@ -2,7 +2,11 @@
 
 mod check;
 mod files;
+mod folder;
+mod last;
 mod list;
+mod report;
+mod reporters;
 mod run;
 pub mod serve;
 
@@ -70,6 +74,7 @@ Exit codes:
   4   nothing was selected, or everything was skipped
   5   a target did not start or could not be reached
   6   a target crashed or hung
+  7   what did not hold at first did later, and --flaky fail is given
   9   the run is incomplete: interrupted, or out of its time budget
   70  a bug in the harness, or results that could not be written";
 
@@ -89,6 +94,8 @@ enum Command {
         /// The command
         command: Option<String>,
     },
+    /// Tell a stored run again, in any format
+    Report(report::ReportArgs),
     /// Play scenarios
     Run(Box<run::RunArgs>),
     /// Start a reference server
@@ -118,6 +125,7 @@ pub fn main() -> u8 {
         }
         Command::List(args) => list::list(&args),
         Command::Man { command } => man(command.as_deref()),
+        Command::Report(args) => report::report(&args, arguments.talk),
         Command::Run(args) => run::run(&args, arguments.talk, &words),
         Command::Serve(args) => serve::serve(&args),
     }

@@ -1,40 +1,44 @@
 //! `harness run`: plays scenarios.
 
-#![expect(clippy::disallowed_methods, reason = "the run's folder is made here")]
-
 use std::ffi::OsString;
-use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 
-use super::{Talk, complain, files};
+use super::last::Last;
+use super::{Talk, complain, files, folder, reporters};
 use crate::capture::Format;
 use crate::document::parse_duration;
-use crate::exit::Exit;
-use crate::report::{Look, Output, REPORTERS, Reporter, Settings, human};
+use crate::exit::{Exit, Flaky};
+use crate::report::{Entry, Look};
 use crate::runner::process::Guard;
-use crate::runner::{Clock, Filter, Input, Options, Record, Url};
+use crate::runner::{Clock, Filter, Input, Keys, LastFailed, Options, Partition, Record, Url};
 use crate::scenario::Known;
 
 /// How many cases are played side by side unless somebody says otherwise: they mostly wait.
 const JOBS_DEFAULT: usize = 8;
 
+/// The most attempts that `--retries` adds.
+const RETRIES_MAX: i64 = 100;
+
+/// The most cases of a run, each repetition counted.
+const PLANNED_MAX: u64 = 10_000_000;
+
 /// What `harness run` is given.
 #[derive(Clone, Debug, Args)]
 pub(super) struct RunArgs {
-    /// Scenario files, or folders of them
-    #[arg(required = true, value_name = "PATH")]
+    /// Scenario files, or folders of them; with --last-failed those in which something did not hold
+    #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Put the results exactly there; without it, into a new folder below `reports`
     #[arg(long, value_name = "DIR", env = "HARNESS_OUT")]
     out: Option<PathBuf>,
-    /// What to print: human on stderr, json and junit on stdout; the folder gets all of them in any case
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "human", value_parser = report, env = "HARNESS_REPORT")]
-    report: Vec<&'static str>,
+    /// What to print: human on stderr, and one of github, json, junit and tap on stdout; the folder gets json and junit in any
+    /// case
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "human", value_parser = reporters::name, env = "HARNESS_REPORT")]
+    report: Vec<&'static Entry>,
     /// What all chance comes from; without it, another each time
     #[arg(long, value_name = "N", value_parser = seed, env = "HARNESS_SEED")]
     seed: Option<u64>,
@@ -44,6 +48,13 @@ pub(super) struct RunArgs {
     /// Play only these cases: `tag:fast and not line`, `case:"echoes a line"`, `name:echo*`, `file:*smtp*`
     #[arg(short, long, value_name = "EXPR", value_parser = Filter::parse, env = "HARNESS_FILTER")]
     filter: Option<Filter>,
+    /// Play only what did not hold, or held only at a later attempt, in the last run: the one in --out, or in `reports/latest`;
+    /// with its seed, unless --seed says otherwise
+    #[arg(long, env = "HARNESS_LAST_FAILED", value_parser = FalseyValueParser::new())]
+    last_failed: bool,
+    /// Play only the K-th of N parts, so that N machines together play each selected case once
+    #[arg(long, value_name = "K/N", env = "HARNESS_PARTITION")]
+    partition: Option<Partition>,
     /// Use this in place of a target: `NAME=URL`, or `URL` where there is one target; may be repeated
     #[arg(long, value_name = "NAME=URL", value_parser = target, env = "HARNESS_TARGET", value_delimiter = '\n')]
     target: Vec<(Option<String>, Url)>,
@@ -59,6 +70,15 @@ pub(super) struct RunArgs {
     /// Play every case so often
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..), env = "HARNESS_REPEAT")]
     repeat: u32,
+    /// With --repeat: begin no more cases after the first that does not hold, and say in which repetition that was
+    #[arg(long, env = "HARNESS_UNTIL_FAIL", value_parser = FalseyValueParser::new())]
+    until_fail: bool,
+    /// Play a case that does not hold again, up to N times; if it then holds it is flaky. Each attempt has the same bytes
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=RETRIES_MAX), env = "HARNESS_RETRIES")]
+    retries: u32,
+    /// What flaky cases count as: with fail they end the run with exit code 7
+    #[arg(long, value_enum, default_value_t, value_name = "HOW", env = "HARNESS_FLAKY")]
+    flaky: Flaky,
     /// Play the cases in an order drawn from the seed
     #[arg(long, env = "HARNESS_SHUFFLE", value_parser = FalseyValueParser::new())]
     shuffle: bool,
@@ -71,6 +91,15 @@ pub(super) struct RunArgs {
     /// The format of captures
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", env = "HARNESS_CAPTURE_FORMAT")]
     capture_format: CaptureFormat,
+    /// Whose TLS secrets captures hold, so that Wireshark opens what they protect
+    #[arg(long, value_enum, default_value_t, value_name = "WHOSE", env = "HARNESS_RECORD_TLS_KEYS")]
+    record_tls_keys: TlsKeys,
+    /// Say so when a case takes longer than this, and each time it has taken as long again; 0s never does
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, env = "HARNESS_SLOW_AFTER")]
+    slow_after: Duration,
+    /// End with the N slowest cases, 0 for none; without it, a few of a longer run that took more than 1s
+    #[arg(long, value_name = "N", env = "HARNESS_SLOWEST")]
+    slowest: Option<usize>,
     /// Allow targets that are not on this machine
     #[arg(long, env = "HARNESS_ALLOW_REMOTE", value_parser = FalseyValueParser::new())]
     allow_remote: bool,
@@ -85,6 +114,17 @@ enum Which {
     Fail,
     /// None
     Off,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum TlsKeys {
+    /// Everybody's
+    Always,
+    /// Nobody's
+    Never,
+    /// Those of certificates made for the run, unless the file has secrets
+    #[default]
+    Own,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -126,22 +166,35 @@ fn seed(text: &str) -> Result<u64, &'static str> {
     number.map_err(|_| "expected a number from 0 to 18446744073709551615")
 }
 
-fn report(text: &str) -> Result<&'static str, String> {
-    let names = REPORTERS.iter().map(|entry| entry.name);
-    names.clone().find(|name| *name == text).ok_or_else(|| {
-        let known: Vec<&str> = names.clone().collect();
-        let near = crate::document::did_you_mean(text, names).map(|hint| format!(", {hint}"));
-        format!("there are {}{}", known.join(", "), near.unwrap_or_default())
-    })
-}
-
 pub(super) fn run(args: &RunArgs, talk: Talk, words: &[OsString]) -> u8 {
     let clock = Clock::start();
-    let found = match files::find(&args.paths) {
+    // A variable of the environment that says no is there all the same, and so this is not told to clap.
+    if args.paths.is_empty() && !args.last_failed {
+        return complain("expected a file or a folder of scenarios", Some("`harness run --help`"), Exit::Usage);
+    }
+    if args.until_fail && args.repeat == 1 {
+        return complain("`--until-fail` needs `--repeat N`", None, Exit::Usage);
+    }
+    if let Err(message) = reporters::check(&args.report) {
+        return complain(&message, Some("`harness report` tells a run again, in any other format"), Exit::Usage);
+    }
+    let last = match args.last_failed.then(|| Last::read(args.out.as_deref())).transpose() {
+        Ok(last) => last,
+        Err(message) => return complain(&message, Some("`--last-failed` needs an earlier run"), Exit::Invalid),
+    };
+    // A run of nothing would be the last one, and what failed before it would be forgotten: there is none.
+    if let Some(last) = last.as_ref().filter(|last| last.failed.files.is_empty()) {
+        return complain(&format!("everything held in `{}`", last.failed.source), None, Exit::Nothing);
+    }
+    let paths = match (&last, args.paths.as_slice()) {
+        (Some(last), []) => last.files(),
+        (_, paths) => paths.to_vec(),
+    };
+    let found = match files::find(&paths) {
         Ok(found) => found,
         Err(files::Missing(message)) => return complain(&message, None, Exit::Invalid),
     };
-    let seed = args.seed.unwrap_or_else(|| clock.unix_ns() % 1_000_000_007);
+    let seed = args.seed.or(last.as_ref().map(|last| last.seed)).unwrap_or_else(|| clock.unix_ns() % 1_000_000_007);
     let known = Known { vars: args.var.clone(), env: files::environment(), seed, read: Some(files::read) };
     let loaded = files::load_all(&found, &known);
     let inputs: Vec<Input> = loaded
@@ -151,18 +204,21 @@ pub(super) fn run(args: &RunArgs, talk: Talk, words: &[OsString]) -> u8 {
             Err(mistakes) => Input::Invalid { file: file.file, mistakes },
         })
         .collect();
-    if let Err(message) = check_targets(args, &inputs) {
+    if let Err(message) = check_targets(args, &inputs).and_then(|()| check_number(args, &inputs)) {
         return complain(&message, None, Exit::Usage);
     }
-    let folder = match make_folder(args, &found, clock) {
+    let last_failed = last.map(|last| last.among(&inputs));
+    let folder = match folder::make(args.out.as_deref(), &paths, &found, clock) {
         Ok(folder) => folder,
         Err(error) => {
-            let folder = args.out.as_deref().unwrap_or(Path::new("reports"));
+            let folder = args.out.as_deref().unwrap_or(Path::new(folder::REPORTS));
             let message = format!("cannot make the run's folder `{}`: {error}", folder.display());
             return complain(&message, Some("`--out` names another"), Exit::Bug);
         }
     };
-    let reporters = match open_reporters(args, talk, &folder) {
+    let settings = reporters::settings(Look::of_stderr(talk.color()), talk, &folder, args.slowest);
+    let progress = reporters::is_watched(talk);
+    let reporters = match reporters::open(&args.report, &settings, &folder, progress) {
         Ok(reporters) => reporters,
         Err(error) => return complain(&format!("cannot write to `{}`: {error}", folder.display()), None, Exit::Bug),
     };
@@ -170,17 +226,40 @@ pub(super) fn run(args: &RunArgs, talk: Talk, words: &[OsString]) -> u8 {
         Ok(guard) => guard,
         Err(error) => return complain(&format!("cannot find this program: {error}"), None, Exit::Bug),
     };
-    let options = Options {
+    let command = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let options = Options { progress, command, ..options(args, seed, last_failed, folder) };
+    match crate::runner::run(inputs, options, reporters, guard, clock) {
+        Ok(exit) => exit.code(),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Incomplete.code(),
+        Err(error) => complain(&format!("not all results could be written: {error}"), None, Exit::Bug),
+    }
+}
+
+/// The command line, as the runner takes it.
+fn options(args: &RunArgs, seed: u64, last_failed: Option<LastFailed>, folder: PathBuf) -> Options {
+    Options {
         seed,
         jobs: args.jobs,
         repeat: args.repeat,
         shuffle: args.shuffle,
         fail_fast: args.fail_fast,
+        until_fail: args.until_fail,
+        retries: args.retries,
+        flaky: args.flaky,
+        slow_after: Some(args.slow_after).filter(|after| !after.is_zero()),
+        progress: false,
         timeout: args.timeout,
         time_budget: args.time_budget,
         filter: args.filter.clone(),
+        last_failed,
+        partition: args.partition,
         targets: args.target.clone(),
         allow_remote: args.allow_remote,
+        tls_keys: match args.record_tls_keys {
+            TlsKeys::Always => Keys::Always,
+            TlsKeys::Never => Keys::Never,
+            TlsKeys::Own => Keys::Own,
+        },
         record: match args.record {
             Which::All => Record::All,
             Which::Fail => Record::Fail,
@@ -192,12 +271,23 @@ pub(super) fn run(args: &RunArgs, talk: Talk, words: &[OsString]) -> u8 {
         },
         folder,
         reproduce: reproduce(args),
-        command: words.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
-    };
-    match crate::runner::run(inputs, options, reporters, guard, clock) {
-        Ok(exit) => exit.code(),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Incomplete.code(),
-        Err(error) => complain(&format!("not all results could be written: {error}"), None, Exit::Bug),
+        command: Vec::new(),
+    }
+}
+
+/// `--repeat` has to leave a number of cases that can be counted through.
+fn check_number(args: &RunArgs, inputs: &[Input]) -> Result<(), String> {
+    let cases = inputs.iter().map(|input| match input {
+        Input::Scenario(scenario) => scenario.cases.len() as u64,
+        Input::Invalid { .. } => 0,
+    });
+    let (cases, repeat) = (cases.sum::<u64>(), args.repeat);
+    match cases.saturating_mul(u64::from(repeat)) {
+        ..=PLANNED_MAX => Ok(()),
+        planned => Err(format!(
+            "`--repeat {repeat}` makes {planned} of {}, and at most {PLANNED_MAX} are played",
+            crate::text::count(cases as usize, "case")
+        )),
     }
 }
 
@@ -242,65 +332,4 @@ fn reproduce(args: &RunArgs) -> Vec<String> {
         words.push("--allow-remote".to_owned());
     }
     words
-}
-
-/// Makes the folder of the run; without `--out` it is a new one, and `reports/latest` points at it.
-fn make_folder(args: &RunArgs, found: &[(PathBuf, bool)], clock: Clock) -> std::io::Result<PathBuf> {
-    if let Some(out) = &args.out {
-        fs::create_dir_all(out)?;
-        return Ok(out.clone());
-    }
-    let name = match (args.paths.as_slice(), found) {
-        ([path], _) | (_, [(path, _)]) => path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),
-        _ => None,
-    };
-    let name: String =
-        name.unwrap_or_else(|| "run".into()).chars().filter(|c| c.is_alphanumeric() || *c == '-').collect();
-    let moment = jiff::Timestamp::from_nanosecond(i128::from(clock.unix_ns())).map_err(std::io::Error::other)?;
-    let moment = moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y%m%d-%H%M%S").to_string();
-    let reports = Path::new("reports");
-    fs::create_dir_all(reports)?;
-    let mut number = 1;
-    let folder = loop {
-        let suffix = if number == 1 { String::new() } else { format!("-{number}") };
-        let folder = reports.join(format!("{moment}-{name}{suffix}"));
-        match fs::create_dir(&folder) {
-            Ok(()) => break folder,
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && number < 1000 => number += 1,
-            Err(error) => return Err(error),
-        }
-    };
-    // The link is a convenience: where there can be none, or somebody else is just making it, the folder is named all the same.
-    let fresh = reports.join(format!(".latest-{}", std::process::id()));
-    let linked = std::os::unix::fs::symlink(folder.file_name().expect("it was just joined"), &fresh)
-        .and_then(|()| fs::rename(&fresh, reports.join("latest")));
-    if linked.is_err() {
-        let _ = fs::remove_file(&fresh);
-    }
-    Ok(folder)
-}
-
-fn open_reporters(args: &RunArgs, talk: Talk, folder: &Path) -> std::io::Result<Vec<Box<dyn Reporter>>> {
-    use crate::report::Verbosity;
-    // With both, one of them is usually a variable of the environment that somebody wants to overrule.
-    let verbosity = match (talk.quiet, talk.verbose) {
-        (_, true) => Verbosity::Verbose,
-        (true, false) => Verbosity::Quiet,
-        _ => Verbosity::Normal,
-    };
-    let look = Look::of_stderr(talk.color());
-    let settings = Settings { look, verbosity, folder: Some(folder.to_string_lossy().into_owned()) };
-    let mut reporters = Vec::new();
-    for entry in REPORTERS {
-        if let Some(file) = entry.file {
-            reporters.push((entry.open)(Output::File(folder.join(file)), &settings)?);
-        }
-        if args.report.contains(&entry.name) {
-            let writer: Box<dyn Write + Send> =
-                if entry.talk { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) };
-            reporters.push((entry.open)(Output::Writer(writer), &settings)?);
-        }
-    }
-    debug_assert!(REPORTERS.iter().any(|entry| entry.name == human::ENTRY.name), "the default is one of them");
-    Ok(reporters)
 }

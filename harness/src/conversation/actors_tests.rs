@@ -90,7 +90,7 @@ impl World {
                     };
                     self.conversation.handle_control(self.now, number, outcome);
                 }
-                Action::Marked(_) | Action::StartTls(_) => {}
+                Action::Marked(_) | Action::StartTls { .. } => {}
             }
         }
         self.events.extend(std::iter::from_fn(|| self.conversation.poll_event()).map(|event| event.kind));
@@ -545,7 +545,7 @@ fn bytes_in_the_clear_before_tls_are_not_taken_for_protected_ones() {
         let mut script = Script::clone(&scenario.cases[0].script);
         let mut steps = script.lanes[0].steps.to_vec();
         let mut upgrade = steps[0].clone();
-        upgrade.verb = script::Verb::StartTls;
+        upgrade.verb = script::Verb::StartTls(0);
         steps.push(upgrade);
         script.lanes[0].steps = steps.into();
         Conversation::new(Arc::new(script), vec![Transport::Tcp], Variables::new(), Random::new(1, "x"), 0, Time::ZERO)

@@ -62,6 +62,8 @@ pub(super) struct Link {
     pub(super) refusal: Option<Refusal>,
     /// Whether it came to a listener of ours.
     pub(super) incoming: bool,
+    /// Whether TLS is its beginning, so that it is not open before.
+    pub(super) begins_with_tls: bool,
     /// Whether a step has taken it or spoken on it, where it came to a listener.
     pub(super) claimed: bool,
     /// What the socket is taking.
@@ -85,6 +87,7 @@ impl Link {
         Link {
             actor,
             incoming,
+            begins_with_tls: false,
             claimed: !incoming,
             state: State::Dialing,
             transport,

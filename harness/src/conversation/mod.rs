@@ -30,7 +30,7 @@ use bytes::Bytes;
 pub use control::Deed;
 pub use link::UNREAD_MAX;
 
-use crate::event::{End, Endpoint, Event, EventKind, Failure, FailureKind, Side, Transport};
+use crate::event::{End, Endpoint, Event, EventKind, Failure, FailureKind, Side, TlsSession, Transport};
 use crate::random::Random;
 use crate::template::Variables;
 use crate::time::Time;
@@ -80,8 +80,8 @@ pub enum Input {
     },
     /// The peer reset it.
     Reset,
-    /// TLS is on, where a step began it.
-    Secured,
+    /// TLS is on.
+    Secured(Box<TlsSession>),
     /// A TLS handshake failed, or what TLS carries could not be read.
     TlsFailed {
         /// Why.
@@ -130,7 +130,14 @@ pub enum Action {
     /// Close our direction.
     Shutdown(u32),
     /// Begin TLS on it.
-    StartTls(u32),
+    StartTls {
+        /// Where.
+        connection: u32,
+        /// How: a number of the script's.
+        profile: usize,
+        /// Whether we are the server.
+        server: bool,
+    },
 }
 
 /// How a conversation ended.
@@ -259,6 +266,13 @@ impl Conversation {
                 let link = &mut self.links[at];
                 link.state = State::Open;
                 link.arrived = now;
+                let secures = self.script.actors[link.actor].tls;
+                if let Some(profile) = secures {
+                    link.state = State::Securing;
+                    link.begins_with_tls = true;
+                    let server = link.incoming;
+                    self.actions.push_back(Action::StartTls { connection, profile, server });
+                }
                 let dialled = if link.incoming { Side::Peer } else { Side::Local };
                 let (actor, transport) = (Arc::clone(&self.script.actors[link.actor].name), link.transport);
                 self.tell(now, EventKind::ConnectionOpened { connection, actor, transport, dialled, local, peer });
@@ -289,15 +303,17 @@ impl Conversation {
                 self.end(now, at, Ending::Reset);
                 self.tell(now, EventKind::Ended { connection, by: Side::Peer, how: End::Reset });
             }
-            Input::Secured => {
+            Input::Secured(session) => {
                 let link = &mut self.links[at];
                 if link.state == State::Securing {
                     link.state = State::Open;
                 }
+                self.tell(now, EventKind::TlsEstablished { connection, session: *session });
             }
             Input::TlsFailed { reason, hint } => {
+                self.tell(now, EventKind::TlsFailed { connection, reason: reason.clone() });
                 let link = &mut self.links[at];
-                if link.state == State::Dialing {
+                if link.state == State::Dialing || (link.state == State::Securing && link.begins_with_tls) {
                     link.state = State::Closed;
                     link.refusal = Some(Refusal { refused: false, handshake: Some(hint), reason });
                 } else {
@@ -311,6 +327,19 @@ impl Conversation {
             Input::Written(len) => self.written(now, at, len),
         }
         self.advance(now);
+    }
+
+    /// Takes note of what went over a connection's wire under TLS.
+    pub fn handle_wire(&mut self, at: Time, connection: u32, sent: bool, data: Bytes) {
+        self.record(at, data.len(), || match sent {
+            true => EventKind::WireSent { connection, data },
+            false => EventKind::WireReceived { connection, data },
+        });
+    }
+
+    /// Takes note of the secrets of a connection.
+    pub fn handle_secrets(&mut self, at: Time, connection: u32, lines: String) {
+        self.tell(at, EventKind::TlsSecrets { connection, lines });
     }
 
     fn end(&mut self, now: Time, at: usize, ending: Ending) {

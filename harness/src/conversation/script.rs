@@ -45,6 +45,8 @@ pub struct Actor {
     pub framing: Option<Arc<dyn Framing>>,
     /// Where it connects, where only a step before tells that; otherwise its driver knows.
     pub connect: Option<Template>,
+    /// How it does TLS from the start of a connection, by a number that its driver knows.
+    pub tls: Option<usize>,
 }
 
 /// How an actor gets its connections.
@@ -157,8 +159,8 @@ pub enum Verb {
     Shutdown,
     /// Wait.
     Sleep(Duration),
-    /// Go on with TLS on this connection.
-    StartTls,
+    /// Go on with TLS on this connection, by a number that the driver knows.
+    StartTls(usize),
 }
 
 /// What the driver does to a process.
@@ -194,7 +196,7 @@ impl Verb {
                 | Verb::Reset
                 | Verb::Send(_)
                 | Verb::Shutdown
-                | Verb::StartTls
+                | Verb::StartTls(_)
         )
     }
 

@@ -58,7 +58,7 @@ impl Table {
                 | Action::Marked(_)
                 | Action::Reset(_)
                 | Action::Shutdown(_)
-                | Action::StartTls(_) => {}
+                | Action::StartTls { .. } => {}
             }
         }
     }

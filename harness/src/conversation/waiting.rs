@@ -220,7 +220,7 @@ impl Conversation {
                 self.shutdown(now, at);
             }
             Verb::Sleep(_) => {}
-            Verb::StartTls => {
+            Verb::StartTls(profile) => {
                 let at = self.open_link(step)?;
                 let link = &mut self.links[at];
                 if link.transport.is_datagram() {
@@ -231,7 +231,8 @@ impl Conversation {
                         .hint("what came before the handshake is not protected by it, and must not be taken for it"));
                 }
                 link.state = State::Securing;
-                self.actions.push_back(Action::StartTls(at as u32));
+                let server = link.incoming;
+                self.actions.push_back(Action::StartTls { connection: at as u32, profile: *profile, server });
             }
         }
         Ok(Doing::Wait)
@@ -314,9 +315,10 @@ impl Conversation {
         let link = &self.links[at];
         match (&link.refusal, link.state) {
             (Some(refusal), _) => Err(Failing::not_opened(link.actor, link.incoming, refusal)),
-            (None, State::Dialing) if late && link.incoming => {
-                Err(Failing::new(FailureKind::Timeout, "the handshake of a connection was not done").timed_out())
+            (None, State::Securing) if late && link.begins_with_tls => {
+                Err(Failing::new(FailureKind::Timeout, "the TLS handshake was not done").timed_out())
             }
+            (None, State::Securing) if link.begins_with_tls && link.ending.is_none() => Ok(false),
             (None, State::Dialing) if late => Err(Failing::unreached(link.actor, "no answer").timed_out()),
             (None, state) => Ok(state != State::Dialing),
         }
@@ -386,14 +388,11 @@ impl Conversation {
                 _ => {}
             }
         }
+        if let (Verb::Connect, Some(at)) = (&step.verb, self.writing(step.slot)) {
+            return Ok(if self.has_opened(at, late)? { Flow::Done } else { Flow::Waiting });
+        }
         let link = self.writing(step.slot).map(|at| &mut self.links[at]);
         match (&step.verb, link) {
-            (Verb::Connect, Some(link)) => match (&link.refusal, link.state) {
-                (Some(refusal), _) => Err(Failing::not_opened(link.actor, false, refusal)),
-                (None, State::Dialing) if late => Err(Failing::unreached(step.slot, "no answer").timed_out()),
-                (None, State::Dialing) => Ok(Flow::Waiting),
-                (None, _) => Ok(Flow::Done),
-            },
             (Verb::Drain(quiet), Some(link)) => {
                 link.clear();
                 match link.is_over() || now >= link.arrived.max(clocks.started) + *quiet {
@@ -462,7 +461,7 @@ impl Conversation {
                 }
             }
             (Verb::Sleep(duration), _) if now < clocks.base + *duration => Ok(Flow::Waiting),
-            (Verb::StartTls, Some(link)) => match (link.state, &link.ending) {
+            (Verb::StartTls(_), Some(link)) => match (link.state, &link.ending) {
                 (State::Open, None) => Ok(Flow::Done),
                 (State::Securing, None) if late => {
                     Err(Failing::new(FailureKind::Timeout, "the TLS handshake was not done").timed_out())

@@ -53,6 +53,11 @@ impl Source {
         &self.parts[0].text
     }
 
+    /// Whether these words stand anywhere in it.
+    pub fn mentions(&self, words: &str) -> bool {
+        self.parts.iter().any(|part| part.text.contains(words))
+    }
+
     /// The text of a span.
     pub fn get(&self, span: Range<usize>) -> Option<&str> {
         let part = self.part(span.start);

@@ -66,8 +66,8 @@ pub fn render(case: &CaseRecord<'_>, settings: &Settings) -> String {
 /// What a verdict means, where nothing else says why.
 fn verdict_words(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Passed | Verdict::ExpectedFailure | Verdict::Skipped => "nothing",
-        Verdict::Failed => "the case failed",
+        Verdict::Passed | Verdict::ExpectedFailure | Verdict::Flaky | Verdict::Skipped => "nothing",
+        Verdict::Failed | Verdict::Retried => "the case failed",
         Verdict::Crashed => "the target crashed",
         Verdict::Unreachable => "the target could not be reached",
         Verdict::UnexpectedPass => "the case held although `xfail` says that it does not",
@@ -84,10 +84,7 @@ fn push_end(output: &mut String, case: &CaseRecord<'_>, message: &str, settings:
         push_remark(output, "  ", "reproduce", command, look);
     }
     if let Some(capture) = &finished.capture {
-        let path = match &settings.folder {
-            Some(folder) => format!("{}/{capture}", folder.trim_end_matches('/')),
-            None => capture.clone(),
-        };
+        let path = settings.path_of(capture);
         let shown = match finished.frame {
             Some(frame) => {
                 format!("{path}, failing frame {frame} (wireshark -g {frame} {})", text::shell_word(&path))

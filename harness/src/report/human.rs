@@ -1,5 +1,6 @@
 //! The report for people: a line a case, every failure as it happens, and a summary. It is talk, so it goes to stderr.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -11,6 +12,15 @@ use super::timeline::{Detail, push_timeline};
 use super::{CaseRecord, Entry, Reporter, Settings, Verbosity, failure};
 use crate::event::{Event, EventKind, Summary, Verdict};
 use crate::time::show_duration;
+
+/// How many of the slowest cases a run ends with, unless somebody asks for more.
+const SLOWEST: usize = 3;
+
+/// The shortest time, in nanoseconds, that is told there without being asked for.
+const SLOWEST_AT_LEAST_NS: u64 = 1_000_000_000;
+
+/// The fewest cases of a run that says so without being asked.
+const SLOWEST_CASES_MIN: u64 = 10;
 
 /// The row of this reporter.
 pub const ENTRY: Entry = Entry {
@@ -27,6 +37,10 @@ pub struct Human {
     settings: Settings,
     seed: Option<u64>,
     failed: Vec<String>,
+    flaky: Vec<String>,
+    /// Where cases that are being played again did not hold.
+    attempts: HashMap<Option<u32>, String>,
+    slowest: Slowest,
     /// What is written next; kept for its memory.
     line: String,
 }
@@ -43,7 +57,9 @@ impl std::fmt::Debug for Human {
 impl Human {
     /// A report to `writer`.
     pub fn new(writer: Box<dyn Write + Send>, settings: Settings) -> Human {
-        Human { writer, settings, seed: None, failed: Vec::new(), line: String::new() }
+        let slowest = Slowest::new(&settings);
+        let (failed, flaky, attempts, line) = (Vec::new(), Vec::new(), HashMap::new(), String::new());
+        Human { writer, settings, seed: None, failed, flaky, attempts, slowest, line }
     }
 
     /// Writes what was put together, in one write, so that other programs' output does not stand in between.
@@ -63,10 +79,17 @@ impl Human {
             _ => show_duration(Duration::from_nanos(case.finished.duration_ns)),
         };
         self.line.push_str(&format!("{style}{word:>11}{style:#} [{time:>8}] {}", case.title()));
-        if let (Verdict::Skipped | Verdict::ExpectedFailure | Verdict::Interrupted, Some(reason)) =
-            (case.finished.verdict, &case.finished.reason)
-        {
-            self.line.push_str(&format!(" ({})", escape(reason)));
+        let attempt = case.started.attempt;
+        match (case.finished.verdict, &case.finished.reason) {
+            (Verdict::Skipped | Verdict::ExpectedFailure | Verdict::Interrupted | Verdict::Flaky, Some(reason)) => {
+                self.line.push_str(&format!(" ({})", escape(reason)));
+            }
+            (Verdict::Retried, reason) => {
+                let reason = reason.as_deref().unwrap_or("it did not hold");
+                self.line.push_str(&format!(" (attempt {attempt}: {})", escape(reason)));
+            }
+            _ if attempt > 1 => self.line.push_str(&format!(" (attempt {attempt})")),
+            _ => {}
         }
         self.line.push('\n');
     }
@@ -77,6 +100,18 @@ impl Human {
         if !self.failed.is_empty() {
             self.line.push_str(&format!("{strong}what did not hold:{strong:#}\n"));
             self.line.extend(self.failed.drain(..));
+        }
+        if !self.flaky.is_empty() {
+            self.line.push_str(&format!("{strong}what held only when it was played again:{strong:#}\n"));
+            self.line.extend(self.flaky.drain(..));
+        }
+        let slowest = self.slowest.take(summary);
+        if !slowest.is_empty() {
+            self.line.push_str(&format!("{strong}slowest:{strong:#}\n"));
+            for (nanos, title) in slowest {
+                let time = show_duration(Duration::from_nanos(nanos));
+                self.line.push_str(&format!("{:11} [{time:>8}] {title}\n", ""));
+            }
         }
         let time = show_duration(Duration::from_nanos(summary.duration_ns));
         let said = summary_words(summary, &self.settings);
@@ -93,19 +128,40 @@ impl Human {
 impl Reporter for Human {
     fn case(&mut self, case: &CaseRecord<'_>) -> io::Result<()> {
         let verdict = case.finished.verdict;
-        let held = matches!(verdict, Verdict::Passed | Verdict::ExpectedFailure | Verdict::Skipped);
+        let held = verdict.is_good();
+        if verdict != Verdict::Retried {
+            self.slowest.note(case);
+        }
+        let number = case.events[0].case;
+        let place = case.failure().map_or_else(
+            || format!("{}:{}", escape(&case.started.file), case.started.line),
+            |failure| escape(&failure.place.to_string()),
+        );
+        let earlier = self.attempts.remove(&number);
+        if verdict == Verdict::Flaky {
+            let (word, style) = status(verdict, &self.settings);
+            let place = earlier.unwrap_or(place.clone());
+            self.flaky.push(format!("{style}{word:>11}{style:#} {} at {place}\n", case.title()));
+        }
         if held && self.settings.verbosity == Verbosity::Quiet {
             return Ok(());
         }
-        self.push_status(case);
+        if verdict != Verdict::Retried || self.settings.verbosity != Verbosity::Quiet {
+            self.push_status(case);
+        }
         if held && self.settings.verbosity == Verbosity::Verbose {
             push_timeline(&mut self.line, case, Detail::Everything, &self.settings.look);
         }
+        if verdict == Verdict::Retried {
+            self.attempts.insert(number, place);
+            // What is worth reading is the last attempt; the others have said why in one line, and left their captures.
+            if self.settings.verbosity == Verbosity::Verbose {
+                self.line.push_str(&failure::render(case, &self.settings));
+                self.line.push('\n');
+            }
+            return self.flush();
+        }
         if !held {
-            let place = case.failures().next().map_or_else(
-                || format!("{}:{}", escape(&case.started.file), case.started.line),
-                |(_, failure)| escape(&failure.place.to_string()),
-            );
             let (word, style) = status(verdict, &self.settings);
             self.failed.push(format!("{style}{word:>11}{style:#} {} at {place}\n", case.title()));
         }
@@ -138,6 +194,11 @@ impl Reporter for Human {
                 let note = look.theme.note;
                 self.line.push_str(&format!("{note}warning:{note:#} {}\n", escape(message)));
             }
+            EventKind::CaseSlow { title, running_ns } if self.settings.verbosity != Verbosity::Quiet => {
+                let note = look.theme.note;
+                let time = format!("> {}", show_duration(Duration::from_secs(running_ns / 1_000_000_000)));
+                self.line.push_str(&format!("{note}{:>11}{note:#} [{time:>8}] {}\n", "SLOW", escape(title)));
+            }
             EventKind::TargetStarted { scenario, target, url, pid } if verbose => {
                 let pid = pid.map_or_else(String::new, |pid| format!(", process {pid}"));
                 let up = match url.as_str() {
@@ -157,18 +218,70 @@ impl Reporter for Human {
     }
 }
 
-/// A verdict's word and colour.
+/// A verdict's word in a line.
+pub(super) fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed => "PASS",
+        Verdict::Failed => "FAIL",
+        Verdict::Crashed => "CRASH",
+        Verdict::Unreachable => "UNREACHABLE",
+        Verdict::ExpectedFailure => "XFAIL",
+        Verdict::UnexpectedPass => "XPASS",
+        Verdict::Flaky => "FLAKY",
+        Verdict::Retried => "RETRY",
+        Verdict::Skipped => "SKIP",
+        Verdict::Interrupted => "INTERRUPTED",
+    }
+}
+
+/// That word, and its colour.
 fn status(verdict: Verdict, settings: &Settings) -> (&'static str, Style) {
     let theme = &settings.look.theme;
-    match verdict {
-        Verdict::Passed => ("PASS", theme.good),
-        Verdict::Failed => ("FAIL", theme.bad),
-        Verdict::Crashed => ("CRASH", theme.bad),
-        Verdict::Unreachable => ("UNREACHABLE", theme.bad),
-        Verdict::ExpectedFailure => ("XFAIL", theme.note),
-        Verdict::UnexpectedPass => ("XPASS", theme.bad),
-        Verdict::Skipped => ("SKIP", theme.note),
-        Verdict::Interrupted => ("INTERRUPTED", theme.note),
+    let style = match verdict {
+        Verdict::Passed => theme.good,
+        Verdict::Failed | Verdict::Crashed | Verdict::Unreachable | Verdict::UnexpectedPass => theme.bad,
+        _ => theme.note,
+    };
+    (word(verdict), style)
+}
+
+/// The cases that took longest, for the end.
+#[derive(Debug)]
+struct Slowest {
+    /// How many are kept.
+    max: usize,
+    /// Those that took less are not worth a word.
+    at_least: u64,
+    /// A run of so few cases has said it just above.
+    cases_min: u64,
+    /// How long each took, and its title; the slowest first.
+    cases: Vec<(u64, String)>,
+}
+
+impl Slowest {
+    fn new(settings: &Settings) -> Slowest {
+        let (max, at_least, cases_min) = match (settings.slowest, settings.verbosity) {
+            (Some(max), _) => (max, 0, 0),
+            (None, Verbosity::Quiet) => (0, 0, 0),
+            (None, _) => (SLOWEST, SLOWEST_AT_LEAST_NS, SLOWEST_CASES_MIN),
+        };
+        Slowest { max, at_least, cases_min, cases: Vec::new() }
+    }
+
+    fn note(&mut self, case: &CaseRecord<'_>) {
+        let took = case.finished.duration_ns;
+        let is_too_quick = |last: &(u64, String)| self.cases.len() >= self.max && took <= last.0;
+        let never = self.max == 0 || took < self.at_least || case.finished.verdict == Verdict::Skipped;
+        if never || self.cases.last().is_some_and(is_too_quick) {
+            return;
+        }
+        let at = self.cases.partition_point(|(other, _)| *other >= took);
+        self.cases.insert(at, (took, case.title()));
+        self.cases.truncate(self.max);
+    }
+
+    fn take(&mut self, summary: &Summary) -> Vec<(u64, String)> {
+        if summary.cases() < self.cases_min { Vec::new() } else { std::mem::take(&mut self.cases) }
     }
 }
 
@@ -177,6 +290,7 @@ fn summary_words(summary: &Summary, settings: &Settings) -> String {
     let theme = &settings.look.theme;
     let counts = [
         (summary.passed, "passed", theme.good),
+        (summary.flaky, "flaky", theme.note),
         (summary.failed, "failed", theme.bad),
         (summary.crashed, "crashed", theme.bad),
         (summary.unreachable, "unreachable", theme.bad),
@@ -184,8 +298,7 @@ fn summary_words(summary: &Summary, settings: &Settings) -> String {
         (summary.skipped, "skipped", theme.note),
         (summary.interrupted, "interrupted", theme.note),
     ];
-    let cases = counts.iter().fold(0, |sum: u64, (n, ..)| sum.saturating_add(*n));
-    let mut said = count(cases, "case");
+    let mut said = count(summary.cases(), "case");
     let mut separator = ": ";
     for (n, word, style) in counts.into_iter().filter(|(n, ..)| *n > 0) {
         said.push_str(&format!("{separator}{style}{} {word}{style:#}", number(n)));

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
-use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestRerun, TestSuite};
 
 use super::failure::{self, output_line};
 use super::place::push_mistake;
@@ -25,7 +25,8 @@ pub const ENTRY: Entry = Entry {
     talk: false,
     open: |output, settings| {
         let settings = Settings { folder: settings.folder.clone(), ..Settings::plain(WIDTH_DEFAULT) };
-        Ok(Box::new(JUnit { output, settings, run: None, suites: Vec::new(), by_scenario: HashMap::new() }))
+        let (suites, by_scenario, attempts) = (Vec::new(), HashMap::new(), HashMap::new());
+        Ok(Box::new(JUnit { output, settings, run: None, suites, by_scenario, attempts }))
     },
 };
 
@@ -37,6 +38,8 @@ struct JUnit {
     suites: Vec<Suite>,
     /// Where in `suites` a scenario and its file stand.
     by_scenario: HashMap<(String, String), usize>,
+    /// Attempts that did not hold, of cases that are being played again.
+    attempts: HashMap<Option<u32>, Vec<TestRerun>>,
 }
 
 /// A scenario's cases, with their numbers.
@@ -52,7 +55,14 @@ struct Suite {
 impl Reporter for JUnit {
     fn case(&mut self, case: &CaseRecord<'_>) -> io::Result<()> {
         let (started, finished) = (case.started, case.finished);
-        let status = self.status(case);
+        let begins = &case.events[0];
+        if finished.verdict == Verdict::Retried {
+            let attempt = self.attempt(case);
+            self.attempts.entry(begins.case).or_default().push(attempt);
+            return Ok(());
+        }
+        let mut status = self.status(case);
+        status.add_reruns(self.attempts.remove(&begins.case).unwrap_or_default());
         let duration = Duration::from_nanos(finished.duration_ns);
         let mut test = TestCase::new(escape(&started.name), status);
         test.set_classname(escape(&started.scenario)).set_time(duration);
@@ -68,7 +78,6 @@ impl Reporter for JUnit {
         if !stderr.is_empty() {
             test.set_system_err(stderr);
         }
-        let begins = &case.events[0];
         let suite = self.suite(&started.scenario, &started.file, begins.at);
         suite.started = suite.started.min(begins.at);
         suite.duration += duration;
@@ -118,12 +127,14 @@ impl JUnit {
         let reason = case.finished.reason.as_deref();
         let first = case.failures().next().map(|(_, failure)| failure);
         let (kind, ty) = match case.finished.verdict {
-            Verdict::Passed => return TestCaseStatus::success(),
+            Verdict::Passed | Verdict::Flaky => return TestCaseStatus::success(),
             Verdict::Skipped => return skipped("skip", reason.unwrap_or("skipped")),
             Verdict::ExpectedFailure => {
                 return skipped("xfail", &format!("failed as expected: {}", reason.unwrap_or("`xfail`")));
             }
-            Verdict::Failed => (NonSuccessKind::Failure, first.map_or("failed".to_owned(), |first| word(first.kind))),
+            Verdict::Failed | Verdict::Retried => {
+                (NonSuccessKind::Failure, first.map_or("failed".to_owned(), |first| word(first.kind)))
+            }
             Verdict::UnexpectedPass => (NonSuccessKind::Failure, "unexpected_pass".to_owned()),
             Verdict::Crashed => (NonSuccessKind::Error, "crash".to_owned()),
             Verdict::Unreachable => (NonSuccessKind::Error, "unreachable".to_owned()),
@@ -135,6 +146,21 @@ impl JUnit {
         let text = format!("\n{}", failure::render(case, &self.settings));
         status.set_message(escape(&message)).set_type(ty).set_description(text);
         status
+    }
+
+    /// An attempt that did not hold, of a case that is played again.
+    fn attempt(&self, case: &CaseRecord<'_>) -> TestRerun {
+        let kind = case.failure().map(|failure| failure.kind);
+        let is_crash = kind == Some(FailureKind::Crash);
+        let mut attempt = TestRerun::new(if is_crash { NonSuccessKind::Error } else { NonSuccessKind::Failure });
+        let message = case.failure().map(|failure| failure.message.as_str()).or(case.finished.reason.as_deref());
+        let text = format!("\n{}", failure::render(case, &self.settings));
+        attempt
+            .set_type(kind.map_or("failed".to_owned(), word))
+            .set_message(escape(message.unwrap_or("failed")))
+            .set_time(Duration::from_nanos(case.finished.duration_ns))
+            .set_description(text);
+        attempt
     }
 
     fn invalid(&self, file: &str, mistakes: &[Mistake]) -> TestCase {

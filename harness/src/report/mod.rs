@@ -5,22 +5,28 @@
 //! as it happens. Nothing here decides a verdict, and no data from outside reaches a terminal unescaped.
 
 pub mod failure;
+pub mod github;
 pub mod hexdump;
 pub mod human;
 pub mod json;
 pub mod junit;
 pub mod output;
 pub mod place;
+pub mod progress;
+pub mod tap;
 pub mod text;
 pub mod theme;
 pub mod timeline;
 
 use std::io;
+use std::time::Duration;
 
+pub use github::Workflow;
 pub use output::Output;
 pub use theme::{Color, Look};
 
-use crate::event::{CaseFinished, CaseStarted, Event, EventKind, Failure};
+use crate::event::{CaseFinished, CaseStarted, Event, EventKind, Failure, Summary};
+use crate::time::Time;
 
 /// Tells a run.
 pub trait Reporter: Send {
@@ -29,6 +35,22 @@ pub trait Reporter: Send {
 
     /// Tells an event of the whole run: [`EventKind::RunStarted`] first, [`EventKind::RunFinished`] last.
     fn event(&mut self, event: &Event) -> io::Result<()>;
+
+    /// Shows how far the run is, every now and then. A stored stream has none of it, and so a report says nothing about it.
+    fn progress(&mut self, _: &Progress<'_>) {}
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// What time it is.
+    pub at: Time,
+    /// How many cases are to be played in all.
+    pub planned: u64,
+    /// What came of those that have ended.
+    pub summary: &'a Summary,
+    /// The ones that are being played, and for how long: `scenario: case`, in the order in which they began.
+    pub running: &'a [(&'a str, Duration)],
 }
 
 /// Several reporters as one. Each hears everything, whatever happened to the ones before it; the first error comes back.
@@ -39,6 +61,10 @@ impl Reporter for Vec<Box<dyn Reporter>> {
 
     fn event(&mut self, event: &Event) -> io::Result<()> {
         self.iter_mut().map(|reporter| reporter.event(event)).fold(Ok(()), io::Result::and)
+    }
+
+    fn progress(&mut self, progress: &Progress<'_>) {
+        self.iter_mut().for_each(|reporter| reporter.progress(progress));
     }
 }
 
@@ -72,6 +98,19 @@ impl<'a> CaseRecord<'a> {
         })
     }
 
+    /// The first of them.
+    pub fn failure(&self) -> Option<&'a Failure> {
+        self.failures().next().map(|(_, failure)| failure)
+    }
+
+    /// Where it went wrong, or else where it begins: file, line and column.
+    pub fn place(&self) -> (&'a str, u32, u32) {
+        match self.failure() {
+            Some(failure) => (&failure.place.file, failure.place.line, failure.place.column),
+            None => (&self.started.file, self.started.line, 1),
+        }
+    }
+
     /// `scenario: case`, printable.
     pub fn title(&self) -> String {
         format!("{}: {}", text::escape(&self.started.scenario), text::escape(&self.started.name))
@@ -87,12 +126,25 @@ pub struct Settings {
     pub verbosity: Verbosity,
     /// The run's folder, as it is shown to people: captures lie below it.
     pub folder: Option<String>,
+    /// How many of the slowest cases the human report ends with; `None` is a few, where there is something to tell.
+    pub slowest: Option<usize>,
+    /// What is known of a GitHub workflow that this may be a step of.
+    pub workflow: Workflow,
 }
 
 impl Settings {
     /// No colours, a fixed width, no folder: for files and tests.
     pub fn plain(width: usize) -> Settings {
-        Settings { look: Look::plain(width), verbosity: Verbosity::Normal, folder: None }
+        let look = Look::plain(width);
+        Settings { look, verbosity: Verbosity::Normal, folder: None, slowest: None, workflow: Workflow::default() }
+    }
+
+    /// Where a file of the run's folder lies.
+    pub fn path_of(&self, file: &str) -> String {
+        match &self.folder {
+            Some(folder) => format!("{}/{file}", folder.trim_end_matches('/')),
+            None => file.to_owned(),
+        }
     }
 }
 
@@ -124,4 +176,4 @@ pub struct Entry {
 }
 
 /// All reporters.
-pub const REPORTERS: &[Entry] = &[human::ENTRY, json::ENTRY, junit::ENTRY];
+pub const REPORTERS: &[Entry] = &[github::ENTRY, human::ENTRY, json::ENTRY, junit::ENTRY, tap::ENTRY];

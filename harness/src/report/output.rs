@@ -5,7 +5,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where a report goes.
 pub enum Output {
@@ -31,6 +31,11 @@ impl Output {
             Output::File(path) => Box::new(File::create(path)?),
             Output::Writer(writer) => writer,
         })
+    }
+
+    /// Opens a file that others write to as well: what is written stands behind what is there.
+    pub fn append(path: &Path) -> io::Result<Box<dyn Write + Send>> {
+        Ok(Box::new(File::options().create(true).append(true).open(path)?))
     }
 
     /// Writes a report that is only whole when it is done: a reader sees the old file or the new one, never half of one.

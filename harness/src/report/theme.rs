@@ -1,6 +1,6 @@
 //! What output looks like: colours and width. Everything says the same without colour.
 
-use std::io;
+use std::os::fd::AsFd;
 
 use anstream::AutoStream;
 use anstream::stream::RawStream;
@@ -83,9 +83,13 @@ impl Look {
 
     /// As stderr takes it.
     pub fn of_stderr(color: Color) -> Look {
-        let stderr = io::stderr();
-        let width = terminal_size::terminal_size_of(&stderr).map_or(WIDTH_DEFAULT, |(width, _)| usize::from(width.0));
+        Look::of(&std::io::stderr(), color)
+    }
+
+    /// As stderr or stdout takes it.
+    pub fn of(stream: &(impl RawStream + AsFd), color: Color) -> Look {
+        let width = terminal_size::terminal_size_of(stream).map_or(WIDTH_DEFAULT, |(width, _)| usize::from(width.0));
         let width = width.clamp(WIDTH_MIN, WIDTH_MAX);
-        if color.applies_to(&stderr) { Look::colored(width) } else { Look::plain(width) }
+        if color.applies_to(stream) { Look::colored(width) } else { Look::plain(width) }
     }
 }

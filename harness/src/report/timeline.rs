@@ -81,6 +81,8 @@ fn is_told(kind: &EventKind, detail: Detail) -> bool {
         EventKind::CaseStarted(_) | EventKind::CaseFinished(_) => false,
         // It happened all the while, and stands below the timeline.
         EventKind::TargetOutput { .. } => false,
+        // What it carried is told.
+        EventKind::TlsSecrets { .. } | EventKind::WireReceived { .. } | EventKind::WireSent { .. } => false,
         EventKind::StepPassed { .. } => detail == Detail::Everything,
         _ => true,
     }
@@ -228,6 +230,22 @@ impl<'a> Line<'a> {
                 });
                 step = next_step(case, at, *connection, names);
             }
+            EventKind::TlsEstablished { connection, session } => {
+                line.who = names.of(*connection);
+                let alpn = session.alpn.as_ref().map(|alpn| format!(", ALPN {}", escape(alpn))).unwrap_or_default();
+                let asked =
+                    session.server_name.as_ref().map(|name| format!(", for {}", escape(name))).unwrap_or_default();
+                let shown = if session.client_certificate { ", with a client's certificate" } else { "" };
+                let (version, cipher) = (escape(&session.version), escape(&session.cipher));
+                line.text = Text::Words(format!("{version} established, {cipher}{alpn}{asked}{shown}"));
+                step = next_step(case, at, *connection, names);
+            }
+            EventKind::TlsFailed { connection, reason } => {
+                line.who = names.of(*connection);
+                line.text = Text::Words(format!("TLS failed: {}", escape(reason)));
+                line.failed = true;
+                step = next_step(case, at, *connection, names);
+            }
             EventKind::PeerMoved { connection, peer } => {
                 line.who = names.of(*connection);
                 line.text =
@@ -301,8 +319,10 @@ impl<'a> Line<'a> {
             }
             EventKind::Warning { message } => line.text = Text::Words(format!("warning: {}", escape(message))),
             // These belong to no case; where a stream has them in one all the same, they are named.
+            EventKind::TlsSecrets { .. } | EventKind::WireReceived { .. } | EventKind::WireSent { .. } => {}
             EventKind::RunStarted(_) => line.text = Text::Words("run started".to_owned()),
             EventKind::RunFinished { .. } => line.text = Text::Words("run finished".to_owned()),
+            EventKind::CaseSlow { title, .. } => line.text = Text::Words(format!("{} is slow", escape(title))),
             EventKind::FileInvalid { file, .. } => line.text = Text::Words(format!("invalid file {}", escape(file))),
             EventKind::CaseStarted(_) => line.text = Text::Words("case started".to_owned()),
             EventKind::CaseFinished(_) => line.text = Text::Words("case finished".to_owned()),

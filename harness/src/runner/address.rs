@@ -16,6 +16,8 @@ pub const SCHEMES: &[&str] = &["tcp", "tls", "udp", "unix", "unixgram"];
 pub struct Url {
     /// What carries the bytes.
     pub transport: Transport,
+    /// Whether TLS begins with the connection.
+    pub tls: bool,
     place: Place,
 }
 
@@ -55,11 +57,6 @@ pub enum UrlError {
         /// The scheme.
         scheme: Option<String>,
     },
-    /// The scheme is known, and this version cannot do it.
-    Unsupported {
-        /// The scheme.
-        scheme: &'static str,
-    },
 }
 
 impl fmt::Display for UrlError {
@@ -80,7 +77,6 @@ impl fmt::Display for UrlError {
                     None => write!(f, ", it is one of {}", SCHEMES.join(", ")),
                 }
             }
-            UrlError::Unsupported { scheme } => write!(f, "`{scheme}://` is not supported by this version"),
         }
     }
 }
@@ -96,7 +92,7 @@ impl Url {
         };
         let transport = match scheme {
             "tcp" => Transport::Tcp,
-            "tls" => return Err(UrlError::Unsupported { scheme: "tls" }),
+            "tls" => Transport::Tcp,
             "udp" => Transport::Udp,
             "unix" => Transport::Unix,
             "unixgram" => Transport::Unixgram,
@@ -105,7 +101,7 @@ impl Url {
         if matches!(transport, Transport::Unix | Transport::Unixgram) {
             return match rest {
                 "" => Err(UrlError::Incomplete { url: url(), missing: "path" }),
-                path => Ok(Url { transport, place: Place::Path(path.into()) }),
+                path => Ok(Url { transport, tls: false, place: Place::Path(path.into()) }),
             };
         }
         let incomplete = |missing| UrlError::Incomplete { url: url(), missing };
@@ -120,7 +116,7 @@ impl Url {
             return Err(incomplete("host"));
         }
         let port = port.parse().map_err(|_| incomplete("port from 0 to 65535"))?;
-        Ok(Url { transport, place: Place::Host(host.into(), port) })
+        Ok(Url { transport, tls: scheme == "tls", place: Place::Host(host.into(), port) })
     }
 
     /// The port, where there is one.
@@ -165,6 +161,7 @@ impl Url {
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match self.transport {
+            Transport::Tcp if self.tls => "tls",
             Transport::Tcp => "tcp",
             Transport::Udp => "udp",
             Transport::Unix => "unix",

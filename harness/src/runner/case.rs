@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::control::{self, Doing};
-use super::player::{self, Origin, Station};
+use super::control::{self, Doing, Hands};
+use super::player::{self, Origin, Station, World};
 use super::process::Exit;
 use super::record::Record;
 use super::relay;
@@ -15,6 +15,7 @@ use super::run::{File, Run, Stopping};
 use super::skip::missing;
 use super::stations::transports;
 use super::target::{Group, Owner, Running};
+use super::tls::{Authority, Keys, Profiles};
 use crate::capture;
 use crate::conversation::script::{Limit, Script};
 use crate::conversation::{Conversation, Ended};
@@ -51,9 +52,32 @@ struct Outcome {
 }
 
 impl Run {
+    /// Plays a case, and again for as long as it does not hold and `--retries` allows.
     pub(super) async fn play_case(&self, file: &Rc<File>, at: usize, name: String) {
         let scenario = &file.scenario;
-        let case = &scenario.cases[at];
+        let number = self.sink.borrow_mut().take_number();
+        let path = (self.options.record != Record::Off)
+            .then(|| self.sink.borrow_mut().names.pick(&scenario.name, &name, self.options.format.extension()));
+        self.watch.begins(number, self.secrets.masked_text(format!("{}: {name}", scenario.name)), self.clock.now());
+        for attempt in 1.. {
+            if !self.play_attempt(file, &scenario.cases[at], &name, number, path.as_deref(), attempt).await {
+                break;
+            }
+        }
+        self.watch.ends(number);
+    }
+
+    /// Plays a case once. `true` if it is to be played again.
+    async fn play_attempt(
+        &self,
+        file: &Rc<File>,
+        case: &Case,
+        name: &str,
+        number: u32,
+        path: Option<&Path>,
+        attempt: u32,
+    ) -> bool {
+        let scenario = &file.scenario;
         // Whoever stops a target that others use has it for itself.
         let shared = |name: &String| {
             scenario.targets.iter().any(|target| target.name == *name && target.restart == Restart::Never)
@@ -63,17 +87,18 @@ impl Run {
             true => (None, Some(file.turn.write().await)),
             false => (Some(file.turn.read().await), None),
         };
-        let number = self.sink.borrow_mut().take_number();
         let skipped = case.skip.clone().or_else(|| missing(&case.skip_unless));
         let mut own = Group::default();
         let up = match skipped {
             Some(_) => Ok(Vec::new()),
-            None => self.set_up(file, case, &name, &mut own).await,
+            None => self.set_up(file, case, name, &mut own).await,
         };
         // The start of a target is no part of the case's time.
         let begun = self.clock.now();
         let script = &case.script;
-        let started = case_started(scenario, name.clone(), &script.place, &case.tags, &case.spec, script.infos.clone());
+        let mut started =
+            case_started(scenario, name.to_owned(), &script.place, &case.tags, &case.spec, script.infos.clone());
+        started.attempt = attempt;
         let started = Arc::new(started);
         let mut events =
             vec![Event { at: begun, case: Some(number), kind: EventKind::CaseStarted(Arc::clone(&started)) }];
@@ -90,11 +115,10 @@ impl Run {
                 reproduce: None,
             };
             tell(&mut events, EventKind::CaseFinished(finished));
-            return self.hand_over(&events, Verdict::Skipped);
+            self.hand_over(&events, Verdict::Skipped);
+            return false;
         }
 
-        let path = (self.options.record != Record::Off)
-            .then(|| self.sink.borrow_mut().names.pick(&scenario.name, &name, self.options.format.extension()));
         let outcome = match up {
             Err(failure) => Outcome { verdict: Verdict::Unreachable, failure: Some(failure) },
             Ok(stations) => {
@@ -105,7 +129,7 @@ impl Run {
                     tell(&mut events, running.started(&scenario.name));
                 }
                 let variables = own.variables.clone();
-                let stage = Stage { file, case, name: &name, number, running: &running, path: path.as_deref() };
+                let stage = Stage { file, case, name, number, running: &running, path };
                 self.converse(&stage, stations, variables, &started, &mut events).await
             }
         };
@@ -139,21 +163,38 @@ impl Run {
                 _ => {}
             }
         }
-        let good = matches!(verdict, Verdict::Passed | Verdict::ExpectedFailure);
+        let good = verdict.is_good();
+        if good && attempt > 1 {
+            reason = Some(format!("it held at attempt {attempt}"));
+            verdict = Verdict::Flaky;
+        } else if !good && verdict != Verdict::Interrupted && attempt <= self.options.retries {
+            match self.not_again(file, case.family) {
+                None => verdict = Verdict::Retried,
+                Some(why) => note_failure(&mut events, why),
+            }
+        }
+        let again = verdict == Verdict::Retried;
         let mut finished = CaseFinished {
             verdict,
             reason,
             duration_ns: u64::try_from(self.clock.now().since(begun).as_nanos()).unwrap_or(u64::MAX),
             capture: None,
             frame: None,
-            reproduce: (!good).then(|| self.reproduce(scenario, Some(&name))),
+            reproduce: (!good).then(|| self.reproduce(scenario, Some(name))),
         };
         self.secrets.mask(&mut events);
         self.secrets.mask_texts(&mut finished);
         if let Some(path) = path {
             let wanted = self.options.record == Record::All || !good;
-            let whole = self.options.folder.join(&path);
+            let own = again.then(|| self.sink.borrow_mut().names.pick_attempt(path, attempt));
+            let whole = self.options.folder.join(path);
+            let path = own.as_deref().unwrap_or(path);
+            if again || !wanted {
+                // A long case has left a first one, which nobody wants now.
+                remove(&whole);
+            }
             if wanted {
+                let whole = self.options.folder.join(path);
                 let EventKind::CaseStarted(started) = &events[0].kind else { unreachable!("a case begins so") };
                 let encoded = capture::encode(&self.started, started, &events, Some(&finished), self.options.format);
                 match capture::write_file(&whole, &encoded.bytes) {
@@ -166,13 +207,11 @@ impl Run {
                         self.tell(EventKind::Warning { message });
                     }
                 }
-            } else {
-                // A long case has left a first one, which nobody wants now.
-                remove(&whole);
             }
         }
         tell(&mut events, EventKind::CaseFinished(finished));
         self.hand_over(&events, verdict);
+        again
     }
 
     /// Puts everything of a case in its place: the file's targets once, those of a case for each, then what listens, then the
@@ -189,10 +228,11 @@ impl Run {
             scenario.targets.iter().partition(|target| target.restart == Restart::Case);
         let (told, each): (Vec<&Target>, Vec<&Target>) = each.into_iter().partition(|target| target.is_told);
         let owner = Owner { scenario: &scenario.name, case: None, folder: &file.folder, family: case.family };
+        let known = self.tls_files(scenario, case)?;
         let shared = file
             .group(case.family)
             .get_or_init(|| async {
-                let group = super::target::start(&once, &Variables::new(), owner, &self.setting).await?;
+                let group = super::target::start(&once, &known, owner, &self.setting).await?;
                 for running in group.running.iter().filter(|running| running.is_ours()) {
                     self.tell(running.started(&scenario.name));
                 }
@@ -212,6 +252,40 @@ impl Run {
         self.stations(owner, scenario, listeners, &running, &own.variables).await
     }
 
+    /// Makes the run's own authority when it is first needed, and its files where a scenario asks for them.
+    fn tls_files(&self, scenario: &Scenario, case: &Case) -> Result<Variables, Box<Failure>> {
+        let mut variables = Variables::new();
+        if case.tls.is_empty() && !scenario.wants_tls_files {
+            return Ok(variables);
+        }
+        let failed = |error: &dyn std::fmt::Display| {
+            let message = format!("no certificates can be made: {error}");
+            Box::new(Failure::new(FailureKind::Tls, message, case.script.place.clone()))
+        };
+        let mut authority = self.authority.borrow_mut();
+        if authority.is_none() {
+            *authority = Some(Rc::new(Authority::new().map_err(|error| failed(&error))?));
+        }
+        if let (Some(authority), true) = (&*authority, scenario.wants_tls_files) {
+            let mut files = self.tls_files.borrow_mut();
+            if files.is_empty() {
+                *files = authority.write(&self.options.folder.join("tls")).map_err(|error| failed(&error))?;
+            }
+            for (name, path) in &*files {
+                variables.insert((*name).into(), path.to_string_lossy().into_owned().into());
+            }
+        }
+        Ok(variables)
+    }
+
+    /// Whose secrets a case of this file may tell. What a file calls secret must not be opened by a capture.
+    fn keys(&self, scenario: &Scenario) -> Keys {
+        match self.options.tls_keys {
+            Keys::Own if !scenario.secrets.is_empty() => Keys::Never,
+            keys => keys,
+        }
+    }
+
     /// Plays the case's conversation, and judges it.
     async fn converse(
         &self,
@@ -225,6 +299,7 @@ impl Run {
         let scenario = &file.scenario;
         let script = self.with_timeout(&case.script);
         let transports = transports(scenario, &stations);
+        let tls = Profiles::new(&case.tls, self.authority.borrow().clone(), variables.clone(), self.keys(scenario));
         let random = Random::new(self.options.seed, &format!("{}/{name}", scenario.name));
         let log = relay::Log::new(self.clock, number);
         for (actor, station) in stations.iter_mut().enumerate() {
@@ -259,7 +334,8 @@ impl Run {
         let origin = Origin { allow_remote: self.options.allow_remote, folder: file.folder.clone() };
         let guard = &self.setting.guard;
         let hands = move |deed| -> Doing<'_> { Box::pin(control::act(deed, running, &file.folder, guard)) };
-        player::play(&mut conversation, &mut stations, &origin, &self.clock, &hands, abort, &mut tick).await;
+        let world = World { origin, tls, hands: Hands(&hands) };
+        player::play(&mut conversation, &mut stations, &world, &self.clock, abort, &mut tick).await;
         // A program that is still there sees that nobody listens any more; what stands between it and a target stays.
         stations.retain(|station| matches!(station, Station::Relay(_)));
         let ended = conversation.ended().expect("it was played to its end").clone();
@@ -515,6 +591,16 @@ fn slot(scenario: &Scenario, actor: usize) -> usize {
     }
 }
 
+/// Adds a note to the last failure.
+fn note_failure(events: &mut [Event], note: String) {
+    for event in events.iter_mut().rev() {
+        if let EventKind::StepFailed { failure, .. } = &mut event.kind {
+            failure.notes.push(note);
+            return;
+        }
+    }
+}
+
 fn replace_failure(events: &mut [Event], new: &Failure) {
     for event in events.iter_mut().rev() {
         if let EventKind::StepFailed { failure, .. } = &mut event.kind {
@@ -537,6 +623,7 @@ pub(super) fn case_started(
         name,
         file: scenario.file.clone(),
         line: place.line,
+        attempt: 1,
         tags: tags.to_vec(),
         spec: spec.to_vec(),
         steps,

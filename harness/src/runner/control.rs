@@ -17,7 +17,14 @@ use crate::conversation::Deed;
 pub type Doing<'a> = Pin<Box<dyn Future<Output = Result<Bytes, String>> + 'a>>;
 
 /// Begins a deed.
-pub type Hands<'a> = &'a dyn Fn(Deed) -> Doing<'a>;
+#[derive(Clone, Copy)]
+pub struct Hands<'a>(pub &'a dyn Fn(Deed) -> Doing<'a>);
+
+impl std::fmt::Debug for Hands<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hands")
+    }
+}
 
 /// Where no process can be dealt with.
 pub fn no_hands(_: Deed) -> Doing<'static> {

@@ -92,7 +92,7 @@ fn act(
         Action::Control { number, .. } => {
             return conversation.handle_control(now, number, Err("there are no processes in memory".into()));
         }
-        Action::StartTls(connection) => {
+        Action::StartTls { connection, .. } => {
             let reason = "there is no TLS in memory".to_owned();
             return conversation.handle_input(now, connection, Input::TlsFailed { reason, hint: None });
         }

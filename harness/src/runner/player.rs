@@ -9,11 +9,12 @@ use bytes::Bytes;
 use tokio::time::Sleep;
 
 use super::clock::Clock;
-use super::control::{Doing, Hands};
+use super::control::{Doing, Hands, no_hands};
 use super::listen::{Arrival, Listener};
 use super::process::Address;
 use super::relay::Relay;
 use super::socket::{self, Block, NotOpened, Opened, Opening, Socket};
+use super::tls::{Broken, Inner, Keys, Profiles, TlsStream, Wire};
 use crate::conversation::{Action, Conversation, Input};
 use crate::event::{Endpoint, FailureKind};
 use crate::time::Time;
@@ -56,6 +57,24 @@ pub struct Origin {
     pub folder: std::path::PathBuf,
 }
 
+/// What a conversation is played in.
+#[derive(Debug)]
+pub struct World<'h> {
+    /// What a URL that a step makes is held against.
+    pub origin: Origin,
+    /// How its actors do TLS.
+    pub tls: Profiles,
+    /// What deals with processes.
+    pub hands: Hands<'h>,
+}
+
+impl World<'_> {
+    /// One without processes, files and TLS.
+    pub fn bare() -> World<'static> {
+        World { origin: Origin::default(), tls: Profiles::default(), hands: Hands(&no_hands) }
+    }
+}
+
 /// What ends a case from outside.
 pub type Abort<'a> = Pin<Box<dyn Future<Output = (FailureKind, String)> + 'a>>;
 
@@ -66,9 +85,8 @@ pub type Tick<'a> = &'a mut dyn FnMut(&mut Conversation) -> Option<Time>;
 pub async fn play<'h>(
     conversation: &mut Conversation,
     stations: &mut [Station],
-    origin: &Origin,
+    world: &World<'h>,
     clock: &Clock,
-    hands: Hands<'h>,
     abort: Abort<'_>,
     tick: Tick<'_>,
 ) {
@@ -76,9 +94,8 @@ pub async fn play<'h>(
     let mut player = Player {
         conversation,
         stations,
-        origin,
+        world,
         clock,
-        hands,
         deeds: Vec::new(),
         links: Vec::new(),
         block: Block::default(),
@@ -103,9 +120,8 @@ pub async fn play<'h>(
 struct Player<'a, 'h> {
     conversation: &'a mut Conversation,
     stations: &'a mut [Station],
-    origin: &'a Origin,
+    world: &'a World<'h>,
     clock: &'a Clock,
-    hands: Hands<'h>,
     /// What is being done to processes, by number.
     deeds: Vec<(u32, Doing<'h>)>,
     links: Vec<Link>,
@@ -120,6 +136,8 @@ struct Player<'a, 'h> {
 enum Link {
     Closed,
     Opening(Opening),
+    /// In the middle of a handshake.
+    Securing(Box<TlsStream>),
     Open {
         socket: Socket,
         writing: Option<Bytes>,
@@ -140,10 +158,10 @@ impl Player<'_, '_> {
             match action {
                 Action::Connect { connection, actor, url } => {
                     let Station::Client(dial) = &self.stations[actor] else { unreachable!("only clients dial") };
-                    let opening = socket::open(dial, url, self.origin);
+                    let opening = socket::open(dial, url, &self.world.origin);
                     self.set_link(connection, Link::Opening(opening));
                 }
-                Action::Control { number, deed } => self.deeds.push((number, (self.hands)(deed))),
+                Action::Control { number, deed } => self.deeds.push((number, (self.world.hands.0)(deed))),
                 Action::Marked(mark) => {
                     for station in &*self.stations {
                         if let Station::Relay(relay) = station {
@@ -153,20 +171,60 @@ impl Player<'_, '_> {
                 }
                 Action::Send { connection, data } => self.write(connection, data),
                 Action::Shutdown(connection) => {
-                    if let Link::Open { socket, .. } = &self.links[connection as usize] {
+                    if let Link::Open { socket, .. } = &mut self.links[connection as usize] {
                         socket.shutdown();
                     }
                 }
-                Action::StartTls(connection) => {
-                    let failed = Input::TlsFailed { reason: "it is not supported here".into(), hint: None };
-                    self.conversation.handle_input(self.clock.now(), connection, failed);
+                Action::StartTls { connection, profile, server } => self.secure(connection, profile, server),
+                Action::Close(connection) => {
+                    if let Link::Open { socket, .. } = self.take_link(connection) {
+                        socket.close();
+                    }
                 }
-                Action::Close(connection) => drop(self.take_link(connection)),
                 Action::Reset(connection) => {
                     if let Link::Open { socket, .. } = self.take_link(connection) {
                         socket.reset();
                     }
                 }
+            }
+        }
+    }
+
+    /// Begins TLS on a connection.
+    fn secure(&mut self, connection: u32, profile: usize, server: bool) {
+        let Link::Open { socket, .. } = self.take_link(connection) else { return };
+        let inner = match socket {
+            Socket::Tcp(stream) => Inner::Tcp(stream),
+            Socket::Unix(stream) => Inner::Unix(stream),
+            socket => return self.set_link(connection, Link::Open { socket, writing: None, over: false }),
+        };
+        let setup = self.world.tls.setup(profile, server);
+        match setup.and_then(|setup| TlsStream::begin(inner, &setup, *self.clock)) {
+            Ok(stream) => self.set_link(connection, Link::Securing(Box::new(stream))),
+            Err(Broken { reason, hint }) => {
+                self.conversation.handle_input(self.clock.now(), connection, Input::TlsFailed { reason, hint });
+            }
+        }
+    }
+
+    /// Hands over what went over the wire under TLS.
+    fn tell_wire(&mut self, connection: u32) {
+        let (Link::Securing(stream) | Link::Open { socket: Socket::Tls(stream), .. }) =
+            &mut self.links[connection as usize]
+        else {
+            return;
+        };
+        for Wire { at, sent, data } in stream.take_wire() {
+            self.conversation.handle_wire(at, connection, sent, data);
+        }
+        if let Some((lines, own)) = stream.take_keys() {
+            let told = match self.world.tls.keys {
+                Keys::Always => true,
+                Keys::Never => false,
+                Keys::Own => own,
+            };
+            if told {
+                self.conversation.handle_secrets(self.clock.now(), connection, lines);
             }
         }
     }
@@ -209,6 +267,7 @@ impl Player<'_, '_> {
                 if !data.is_empty() {
                     *writing = Some(data);
                 }
+                self.tell_wire(connection);
                 self.conversation.handle_input(now, connection, Input::Written(len));
             }
             Some(input) => {
@@ -309,6 +368,22 @@ impl Player<'_, '_> {
                 self.conversation.handle_input(now, connection, input);
                 Poll::Ready(())
             }
+            Link::Securing(stream) => {
+                let polled = stream.poll_handshake(cx);
+                self.tell_wire(connection);
+                let Poll::Ready(outcome) = polled else { return Poll::Pending };
+                let Link::Securing(stream) = self.take_link(connection) else { unreachable!("it was one") };
+                let input = match outcome {
+                    Ok(session) => {
+                        let socket = Socket::Tls(stream);
+                        self.set_link(connection, Link::Open { socket, writing: None, over: false });
+                        Input::Secured(Box::new(session))
+                    }
+                    Err(Broken { reason, hint }) => Input::TlsFailed { reason, hint },
+                };
+                self.conversation.handle_input(self.clock.now(), connection, input);
+                Poll::Ready(())
+            }
             Link::Peer { actor, writing, .. } => {
                 let Station::Server(listener) = &self.stations[*actor] else { return Poll::Pending };
                 let socket = listener.datagrams().expect("it listens for datagrams");
@@ -328,10 +403,15 @@ impl Player<'_, '_> {
                 if *over || !self.conversation.reads(connection) {
                     return Poll::Pending;
                 }
-                let Poll::Ready(input) = socket.poll_read(cx, &mut self.block) else { return Poll::Pending };
-                *over = !matches!(input, Input::Data(_) | Input::Unreachable);
+                let read = socket.poll_read(cx, &mut self.block);
+                let moved = socket.take_moved();
+                if let Poll::Ready(input) = &read {
+                    *over = !matches!(input, Input::Data(_) | Input::Unreachable);
+                }
+                self.tell_wire(connection);
+                let Poll::Ready(input) = read else { return Poll::Pending };
                 let now = self.clock.now();
-                if let Some(peer) = socket.take_moved() {
+                if let Some(peer) = moved {
                     self.conversation.handle_input(now, connection, Input::Moved { peer });
                 }
                 self.conversation.handle_input(now, connection, input);

@@ -29,6 +29,14 @@ impl Names {
         self.pick_in(&folder, &file_name(case), &format!(".{extension}"))
     }
 
+    /// A path for an attempt that is not the last one of a case, whose path is given: `case.attempt-1.pcapng`.
+    pub(super) fn pick_attempt(&mut self, case: &Path, attempt: u32) -> PathBuf {
+        let text = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+        let stem = format!("{}.attempt-{attempt}", text(case.file_stem()));
+        let folder = case.parent().expect("it lies below a folder");
+        self.pick_in(folder, &stem, &format!(".{}", text(case.extension())))
+    }
+
     /// A path below the run's folder for the logs of a target, which no other start of a target has.
     pub(super) fn pick_log(&mut self, scenario: &str, case: Option<&str>, target: &str) -> PathBuf {
         let folder = Path::new("logs").join(file_name(scenario)).join(case.map(file_name).unwrap_or_default());
@@ -89,6 +97,10 @@ mod tests {
         let mut names = Names::default();
         assert_eq!(names.pick("s", "a b", "pcapng"), Path::new("captures/s/a-b.pcapng"));
         assert_eq!(names.pick("s", "a-b", "pcapng"), Path::new("captures/s/a-b-2.pcapng"));
+        assert_eq!(names.pick("s", "a b.attempt-1", "pcapng"), Path::new("captures/s/a-b.attempt-1.pcapng"));
+        let case = Path::new("captures/s/a-b.pcapng");
+        assert_eq!(names.pick_attempt(case, 1), Path::new("captures/s/a-b.attempt-1-2.pcapng"));
+        assert_eq!(names.pick_attempt(case, 2), Path::new("captures/s/a-b.attempt-2.pcapng"));
         assert_eq!(names.pick_log("s", None, "kv"), Path::new("logs/s/kv"));
         assert_eq!(names.pick_log("s", None, "kv"), Path::new("logs/s/kv-2"));
         assert_eq!(names.pick_log("s", Some("a b"), "kv"), Path::new("logs/s/a-b/kv"));

@@ -11,14 +11,17 @@ use tokio::task::LocalSet;
 
 use super::address::Url;
 use super::clock::Clock;
-use super::plan::{Filter, Subject};
+use super::plan::Filter;
 use super::process::{Guard, Ports};
 use super::record::{Names, Record};
 use super::secrets::Secrets;
+use super::select::{LastFailed, Partition};
 use super::target::{Group, Setting};
+use super::tls::{Authority, Keys};
+use super::watch::Watch;
 use crate::capture::Format;
 use crate::event::{Event, EventKind, Failure, Mistake, RunStarted, Summary, Verdict};
-use crate::exit::Exit;
+use crate::exit::{Exit, Flaky};
 use crate::fault::Fault;
 use crate::random::Random;
 use crate::report::{CaseRecord, Reporter};
@@ -38,14 +41,30 @@ pub struct Options {
     pub shuffle: bool,
     /// Whether the first failure ends the run.
     pub fail_fast: bool,
+    /// Whether it does so and is told with the number of its repetition.
+    pub until_fail: bool,
+    /// How often a case that does not hold is played again.
+    pub retries: u32,
+    /// What a case counts as that held at a later attempt.
+    pub flaky: Flaky,
+    /// After this long, and each time it has gone on for so long again, a case is told to be slow.
+    pub slow_after: Option<Duration>,
+    /// Whether reporters hear of progress.
+    pub progress: bool,
     /// What bounds each case.
     pub timeout: Option<Duration>,
     /// What bounds the run.
     pub time_budget: Option<Duration>,
     /// Which cases are played.
     pub filter: Option<Filter>,
+    /// Only what did not hold in an earlier run.
+    pub last_failed: Option<LastFailed>,
+    /// Only one part of what is left of them.
+    pub partition: Option<Partition>,
     /// Where targets are instead.
     pub targets: Vec<(Option<String>, Url)>,
+    /// Whose TLS secrets captures hold.
+    pub tls_keys: Keys,
     /// Whether anything may be sent off this machine.
     pub allow_remote: bool,
     /// Which cases leave a capture.
@@ -103,10 +122,15 @@ pub(super) struct Run {
     pub(super) clock: Clock,
     pub(super) secrets: Secrets,
     pub(super) setting: Setting,
+    /// Who signs what the run's servers and clients show, once somebody has asked.
+    pub(super) authority: RefCell<Option<Rc<Authority>>>,
+    /// Where its files are, by variable.
+    pub(super) tls_files: RefCell<Vec<(&'static str, PathBuf)>>,
     pub(super) sink: RefCell<Sink>,
     /// `true` once the run is to end early.
     pub(super) stopping: watch::Sender<Option<Stopping>>,
     pub(super) slots: Semaphore,
+    pub(super) watch: Watch,
 }
 
 impl File {
@@ -189,8 +213,11 @@ impl Run {
             clock,
             secrets,
             setting,
+            authority: RefCell::default(),
+            tls_files: RefCell::default(),
             sink: RefCell::new(sink),
             stopping: watch::Sender::new(None),
+            watch: Watch::default(),
         }
     }
 
@@ -222,19 +249,17 @@ impl Run {
         }
         let plan = run.plan(&files);
         if plan.is_empty() && run.sink.borrow().summary.invalid_files == 0 {
-            let cases: usize = files.iter().map(|file| file.scenario.cases.len()).sum();
-            let message = match cases {
-                0 => "nothing was selected: there is no scenario in these folders".to_owned(),
-                _ => format!("nothing was selected: the filter matches none of {}", crate::text::count(cases, "case")),
-            };
-            run.tell(EventKind::Warning { message });
+            run.tell(EventKind::Warning { message: run.nothing_selected(&files) });
         }
+        run.watch.planned.set(plan.len() as u64);
         let watchers = [
             tokio::task::spawn_local(Rc::clone(&run).watch_signals()),
             tokio::task::spawn_local(Rc::clone(&run).watch_budget()),
+            tokio::task::spawn_local(Rc::clone(&run).watch_cases()),
         ];
         let mut playing = Vec::new();
-        for (file, case, name) in plan {
+        for planned in plan {
+            let (file, case, name) = planned.resolve(&files);
             // Cases begin in their order; a slot is taken before the next one is made, so that memory stays bounded.
             let mut stopping = run.stopping.subscribe();
             let slot = tokio::select! {
@@ -262,37 +287,6 @@ impl Run {
         }
         watchers.iter().for_each(tokio::task::JoinHandle::abort);
         run.finish(broken)
-    }
-
-    /// What is played, in its order: file, case, and the name with the repetition's number.
-    fn plan(&self, files: &[Rc<File>]) -> Vec<(Rc<File>, usize, String)> {
-        let mut plan = Vec::new();
-        for repetition in 1..=self.options.repeat {
-            for file in files {
-                for (at, case) in file.scenario.cases.iter().enumerate() {
-                    let name = if repetition == 1 { case.name.clone() } else { format!("{} #{repetition}", case.name) };
-                    let scenario = &file.scenario;
-                    let subject = Subject {
-                        scenario: &scenario.name,
-                        case: &case.name,
-                        repetition: &name,
-                        file: &scenario.file,
-                        tags: &case.tags,
-                    };
-                    if self.options.filter.as_ref().is_none_or(|filter| filter.selects(subject)) {
-                        file.left.set(file.left.get() + 1);
-                        plan.push((Rc::clone(file), at, name));
-                    }
-                }
-            }
-        }
-        if self.options.shuffle {
-            let mut random = Random::new(self.options.seed, "shuffle");
-            for at in (1..plan.len()).rev() {
-                plan.swap(at, random.below(at as u64 + 1) as usize);
-            }
-        }
-        plan
     }
 
     async fn watch_signals(self: Rc<Self>) {
@@ -332,7 +326,7 @@ impl Run {
             sink.summary.duration_ns = self.clock.now().as_nanos();
             (sink.summary.clone(), sink.error.take())
         };
-        let exit = if broken { Exit::Bug } else { Exit::of(&summary) };
+        let exit = if broken { Exit::Bug } else { Exit::of(&summary, self.options.flaky) };
         self.tell(EventKind::RunFinished { summary, exit_code: exit.code() });
         match error.or(self.sink.borrow_mut().error.take()) {
             Some(error) => Err(error),
@@ -346,15 +340,18 @@ impl Run {
         let record = CaseRecord::new(events).expect("a case begins and ends");
         let told = sink.reporters.case(&record);
         sink.note(told);
-        let failed =
-            !matches!(verdict, Verdict::Passed | Verdict::Skipped | Verdict::ExpectedFailure | Verdict::Interrupted);
-        if failed && self.options.fail_fast {
-            self.stopping.send_if_modified(|stopping| {
+        drop(sink);
+        let failed = !verdict.is_good() && !matches!(verdict, Verdict::Interrupted | Verdict::Retried);
+        if failed && (self.options.fail_fast || self.options.until_fail) {
+            let is_first = self.stopping.send_if_modified(|stopping| {
                 stopping.is_none() && {
                     *stopping = Some(Stopping::FailFast);
                     true
                 }
             });
+            if is_first && self.options.until_fail {
+                self.tell(EventKind::Warning { message: self.first_failure(&record) });
+            }
         }
     }
 }

@@ -74,6 +74,12 @@ impl Secrets {
         *value = serde_json::from_value(json).expect("a masked text is still a text");
     }
 
+    /// A text without them.
+    pub(super) fn masked_text(&self, mut text: String) -> String {
+        self.mask_texts(&mut text);
+        text
+    }
+
     fn mask_json(&self, json: &mut Value) {
         match json {
             Value::Array(items) => items.iter_mut().for_each(|item| self.mask_json(item)),

@@ -20,6 +20,7 @@ use tokio::net::{TcpSocket, TcpStream, UdpSocket, UnixDatagram, UnixStream};
 use super::address::Url;
 use super::player::{Dial, Origin};
 use super::process::Address;
+use super::tls::TlsStream;
 use crate::conversation::Input;
 use crate::event::{Endpoint, Transport};
 
@@ -33,6 +34,7 @@ const READ_LEN_MIN: usize = 8 << 10;
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpStream),
+    Tls(Box<TlsStream>),
     Udp(Udp),
     Unix(UnixStream),
     Unixgram(UnixDatagram),
@@ -226,7 +228,7 @@ impl Socket {
         let local = match self {
             Socket::Tcp(stream) => stream.local_addr().ok().map(Endpoint::Ip),
             Socket::Udp(udp) => udp.socket.local_addr().ok().map(Endpoint::Ip),
-            Socket::Unix(_) => None,
+            Socket::Tls(_) | Socket::Unix(_) => None,
             Socket::Unixgram(socket) => socket.local_addr().ok().and_then(|address| {
                 let name = std::os::unix::net::SocketAddr::from(address);
                 let name = name.as_abstract_name().map(|name| String::from_utf8_lossy(name).into_owned())?;
@@ -247,7 +249,7 @@ impl Socket {
     /// What carries it.
     pub(super) fn transport(&self) -> Transport {
         match self {
-            Socket::Tcp(_) => Transport::Tcp,
+            Socket::Tcp(_) | Socket::Tls(_) => Transport::Tcp,
             Socket::Udp(_) => Transport::Udp,
             Socket::Unix(_) => Transport::Unix,
             Socket::Unixgram(_) => Transport::Unixgram,
@@ -259,12 +261,13 @@ impl Socket {
     }
 
     /// Writes what the socket takes now. `None`: it takes nothing yet.
-    pub(super) fn write(&self, data: &[u8]) -> Option<Input> {
+    pub(super) fn write(&mut self, data: &[u8]) -> Option<Input> {
         if data.is_empty() && !self.is_datagram() {
             return Some(Input::Written(0));
         }
         let written = match self {
             Socket::Tcp(stream) => stream.try_write(data),
+            Socket::Tls(stream) => return stream.write(data),
             Socket::Udp(udp) => match udp.try_send(data) {
                 // An ICMP error to an earlier datagram is reported in place of sending this one.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Some(Input::Unreachable),
@@ -283,9 +286,10 @@ impl Socket {
     }
 
     /// Waits until it takes more.
-    pub(super) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Socket::Tcp(stream) => stream.poll_write_ready(cx),
+            Socket::Tls(stream) => stream.poll_writable(cx).map(Ok),
             Socket::Udp(udp) => udp.socket.poll_send_ready(cx),
             Socket::Unix(stream) => stream.poll_write_ready(cx),
             Socket::Unixgram(socket) => socket.poll_send_ready(cx),
@@ -295,9 +299,13 @@ impl Socket {
     /// Reads once: some bytes of a stream, or one datagram.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, block: &mut Block) -> Poll<Input> {
         let is_datagram = self.is_datagram();
+        if let Socket::Tls(stream) = self {
+            return stream.poll_read(cx);
+        }
         let mut buffer = block.buffer(if is_datagram { READ_LEN_MAX } else { READ_LEN_MIN });
         let read = match self {
             Socket::Tcp(stream) => ready!(Pin::new(stream).poll_read(cx, &mut buffer)),
+            Socket::Tls(_) => unreachable!("it reads by itself"),
             Socket::Udp(udp) => ready!(udp.poll_recv(cx, &mut buffer)),
             Socket::Unix(stream) => ready!(Pin::new(stream).poll_read(cx, &mut buffer)),
             Socket::Unixgram(socket) => ready!(socket.poll_recv(cx, &mut buffer)),
@@ -312,17 +320,31 @@ impl Socket {
     }
 
     /// Closes our direction.
-    pub(super) fn shutdown(&self) {
+    pub(super) fn shutdown(&mut self) {
         // A peer that is gone already has no direction left to close; the next read tells.
         let _ = match self {
-            Socket::Tcp(stream) => SockRef::from(stream).shutdown(std::net::Shutdown::Write),
-            Socket::Unix(stream) => SockRef::from(stream).shutdown(std::net::Shutdown::Write),
+            Socket::Tcp(stream) => SockRef::from(&*stream).shutdown(std::net::Shutdown::Write),
+            Socket::Unix(stream) => SockRef::from(&*stream).shutdown(std::net::Shutdown::Write),
+            Socket::Tls(stream) => {
+                stream.shutdown();
+                Ok(())
+            }
             Socket::Udp(_) | Socket::Unixgram(_) => Ok(()),
         };
     }
 
+    /// Closes.
+    pub(super) fn close(self) {
+        if let Socket::Tls(stream) = self {
+            stream.close();
+        }
+    }
+
     /// Closes abruptly.
     pub(super) fn reset(self) {
+        if let Socket::Tls(stream) = self {
+            return stream.reset();
+        }
         if let Socket::Tcp(stream) = &self {
             // Without lingering a close sends RST. Where it fails, a plain close is what is left.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));

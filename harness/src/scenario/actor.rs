@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::scope::Scope;
 use super::target::{Target, check_url};
+use super::tls::Tls;
 use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean};
 use crate::event::Place;
 use crate::framing::{self, FRAME_LEN_LIMIT, FRAME_LEN_MAX, FRAMINGS, Framing, FramingError};
@@ -26,6 +27,10 @@ pub struct Actor {
     pub framing: Option<Arc<dyn Framing>>,
     /// The local address: a host, or a host and a port.
     pub bind: Option<Template>,
+    /// How it does TLS from the start, by number in [`Case::tls`](super::Case::tls).
+    pub tls: Option<usize>,
+    /// How it does TLS from a `starttls` on.
+    pub starttls: Option<usize>,
     /// Whether it takes whoever answers first for its peer from there on.
     pub follow: bool,
 }
@@ -62,6 +67,7 @@ pub enum Connect {
 pub(super) struct Actors {
     pub(super) list: Vec<Actor>,
     pub(super) names: Vec<Name>,
+    pub(super) tls: Vec<Tls>,
 }
 
 /// A name that a step can act under.
@@ -74,10 +80,10 @@ pub(super) struct Name {
     pub(super) index: Option<usize>,
 }
 
-const KEYS: &[&str] = &["connect", "listen", "relay", "framing", "bind", "count", "follow"];
+const KEYS: &[&str] = &["connect", "listen", "relay", "framing", "tls", "starttls", "bind", "count", "follow"];
 
 /// Parts of the language that this version does not know yet.
-const LATER: &[&str] = &["protocol", "tls", "starttls"];
+const LATER: &[&str] = &["protocol"];
 
 /// The actor of a file that names none.
 const CLIENT: &str = "client";
@@ -118,8 +124,12 @@ pub(super) fn lower_all(reader: &mut Reader, table: &Table, targets: &[Target]) 
                 reader.mistake_with_hint(&(0..0), "nothing is under test: there is no target and no actor", hint);
             }
             [] => {}
-            [_] => {
+            [target] => {
                 actors.add_client(Connect::Target(0));
+                if target.url().is_some_and(|url| url.beginning().starts_with(b"tls://")) {
+                    actors.tls.push(Tls::plain(target.place.clone(), reader.folder(&(0..0))));
+                    actors.list[0].tls = Some(0);
+                }
                 return actors;
             }
             [_, second, ..] => {
@@ -164,7 +174,7 @@ pub(super) fn lower_all(reader: &mut Reader, table: &Table, targets: &[Target]) 
             if draft.count.is_some() {
                 reader.statics.insert("index".into(), index.to_string());
             }
-            let actor = lower(reader, draft, name, targets, &drafts, &actors.names, &mut scope);
+            let actor = lower(reader, draft, name, targets, &drafts, &mut actors, &mut scope);
             reader.statics.remove("index");
             actors.list.push(actor);
         }
@@ -203,6 +213,8 @@ impl Actors {
             framing: None,
             bind: None,
             follow: false,
+            tls: None,
+            starttls: None,
         });
     }
 }
@@ -214,7 +226,7 @@ fn lower(
     name: String,
     targets: &[Target],
     drafts: &[Draft<'_>],
-    names: &[Name],
+    actors: &mut Actors,
     scope: &mut Scope,
 ) -> Actor {
     let (table, span) = (draft.table, &draft.entry.key_span);
@@ -229,7 +241,7 @@ fn lower(
     let mut connect = |reader: &mut Reader, node: &Node, what: &str| {
         let template = reader.template(node, what)?;
         scope.check(reader, &node.span, template.variables());
-        lower_connect(reader, node, template, targets, drafts, names)
+        lower_connect(reader, node, template, targets, drafts, &actors.names)
     };
     let roles: Vec<&Entry> = ["connect", "listen", "relay"].iter().filter_map(|key| table.entry(key)).collect();
     let role = match roles.as_slice() {
@@ -263,7 +275,35 @@ fn lower(
             reader.mistake(&entry.key_span, format!("`{key}` goes with `connect`"));
         }
     }
-    Actor { name, place: reader.source().place(span.clone()), role, framing, bind, follow }
+    for entry in ["tls", "starttls"].iter().filter_map(|key| table.entry(key)) {
+        if let Role::Relay { .. } = role {
+            let hint = format!("`{}` goes with whoever connects to it, or listens behind it", entry.key);
+            reader.mistake_with_hint(&entry.key_span, "a relay passes TLS on as it is, and speaks none itself", hint);
+        }
+    }
+    let mut tls = |key: &str| {
+        let node = table.get(key)?;
+        let lowered = super::tls::lower(reader, node, &format!("`{key}`"), scope)?;
+        actors.tls.push(lowered);
+        Some(actors.tls.len() - 1)
+    };
+    let (mut from_start, starttls) = (tls("tls"), tls("starttls"));
+    let place = reader.source().place(span.clone());
+    if from_start.is_none() && begins_with_tls(&role, targets) {
+        actors.tls.push(Tls::plain(place.clone(), reader.folder(span)));
+        from_start = Some(actors.tls.len() - 1);
+    }
+    Actor { name, place, role, framing, bind, follow, tls: from_start, starttls }
+}
+
+/// Whether the URL that an actor listens at or connects to says TLS.
+fn begins_with_tls(role: &Role, targets: &[Target]) -> bool {
+    let says = |url: &Template| url.beginning().starts_with(b"tls://");
+    match role {
+        Role::Client(Connect::Url(url)) | Role::Server(url) => says(url),
+        Role::Client(Connect::Target(at)) => targets[*at].url().is_some_and(says),
+        _ => false,
+    }
 }
 
 fn lower_listen(reader: &mut Reader, node: &Node) -> Option<Template> {

@@ -8,6 +8,7 @@ use super::actor::{Actors, Connect, Role};
 use super::limit_of;
 use super::step::Steps;
 use super::target::Target;
+use super::tls::Tls;
 use super::vary::{Family, Variant};
 use crate::conversation::script::{self, LaneScript, Limit, Script};
 use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean};
@@ -34,6 +35,8 @@ pub struct Case {
     pub xfail: Option<String>,
     /// Which loopback it uses, where it says so.
     pub family: Option<Family>,
+    /// How its actors do TLS.
+    pub tls: Vec<Tls>,
     /// The targets that its steps stop, restart or send signals to.
     pub disturbs: Vec<String>,
     /// What goes wrong on its relays: what the file says first, then what the case says.
@@ -164,9 +167,9 @@ pub(super) fn lower(
         quiet,
         deadline,
     };
-    let disturbs = steps.disturbed.into_iter().collect();
+    let (disturbs, tls) = (steps.disturbed.into_iter().collect(), steps.tls);
     let family = variant.family;
-    Some(Case { name, tags, spec, skip, skip_unless, xfail, family, disturbs, faults, script: Arc::new(script) })
+    Some(Case { name, tags, spec, skip, skip_unless, xfail, family, tls, disturbs, faults, script: Arc::new(script) })
 }
 
 fn script_actor(actor: &super::Actor) -> script::Actor {
@@ -177,7 +180,7 @@ fn script_actor(actor: &super::Actor) -> script::Actor {
         Role::Relay { .. } => (script::Role::Relay, None),
         Role::Server(_) => (script::Role::Server, None),
     };
-    script::Actor { name: actor.name.as_str().into(), role, framing: actor.framing.clone(), connect }
+    script::Actor { name: actor.name.as_str().into(), role, framing: actor.framing.clone(), connect, tls: actor.tls }
 }
 
 fn lower_steps(reader: &mut Reader, steps: &mut Steps<'_>, entry: &Entry) -> Option<Vec<LaneScript>> {

@@ -333,6 +333,10 @@ pub(super) fn check_relay(reader: &mut Reader, node: &Node, listen: &[u8], to: &
         let hint = "`tcp://`, `udp://` and `unix://` are what a relay carries";
         return reader.mistake_with_hint(&node.span, "a relay for Unix datagrams is not supported", hint);
     }
+    if listens == b"tls" {
+        let hint = "`listen = \"tcp://127.0.0.1:0\"`, and `tls` on whoever connects to it";
+        return reader.mistake_with_hint(&node.span, "a relay passes TLS on as it is, and speaks none itself", hint);
+    }
     let Connect::Url(to) = to else { return };
     let goes = scheme(to.beginning());
     let is_datagram = |scheme: &[u8]| scheme == b"udp" || scheme == b"unixgram";

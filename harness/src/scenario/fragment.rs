@@ -10,7 +10,10 @@ use crate::document::{Entry, Node, Reader, Table, Value, Values, did_you_mean, s
 pub const FRAGMENT_DEPTH_MAX: usize = 32;
 
 /// The most steps that the fragments of one file become.
-pub const EXPANDED_MAX: usize = 100_000;
+pub const EXPANDED_MAX: usize = 20_000;
+
+/// How many of the uses around a step it remembers.
+const VIA_MAX: usize = 4;
 
 /// The key under which a step remembers the `use` that it comes from. No file has it: it is no word of the language.
 pub(super) const VIA: &str = "\0use";
@@ -275,7 +278,7 @@ fn belongs(step: Node, call: &Call) -> Node {
         table = Table { entries: vec![Entry { key: actor.clone(), key_span: span, node: inner }] };
         table.entries.extend(remembered);
     }
-    table.entries.push(via);
-    table.entries.extend(call.via.iter().cloned());
+    let known = table.entries.iter().filter(|entry| entry.key == VIA).count();
+    table.entries.extend(std::iter::once(via).chain(call.via.iter().cloned()).take(VIA_MAX.saturating_sub(known)));
     Node { span: step.span, value: Value::Table(table) }
 }

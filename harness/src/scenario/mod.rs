@@ -12,6 +12,7 @@ mod payload;
 mod scope;
 mod step;
 mod target;
+mod tls;
 mod vary;
 
 use std::path::Path;
@@ -24,6 +25,7 @@ pub use fragment::{EXPANDED_MAX, FRAGMENT_DEPTH_MAX};
 pub use include::INCLUDES_MAX;
 pub use step::{OPTIONS, VERBS, Word};
 pub use target::{Command, ReadyWhen, Restart, Target, TargetKind};
+pub use tls::{Identity, TLS_VARIABLES, Tls, Trust};
 pub use vary::{COMBINATIONS_MAX, Family};
 
 use crate::conversation::script::Limit;
@@ -53,6 +55,8 @@ pub struct Scenario {
     pub cases: Vec<Case>,
     /// Values that no output may show.
     pub secrets: Vec<String>,
+    /// Whether it uses files of the run's own authority.
+    pub wants_tls_files: bool,
 }
 
 /// Reads the text of a file, or says why not.
@@ -139,7 +143,8 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known) -> Scenario {
     let faults = fault::lower_all(reader, table, &marked, &actors);
     let file_case = case::File { name: &name, tags, timeout, targets: &targets, actors: &actors, faults: &faults };
     let cases = lower_cases(reader, table, &file_case);
-    Scenario { file, name, description, targets, actors: actors.list, cases, secrets }
+    let wants_tls_files = reader.source().mentions("${tls.");
+    Scenario { file, name, description, targets, actors: actors.list, cases, secrets, wants_tls_files }
 }
 
 /// What is known before the file is read.

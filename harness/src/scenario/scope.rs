@@ -16,7 +16,8 @@ pub(super) struct Scope {
 impl Scope {
     /// Knows where these targets are.
     pub(super) fn new<'n>(targets: impl Iterator<Item = &'n str>) -> Scope {
-        let mut scope = Scope { names: BTreeSet::new(), used: BTreeSet::new() };
+        let names = super::TLS_VARIABLES.iter().map(|name| (*name).to_owned()).collect();
+        let mut scope = Scope { names, used: BTreeSet::new() };
         targets.for_each(|name| scope.set_target(name));
         scope
     }

@@ -11,6 +11,7 @@ use super::fragment::VIA;
 use super::payload;
 use super::scope::Scope;
 use super::target::{Target, TargetKind};
+use super::tls::Tls;
 use crate::conversation::payload::Number;
 use crate::conversation::script::{Control, Limit, Repeat, Send, Slot, Split, Step, Then, Verb};
 use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean, parse_duration, parse_size};
@@ -55,6 +56,7 @@ pub const VERBS: &[Word] = &[
     Word { name: "shutdown", about: "say that no more will be sent: `shutdown = \"write\"`" },
     Word { name: "signal", about: "send a signal to a target's process" },
     Word { name: "sleep", about: "wait" },
+    Word { name: "starttls", about: "go on with TLS on this connection" },
     Word { name: "stop", about: "stop a target's process" },
     Word { name: "use", about: "play the steps of a fragment" },
 ];
@@ -81,9 +83,6 @@ pub const OPTIONS: &[Word] = &[
     Word { name: "within", about: "the step's deadline" },
 ];
 
-/// Verbs and options of the language that this version does not know yet.
-const LATER: &[&str] = &["starttls"];
-
 /// Verbs that need no connection: with several actors they need not say whose they are.
 const NOBODYS: &[&str] = &[
     "alt", "await", "barrier", "defer", "exec", "for", "log", "notify", "repeat", "restart", "set", "signal", "sleep",
@@ -99,7 +98,7 @@ const DEPTH_MAX: usize = 16;
 
 /// Whether a name means something in a step, and so cannot be an actor's.
 pub(super) fn is_reserved(name: &str) -> bool {
-    VERBS.iter().chain(OPTIONS).any(|word| word.name == name) || LATER.contains(&name)
+    VERBS.iter().chain(OPTIONS).any(|word| word.name == name)
 }
 
 /// What is known while the steps of a case are read.
@@ -120,6 +119,8 @@ pub(super) struct Steps<'f> {
     /// Where the fragments that the step in hand comes from are used, the innermost first.
     via: Vec<Place>,
     pub(super) marks: Vec<String>,
+    /// How actors do TLS.
+    pub(super) tls: Vec<Tls>,
     /// The targets that steps stop, restart or send signals to.
     pub(super) disturbed: BTreeSet<String>,
     /// How many lanes come to each barrier.
@@ -158,6 +159,7 @@ impl<'f> Steps<'f> {
             infos: Vec::new(),
             via: Vec::new(),
             marks: Vec::new(),
+            tls: actors.tls.clone(),
             disturbed: BTreeSet::new(),
             barriers: HashMap::new(),
             dialled: vec![false; actors.list.len()],
@@ -358,9 +360,6 @@ impl<'f> Steps<'f> {
                 let hint = format!("`{{ {key}.send = .. }}`");
                 reader.mistake_with_hint(&entry.key_span, format!("the actor `{key}` does something"), hint);
             }
-            _ if LATER.contains(&key) => {
-                reader.mistake(&entry.key_span, format!("`{key}` is not supported by this version"));
-            }
             _ => self.unknown_word(reader, entry, key),
         }
     }
@@ -519,6 +518,7 @@ impl<'f> Steps<'f> {
                 }
                 Verb::Set(values)
             }
+            "starttls" => Verb::StartTls(self.lower_starttls(reader, slot, node)?),
             "shutdown" => match reader.static_string(node, "`shutdown`")?.as_str() {
                 "write" => Verb::Shutdown,
                 other => {
@@ -649,6 +649,20 @@ impl<'f> Steps<'f> {
         let steps = self.lower_all(reader, items);
         self.depth -= 1;
         Some(steps)
+    }
+
+    /// `true` takes what the actor says, a table says it here.
+    fn lower_starttls(&mut self, reader: &mut Reader, slot: usize, node: &Node) -> Option<usize> {
+        let actor = self.slots[slot].actor;
+        if let (Value::Boolean(true), Some(known)) = (&node.value, self.actors.list[actor].starttls) {
+            return Some(known);
+        }
+        let lowered = super::tls::lower(reader, node, "`starttls`", &mut self.scope);
+        if lowered.is_none() && node.value == Value::Boolean(false) {
+            reader.mistake(&node.span, "`starttls` takes `true` or a table: leave the step out to do nothing");
+        }
+        self.tls.push(lowered?);
+        Some(self.tls.len() - 1)
     }
 
     fn lower_accept(&mut self, reader: &mut Reader, slot: usize, node: &Node) -> Option<Verb> {

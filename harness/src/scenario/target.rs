@@ -24,6 +24,15 @@ pub struct Target {
 }
 
 impl Target {
+    /// The URL that it serves at, as the file has it.
+    pub(super) fn url(&self) -> Option<&Template> {
+        match &self.kind {
+            TargetKind::Address(url) => Some(url),
+            TargetKind::Builtin { listen, .. } => listen.as_ref(),
+            TargetKind::Command(command) => command.address.as_ref(),
+        }
+    }
+
     /// Whether it is a client program, which no actor connects to.
     pub fn is_client(&self) -> bool {
         matches!(&self.kind, TargetKind::Command(command) if command.address.is_none())
@@ -299,9 +308,6 @@ fn lower_address(reader: &mut Reader, entry: &Entry, scope: &mut Scope) -> Optio
 pub(super) fn check_url(reader: &mut Reader, node: &Node, template: &Template) {
     let Some(text) = template.as_literal() else { return };
     if let Err(error) = crate::runner::Url::parse(&String::from_utf8_lossy(text)) {
-        if let crate::runner::UrlError::Unsupported { .. } = error {
-            return reader.mistake(&node.span, error.to_string());
-        }
         let hint = "`tcp://127.0.0.1:6379`, `udp://[::1]:53`, `unix:///run/x.sock`, `unixgram:///run/x.sock`";
         reader.mistake_with_hint(&node.span, error.to_string(), hint);
     }

@@ -202,12 +202,12 @@ impl Connection {
         self.flows[from].is_done = true;
         match end {
             End::Cut => {
-                self.sides.iter().flatten().for_each(|side| side.socket.shutdown());
+                self.sides.iter_mut().flatten().for_each(|side| side.socket.shutdown());
                 self.lingers_until = Some(now + CUT_LINGER);
                 if self.sides.iter().flatten().all(|side| side.is_read) { Progress::Over } else { Progress::More }
             }
             End::Fin => {
-                if let Some(to) = &self.sides[1 - from] {
+                if let Some(to) = &mut self.sides[1 - from] {
                     to.socket.shutdown();
                 }
                 let is_over = self.flows.iter().all(|flow| flow.is_done);

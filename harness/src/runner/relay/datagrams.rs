@@ -98,7 +98,7 @@ impl Relay {
         let at = delivery.connection as usize - 1;
         let peer = &mut self.peers[at];
         let listener = self.listener.datagrams().expect("it listens for datagrams");
-        let (sent, writable) = match (delivery.direction, &peer.link) {
+        let (sent, writable) = match (delivery.direction, &mut peer.link) {
             (Direction::Down, _) => {
                 let sent = socket::send_to(listener, &delivery.data, peer.from);
                 let waits = sent.is_none();
@@ -109,7 +109,7 @@ impl Relay {
                 let sent = match socket.write(&delivery.data) {
                     Some(Input::Unreachable) => {
                         self.lost(at);
-                        match &self.peers[at].link {
+                        match &mut self.peers[at].link {
                             Link::Open { socket, .. } => socket.write(&delivery.data),
                             _ => return true,
                         }
@@ -117,7 +117,7 @@ impl Relay {
                     sent => sent,
                 };
                 let waits = sent.is_none();
-                let Link::Open { socket, .. } = &self.peers[at].link else { return true };
+                let Link::Open { socket, .. } = &mut self.peers[at].link else { return true };
                 (sent, waits && socket.poll_writable(cx).is_ready())
             }
             // It is to be opened first.

@@ -32,6 +32,7 @@ impl Story {
             name: "echoes a line".into(),
             file: "scenarios/echo.toml".into(),
             line: 4,
+            attempt: 1,
             tags: Vec::new(),
             spec: Vec::new(),
             steps: Vec::new(),

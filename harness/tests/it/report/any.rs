@@ -104,6 +104,14 @@ fn happening() -> impl Strategy<Value = EventKind> {
                 EventKind::FaultFired { fault, place, relay, connection, direction, at_byte, nth, what }
             }
         ),
+        (number(), data()).prop_map(|(connection, data)| EventKind::WireSent { connection, data }),
+        (number(), data()).prop_map(|(connection, data)| EventKind::WireReceived { connection, data }),
+        (number(), text()).prop_map(|(connection, reason)| EventKind::TlsFailed { connection, reason }),
+        (number(), text()).prop_map(|(connection, lines)| EventKind::TlsSecrets { connection, lines }),
+        (number(), text(), option::of(text())).prop_map(|(connection, version, alpn)| EventKind::TlsEstablished {
+            connection,
+            session: TlsSession { version, alpn, ..TlsSession::default() },
+        }),
         (number(), time(), option::of(number())).prop_map(|(step, started, connection)| EventKind::StepPassed {
             step,
             started,
@@ -125,6 +133,7 @@ fn happening() -> impl Strategy<Value = EventKind> {
             output
         }),
         text().prop_map(|message| EventKind::Warning { message }),
+        (text(), any::<u64>()).prop_map(|(title, running_ns)| EventKind::CaseSlow { title, running_ns }),
         (text(), vec((place(), text(), option::of(text())), 0..3)).prop_map(|(file, mistakes)| {
             let mistake = |(place, message, hint)| Mistake { place, message, hint };
             EventKind::FileInvalid { file, mistakes: mistakes.into_iter().map(mistake).collect() }
@@ -136,13 +145,14 @@ fn started() -> impl Strategy<Value = CaseStarted> {
     let step = (place(), text(), text(), vec(place(), 0..2), option::of(text()))
         .prop_map(|(place, actor, verb, via, note)| StepInfo { via, place, actor: actor.into(), verb, note });
     (text(), text(), text(), any::<u32>(), vec(step, 0..5)).prop_map(|(scenario, name, file, line, steps)| {
-        CaseStarted { scenario, name, file, line, tags: Vec::new(), spec: Vec::new(), steps }
+        CaseStarted { scenario, name, file, line, attempt: line, tags: Vec::new(), spec: Vec::new(), steps }
     })
 }
 
 fn finished() -> impl Strategy<Value = CaseFinished> {
     use Verdict::*;
-    let verdicts = [Passed, Failed, Crashed, Unreachable, ExpectedFailure, UnexpectedPass, Skipped, Interrupted];
+    let verdicts =
+        [Passed, Failed, Crashed, Unreachable, ExpectedFailure, UnexpectedPass, Flaky, Retried, Skipped, Interrupted];
     let numbers = (any::<u64>(), option::of(any::<u64>()));
     (proptest::sample::select(verdicts.to_vec()), numbers, option::of(text()), option::of(text()), option::of(text()))
         .prop_map(|(verdict, (duration_ns, frame), reason, capture, reproduce)| CaseFinished {
@@ -205,6 +215,20 @@ proptest! {
     fn nothing_that_a_terminal_obeys_gets_through(stream in stream(), settings in settings()) {
         let text = report("human", &settings, &stream);
         prop_assert!(!text.contains(is_obeyed), "{text:?}");
+    }
+
+    #[test]
+    fn whatever_is_in_a_line_stays_in_it(stream in stream(), settings in settings()) {
+        for name in ["github", "tap"] {
+            let text = report(name, &settings, &stream);
+            prop_assert!(!text.contains(is_obeyed), "{text:?}");
+            let words = match name {
+                "github" => &["::error ", "::warning "][..],
+                _ => &["TAP version 14", "# ", "ok ", "not ok ", "  ---", "  ", "1..", "Bail out! "],
+            };
+            let stray = text.lines().find(|line| !words.iter().any(|word| line.starts_with(word)));
+            prop_assert!(stray.is_none(), "{stray:?} in {text}");
+        }
     }
 
     #[test]

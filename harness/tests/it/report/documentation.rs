@@ -33,6 +33,7 @@ fn samples() -> Vec<Event> {
                 crashed: 1,
                 unreachable: 0,
                 expected_failures: 0,
+                flaky: 1,
                 skipped: 1,
                 interrupted: 0,
                 invalid_files: 0,
@@ -49,6 +50,7 @@ fn samples() -> Vec<Event> {
             }],
         },
         EventKind::Warning { message: text("target `echo` did not stop within 2s and was killed") },
+        EventKind::CaseSlow { title: text("echo: echoes a line"), running_ns: 10_000_123_456 },
         EventKind::TargetStarted {
             scenario: text("echo"),
             target: text("echo"),
@@ -73,6 +75,7 @@ fn samples() -> Vec<Event> {
                 name: text("echoes a line"),
                 file: text("scenarios/echo.toml"),
                 line: 8,
+                attempt: 2,
                 tags: vec![text("smoke")],
                 spec: vec![text("RFC862-TCP-1")],
                 steps: vec![StepInfo {
@@ -156,13 +159,35 @@ fn samples() -> Vec<Event> {
                 hint: Some(text("is the server's buffer shared between connections?")),
             }),
         },
+        EventKind::TlsEstablished {
+            connection: 0,
+            session: TlsSession {
+                version: text("TLS 1.3"),
+                cipher: text("TLS13_AES_256_GCM_SHA384"),
+                alpn: Some(text("h2")),
+                server_name: Some(text("localhost")),
+                client_certificate: true,
+            },
+        },
+        EventKind::TlsFailed { connection: 0, reason: text("the server's certificate has expired") },
+        EventKind::TlsSecrets { connection: 0, lines: text("CLIENT_RANDOM 00 00\n") },
+        EventKind::WireReceived { connection: 0, data: Bytes::from_static(&[0x17, 0x03, 0x03, 0x00, 0xff]) },
+        EventKind::WireSent { connection: 0, data: Bytes::from_static(&[0x17, 0x03, 0x03, 0x00, 0xff]) },
         EventKind::VariableSet { name: "id".into(), value: Bytes::from_static(b"7") },
         EventKind::Logged { message: text("the id is 7") },
         EventKind::RecordingStopped { kept: 67_108_864 },
     ];
     let outside = |kind: &EventKind| {
         use EventKind::*;
-        matches!(kind, RunStarted(_) | RunFinished { .. } | FileInvalid { .. } | Warning { .. } | TargetStarted { .. })
+        matches!(
+            kind,
+            RunStarted(_)
+                | RunFinished { .. }
+                | FileInvalid { .. }
+                | Warning { .. }
+                | CaseSlow { .. }
+                | TargetStarted { .. }
+        )
     };
     kinds
         .into_iter()

@@ -795,3 +795,138 @@ fn colour_changes_nothing_but_colour() {
     assert!(colored.contains("\x1b[1m\x1b[31m") || colored.contains("\x1b[1;31m"), "{colored:?}");
     assert_eq!(anstream::adapter::strip_str(&colored).to_string(), report("human", &settings(80), &cases()));
 }
+
+#[test]
+fn attempts_are_lines_and_what_is_flaky_is_told_at_the_end() {
+    assert_data_eq!(report("human", &settings(80), &everything()), str![[r#"
+       PASS [    85us] echo: passes # \
+      RETRY [    85us] echo: fails (attempt 1: expected `a`, received `<\x1b]]>`)
+      RETRY [    85us] echo: comes and goes (attempt 1: expected `a`, received `<\x1b]]>`)
+       FAIL [    85us] echo: fails (attempt 2)
+scenarios/echo.toml:11:3: expected `a`, received `<\x1b]]>`
+11 | { expect = "a" }
+   |   ^^^^^
+
+  expected: "a"
+  received: "<\x1b]]>"
+             ^ first difference, at byte 0
+        expected, 1 byte                  | received, 5 bytes
+  0000 [61]                      a        |[3c]1b 5d 5d 3e           <.]]>
+
+  hint: is it 50%\r\n, or more: so
+
+  what happened (since the case began; → sent, ← received):
+  0.000ms  line 11  client   connected 127.0.0.1:49152 → 127.0.0.1:7001 (TCP)
+  0.085ms  line 11  client   expect failed after 85us
+
+  what differed: expected `a`, received `<\x1b]]>`
+  reproduce: harness run scenarios/echo.toml --filter 'case(fails)' --seed 42
+  capture: reports/latest/captures/echo/fails.pcapng, failing frame 7 (wireshark -g 7 reports/latest/captures/echo/fails.pcapng)
+
+      FLAKY [    85us] echo: comes and goes (it held at attempt 2)
+       SKIP [        ] echo: skips (no "redis")
+      XFAIL [    85us] echo: known (until 2.0)
+      CRASH [    85us] echo: survives
+scenarios/echo.toml:11:3: the target crashed
+11 | { x }
+   |   ^^^
+
+  what happened (since the case began; → sent, ← received):
+  0.000ms  line 11  client   connected 127.0.0.1:49152 → 127.0.0.1:7001 (TCP)
+  0.085ms  line 11  client   expect failed after 85us
+
+  what differed: the target crashed
+  reproduce: harness run scenarios/echo.toml --filter 'case(survives)' --seed 42
+  capture: reports/latest/captures/echo/survives.pcapng, failing frame 7 (wireshark -g 7 reports/latest/captures/echo/survives.pcapng)
+
+INTERRUPTED [    85us] echo: never ends (ctrl-c)
+scenarios/bad.toml:3:1: unknown key `timeuot`
+3 | timeuot = 1
+  | ^^^^^^^
+hint: did you mean `timeout`?
+
+       SLOW [   > 10s] echo: never ends
+warning: a target\nhad to be killed
+───────────
+what did not hold:
+       FAIL echo: fails at scenarios/echo.toml:11:3
+      CRASH echo: survives at scenarios/echo.toml:11:3
+INTERRUPTED echo: never ends at scenarios/echo.toml:8
+    INVALID scenarios/bad.toml: 1 mistake
+what held only when it was played again:
+      FLAKY echo: comes and goes at scenarios/echo.toml:11:3
+    Summary [   1.25s] 7 cases: 1 passed, 1 flaky, 1 failed, 1 crashed, 1 failed as expected, 1 skipped, 1 interrupted; 1 file invalid
+                       seed 42, results in reports/latest
+
+"#]].raw());
+}
+
+#[test]
+fn quietly_only_what_did_not_hold_at_once_is_told() {
+    let quiet = Settings { verbosity: Verbosity::Quiet, ..settings(80) };
+    let stream = run(vec![
+        echo("comes and goes").failed(None, expect_hello(FailureKind::Mismatch, "no")).finished(Verdict::Retried),
+        echo("comes and goes").attempt(2).finished_because(Verdict::Flaky, "it held at attempt 2"),
+        Case::new(1, "passes").after(2_000_000_000).finished(Verdict::Passed),
+    ]);
+    assert_data_eq!(
+        report("human", &quiet, &stream),
+        str![[r#"
+───────────
+what held only when it was played again:
+      FLAKY echo: comes and goes at scenarios/echo.toml:11:14
+    Summary [   1.25s] 2 cases: 1 passed, 1 flaky
+                       seed 42, results in reports/latest
+
+"#]]
+        .raw()
+    );
+}
+
+/// A run of cases that take 0, 100, 200, … ms.
+fn ever_slower(cases: u32) -> Vec<Event> {
+    let case = |n: u32| Case::new(n, &format!("case {n}")).after(u64::from(n) * 100_000_000).finished(Verdict::Passed);
+    run((0..cases).map(case).collect())
+}
+
+/// The lines after the one of the last case.
+fn end(settings: &Settings, stream: &[Event]) -> String {
+    let text = report("human", settings, stream);
+    text.split_once("───\n").expect("a run has a summary").1.to_owned()
+}
+
+#[test]
+fn a_longer_run_ends_with_what_took_longest() {
+    assert_data_eq!(
+        end(&settings(80), &ever_slower(15)),
+        str![[r#"
+slowest:
+            [    1.4s] echo: case 14
+            [    1.3s] echo: case 13
+            [    1.2s] echo: case 12
+    Summary [   1.25s] 15 cases: 15 passed
+                       seed 42, results in reports/latest
+
+"#]]
+        .raw()
+    );
+    assert!(!end(&settings(80), &ever_slower(10)).contains("slowest"), "nothing took so long");
+}
+
+#[test]
+fn somebody_can_want_more_of_the_slowest_or_none() {
+    let with = |slowest| Settings { slowest: Some(slowest), ..settings(80) };
+    assert_data_eq!(
+        end(&with(2), &ever_slower(3)),
+        str![[r#"
+slowest:
+            [   200ms] echo: case 2
+            [   100ms] echo: case 1
+    Summary [   1.25s] 3 cases: 3 passed
+                       seed 42, results in reports/latest
+
+"#]]
+        .raw()
+    );
+    assert!(!end(&with(0), &ever_slower(15)).contains("slowest"));
+}

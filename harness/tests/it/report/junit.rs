@@ -198,3 +198,19 @@ fn the_file_is_there_only_when_the_run_has_ended() {
     tell(std::slice::from_ref(end), &mut *reporter).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), report("junit", &Settings::plain(80), &stream));
 }
+
+#[test]
+fn attempts_stand_in_their_case() {
+    let xml = report("junit", &Settings::plain(80), &everything());
+    let report = Report::deserialize_from_str(&xml).unwrap_or_else(|error| panic!("{error}: {xml}"));
+    assert_eq!((report.tests, report.failures, report.errors, report.skipped), (8, 1, 3, 2));
+    let cases: Vec<_> = report.test_suites.iter().flat_map(|suite| &suite.test_cases).collect();
+    let status = |name: &str| &cases.iter().find(|case| &*case.name == name).unwrap().status;
+    let TestCaseStatus::Success { flaky_runs } = status("comes and goes") else { panic!("{cases:?}") };
+    assert_eq!(flaky_runs[0].message.as_deref(), Some("expected `a`, received `<\\x1b]]>`"));
+    assert_eq!(flaky_runs[0].ty.as_deref(), Some("mismatch"));
+    assert!(flaky_runs[0].description.as_deref().unwrap().contains("captures/echo/comes-and-goes.pcapng"));
+    let TestCaseStatus::NonSuccess { reruns, .. } = status("fails") else { panic!("{cases:?}") };
+    assert_eq!(reruns.runs.len(), 1);
+    assert!(xml.contains("<flakyFailure ") && xml.contains("<rerunFailure "), "{xml}");
+}

@@ -4,7 +4,9 @@
 
 mod any;
 mod documentation;
+mod github;
 mod human;
 mod json;
 mod junit;
 mod stream;
+mod tap;

@@ -113,6 +113,47 @@ pub(crate) fn failure(kind: FailureKind, message: &str, place: Place) -> Failure
     }
 }
 
+/// A stream with everything that a report has a word for: most verdicts, attempts, a crash, a warning, an invalid file.
+pub(crate) fn everything() -> Vec<Event> {
+    let line = |name: &str, number| Case::new(number, name).step("expect", place(11, 3, 5, "{ x }")).connected();
+    let mismatch = || {
+        let text = "{ expect = \"a\" }";
+        let mut mismatch = failure(FailureKind::Mismatch, "expected `a`, received `<\x1b]]>`", place(11, 3, 5, text));
+        mismatch.expected_bytes = Some("a".into());
+        mismatch.received = Some("<\x1b]]>".into());
+        mismatch.hint = Some("is it 50%\r\n, or more: so".to_owned());
+        mismatch
+    };
+    let crash = failure(FailureKind::Crash, "the target crashed", place(11, 3, 5, "{ x }"));
+    let mistake = Mistake {
+        place: Place { file: "scenarios/bad.toml".into(), ..place(3, 1, 7, "timeuot = 1") },
+        message: "unknown key `timeuot`".to_owned(),
+        hint: Some("did you mean `timeout`?".to_owned()),
+    };
+    let mut stream = run(vec![
+        line("passes # \\", 0).finished(Verdict::Passed),
+        line("fails", 1).failed(Some(0), mismatch()).finished(Verdict::Retried),
+        line("comes and goes", 2).failed(Some(0), mismatch()).finished(Verdict::Retried),
+        line("fails", 1).attempt(2).failed(Some(0), mismatch()).finished(Verdict::Failed),
+        line("comes and goes", 2).attempt(2).finished_because(Verdict::Flaky, "it held at attempt 2"),
+        line("skips", 3).finished_because(Verdict::Skipped, "no \"redis\""),
+        line("known", 4).finished_because(Verdict::ExpectedFailure, "until 2.0"),
+        line("survives", 5).failed(Some(0), crash).finished(Verdict::Crashed),
+        line("never ends", 6).finished_because(Verdict::Interrupted, "ctrl-c"),
+    ]);
+    let at = stream.len() - 1;
+    let outside = |kind| Event { at: Time::ZERO, case: None, kind };
+    stream.insert(at, outside(EventKind::Warning { message: "a target\nhad to be killed".to_owned() }));
+    stream
+        .insert(at, outside(EventKind::CaseSlow { title: "echo: never ends".to_owned(), running_ns: 10_000_900_000 }));
+    let file = "scenarios/bad.toml".to_owned();
+    stream.insert(at, outside(EventKind::FileInvalid { file, mistakes: vec![mistake] }));
+    if let EventKind::RunFinished { summary, .. } = &mut stream.last_mut().unwrap().kind {
+        summary.invalid_files = 1;
+    }
+    stream
+}
+
 /// A case in the making: one client, one connection.
 pub(crate) struct Case {
     number: u32,
@@ -131,11 +172,17 @@ impl Case {
             name: name.to_owned(),
             file: "scenarios/echo.toml".to_owned(),
             line: 8,
+            attempt: 1,
             tags: Vec::new(),
             spec: Vec::new(),
             steps: Vec::new(),
         };
         Case { number, now: 1_000_000, begin: 1_000_000, started, events: Vec::new(), times: Vec::new(), failed: None }
+    }
+
+    pub(crate) fn attempt(mut self, attempt: u32) -> Case {
+        self.started.attempt = attempt;
+        self
     }
 
     pub(crate) fn named(mut self, scenario: &str) -> Case {
@@ -203,7 +250,7 @@ impl Case {
 
     pub(crate) fn finished(self, verdict: Verdict) -> Vec<Event> {
         let reason = self.failed.clone();
-        let held = matches!(verdict, Verdict::Passed | Verdict::Skipped | Verdict::ExpectedFailure);
+        let held = verdict.is_good();
         let name = self.started.name.replace(' ', "-");
         self.ended(|duration_ns| CaseFinished {
             verdict,

@@ -1,5 +1,6 @@
 //! `harness run` as its users meet it: the real program, in a folder of its own.
 
+mod again;
 mod crashes;
 mod examples;
 mod exits;
@@ -8,6 +9,7 @@ mod hostile;
 mod interrupted;
 mod options;
 mod programs;
+mod progress;
 mod recordings;
 
 use std::fs;
