@@ -95,7 +95,11 @@ impl Run {
                             format!("the relay `{}` cannot pass {} on to {to}", actor.name, listener.address());
                         return Err(failure(actor, message));
                     }
-                    Station::Relay(Relay::new(&actor.name, listener, to))
+                    if actor.follow && !matches!(to, Address::Udp(_)) {
+                        let message = format!("`follow` on `{}` needs UDP: a stream's peer cannot change", actor.name);
+                        return Err(failure(actor, message));
+                    }
+                    Station::Relay(Relay::new(&actor.name, listener, to, actor.follow))
                 }
                 (Role::Relay { .. } | Role::Server(_), None) => unreachable!("what listens was bound"),
             });

@@ -268,7 +268,7 @@ fn lower(
     });
     for (key, fits) in [
         ("bind", matches!(role, Role::Client(_))),
-        ("follow", matches!(role, Role::Client(_))),
+        ("follow", !matches!(role, Role::Server(_))),
         ("count", !matches!(role, Role::Relay { .. })),
     ] {
         if let Some(entry) = table.entry(key).filter(|_| !fits) {

@@ -143,7 +143,8 @@ impl Relay {
             Some(connection) => connection,
             None if self.peers.len() >= CONNECTIONS_MAX as usize => return true,
             None => {
-                let opening = socket::open(&Dial::to(self.route.to.clone()), None, &Origin::default());
+                let dial = Dial { follow: self.route.follow, ..Dial::to(self.route.to.clone()) };
+                let opening = socket::open(&dial, None, &Origin::default());
                 self.peers.push(Peer { from, link: Link::Opening(opening), bytes: [0; 2], is_told: false });
                 let connection = self.peers.len() as u32;
                 self.listener.know(from, Some(connection));

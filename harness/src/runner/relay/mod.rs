@@ -35,6 +35,7 @@ pub struct Relay {
     name: Arc<str>,
     address: Address,
     to: Address,
+    follow: bool,
     state: State,
 }
 
@@ -46,10 +47,10 @@ enum State {
 }
 
 impl Relay {
-    /// A relay that listens, and that will pass on to `to`.
-    pub(super) fn new(name: &str, listener: Listener, to: Address) -> Relay {
+    /// A relay that listens, and that will pass on to `to`, or with `follow` to whoever answers first from there.
+    pub(super) fn new(name: &str, listener: Listener, to: Address, follow: bool) -> Relay {
         let address = listener.address().clone();
-        Relay { name: name.into(), address, to, state: State::Bound(Box::new(listener)) }
+        Relay { name: name.into(), address, to, follow, state: State::Bound(Box::new(listener)) }
     }
 
     /// Where it listens.
@@ -67,6 +68,7 @@ impl Relay {
         let route = Route {
             relay: Arc::clone(&self.name),
             to: self.to.clone(),
+            follow: self.follow,
             plan: Rc::new(plan),
             log: Rc::clone(log),
             board: Rc::clone(&board),
@@ -111,6 +113,7 @@ impl Drop for Relay {
 struct Route {
     relay: Arc<str>,
     to: Address,
+    follow: bool,
     plan: Rc<Plan>,
     log: Rc<Log>,
     board: Rc<Board>,

@@ -75,6 +75,23 @@ fn a_client_that_tries_again_gets_through_a_relay_that_loses_every_third_datagra
 }
 
 #[test]
+fn a_relay_follows_a_server_that_answers_from_another_port() {
+    let server = "import socket, sys\n\
+         first = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nfirst.bind((\"127.0.0.1\", int(sys.argv[1])))\n\
+         data, client = first.recvfrom(9)\n\
+         second = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nsecond.sendto(b\"here \" + data, client)\n\
+         data, client = second.recvfrom(9)\nsecond.sendto(b\"still \" + data, client)\nsecond.recv(9)\n";
+    let target =
+        "command = [\"python3\", \"server.py\", \"${target.port}\"]\naddress = \"udp://127.0.0.1:${target.port}\"";
+    let steps = "steps = [{ client.send = \"a\" }, { client.expect = \"here a\" }, { client.send = \"b\" }, { client.expect = \"still b\" }]\n";
+    let folder = relayed(UDP, target, steps);
+    let text = fs::read_to_string(folder.path().join("s.toml")).expect("it was written");
+    folder.write("s.toml", text.replace("[actor.client]", "follow = true\n[actor.client]"));
+    folder.write("server.py", server);
+    folder.run(&[]).exits(0);
+}
+
+#[test]
 fn a_seed_loses_the_same_datagrams_again() {
     let steps = "steps = [{ repeat = { times = 30, steps = [{ client.send = \"x\" }] } }, { drain = true }]\n";
     let fault = "[[case.fault]]\non = \"middle.up\"\nwhen = { probability = 0.5 }\ndo = { drop = true }\n";
