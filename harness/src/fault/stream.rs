@@ -14,6 +14,9 @@ use crate::time::{Time, show_duration};
 /// How many bytes wait for their time; whoever sends more has to wait, too.
 pub const QUEUE_LEN_MAX: usize = 256 << 10;
 
+/// How many parts they come in, so that single bytes are bounded, too.
+const QUEUE_PARTS_MAX: usize = 16 << 10;
+
 /// How many bytes a spoiling fault may have ahead of it.
 const SPOILS_MAX: usize = 1_024;
 
@@ -193,7 +196,7 @@ impl Stream {
 
     /// Whether there is room for more.
     pub fn has_room(&self) -> bool {
-        self.queued < QUEUE_LEN_MAX
+        self.queued < QUEUE_LEN_MAX && self.queue.len() < QUEUE_PARTS_MAX
     }
 
     /// Whether the direction has ended, at least at its source.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::clock::Clock;
 use super::listen::Listener;
@@ -95,8 +95,17 @@ impl Relay {
         if let State::Running { stop, task, .. } = std::mem::replace(&mut self.state, State::Stopped) {
             // It may have ended by itself.
             let _ = stop.send(());
-            let _ = task.await;
+            told_on(task.await);
         }
+    }
+}
+
+/// A bug in a task of a relay is one of the case's.
+fn told_on(joined: Result<(), JoinError>) {
+    if let Err(error) = joined
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
     }
 }
 

@@ -10,7 +10,7 @@ use super::super::listen::{Arrival, Listener};
 use super::super::socket::{NotOpened, Socket};
 use super::connection::Connection;
 use super::dial::{Dialled, dial};
-use super::{CONNECTIONS_MAX, Route};
+use super::{CONNECTIONS_MAX, Route, told_on};
 use crate::event::{Endpoint, EventKind};
 
 /// Takes in connections until it is stopped.
@@ -22,7 +22,10 @@ pub(super) async fn serve(route: Route, mut listener: Listener, mut stopped: one
             biased;
             _ = &mut stopped => return connections.shutdown().await,
             arrival = std::future::poll_fn(|cx| listener.poll(cx)) => arrival,
-            Some(_) = connections.join_next() => continue,
+            Some(joined) = connections.join_next() => {
+                told_on(joined);
+                continue;
+            }
         };
         match arrival {
             Ok(Arrival::Stream { socket, peer, .. }) => {
@@ -48,7 +51,7 @@ pub(super) async fn serve(route: Route, mut listener: Listener, mut stopped: one
     tokio::select! {
         biased;
         _ = stopped => {}
-        () = async { while connections.join_next().await.is_some() {} } => {}
+        () = async { while let Some(joined) = connections.join_next().await { told_on(joined); } } => {}
     }
     connections.shutdown().await;
 }
