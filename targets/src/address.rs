@@ -7,13 +7,15 @@ use std::str::FromStr;
 
 use crate::service::Transport;
 
-/// Where a server listens: `tcp://127.0.0.1:0`, `udp://[::1]:7`, `unix:///path`, `unixgram:///path`.
+/// Where a server listens: `tcp://127.0.0.1:0`, `tls://127.0.0.1:0`, `udp://[::1]:7`, `unix:///path`, `unixgram:///path`.
 ///
 /// The host is an IP address or `localhost`, which is 127.0.0.1: a server does not look names up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// A TCP port; 0 is any that is free.
     Tcp(SocketAddr),
+    /// A TCP port, with TLS from the start of each connection.
+    Tls(SocketAddr),
     /// A UDP port; 0 is any that is free.
     Udp(SocketAddr),
     /// A Unix stream socket.
@@ -26,7 +28,7 @@ impl Address {
     /// What carries the bytes.
     pub const fn transport(&self) -> Transport {
         match self {
-            Address::Tcp(_) => Transport::Tcp,
+            Address::Tcp(_) | Address::Tls(_) => Transport::Tcp,
             Address::Udp(_) => Transport::Udp,
             Address::Unix(_) => Transport::Unix,
             Address::Unixgram(_) => Transport::Unixgram,
@@ -36,7 +38,7 @@ impl Address {
     /// Whether only this machine can reach it.
     pub fn is_local(&self) -> bool {
         match self {
-            Address::Tcp(address) | Address::Udp(address) => address.ip().is_loopback(),
+            Address::Tcp(address) | Address::Tls(address) | Address::Udp(address) => address.ip().is_loopback(),
             Address::Unix(_) | Address::Unixgram(_) => true,
         }
     }
@@ -44,7 +46,7 @@ impl Address {
     /// The host and port, where it has them.
     pub const fn socket(&self) -> Option<SocketAddr> {
         match self {
-            Address::Tcp(address) | Address::Udp(address) => Some(*address),
+            Address::Tcp(address) | Address::Tls(address) | Address::Udp(address) => Some(*address),
             Address::Unix(_) | Address::Unixgram(_) => None,
         }
     }
@@ -54,6 +56,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Tcp(address) | Address::Udp(address) => write!(f, "{}://{address}", self.transport()),
+            Address::Tls(address) => write!(f, "tls://{address}"),
             Address::Unix(path) | Address::Unixgram(path) => write!(f, "{}://{}", self.transport(), path.display()),
         }
     }
@@ -77,6 +80,7 @@ impl FromStr for Address {
         };
         Ok(match scheme {
             "tcp" => Address::Tcp(socket()?),
+            "tls" => Address::Tls(socket()?),
             "udp" => Address::Udp(socket()?),
             "unix" => Address::Unix(path()?),
             "unixgram" => Address::Unixgram(path()?),
@@ -117,7 +121,7 @@ impl fmt::Display for AddressError {
                 write!(f, "expected an IP address and a port like `127.0.0.1:0` or `[::1]:0`, got `{text}`")
             }
             AddressError::UnknownScheme { scheme } => {
-                write!(f, "expected `tcp`, `udp`, `unix` or `unixgram` before `://`, got `{scheme}`")
+                write!(f, "expected `tcp`, `tls`, `udp`, `unix` or `unixgram` before `://`, got `{scheme}`")
             }
         }
     }
@@ -151,7 +155,7 @@ mod tests {
         check("udp://localhost:99999", &format!("{socket} `localhost:99999`"));
         check("tcp://::1:7", &format!("{socket} `::1:7`"));
         check("unix://", "expected a path like `unix:///tmp/echo.sock`, got none");
-        check("http://x", "expected `tcp`, `udp`, `unix` or `unixgram` before `://`, got `http`");
+        check("http://x", "expected `tcp`, `tls`, `udp`, `unix` or `unixgram` before `://`, got `http`");
     }
 
     #[test]

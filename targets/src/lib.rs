@@ -13,6 +13,7 @@ pub mod memory;
 pub mod shell;
 
 mod address;
+mod auth_lines;
 mod chargen;
 mod connection;
 mod daytime;
@@ -34,7 +35,7 @@ pub use address::{Address, AddressError};
 pub use connection::{Connection, Ending, answer};
 pub use service::{Peer, Reply, Server, Service, Transport};
 pub use settings::{Clock, Setting, SettingError, Settings, Setup};
-pub use shell::{Handle, LIMITS, Limits, Log, Note, ServeError, bind, serve};
+pub use shell::{Handle, LIMITS, Limits, Log, Note, ServeError, ServerConfig, bind, serve, serve_tls};
 
 /// One reference server: a row of [`TARGETS`].
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +75,13 @@ const ANY: &[Transport] = &[Transport::Tcp, Transport::Udp, Transport::Unix, Tra
 
 /// Every target, in alphabetical order.
 pub const TARGETS: &[Target] = &[
+    Target {
+        name: "auth-lines",
+        about: "a line server with a login: SASL PLAIN and SCRAM-SHA-256 (RFC 4616, RFC 7677)",
+        transports: STREAMS,
+        settings: auth_lines::SETTINGS,
+        make: auth_lines::make,
+    },
     Target {
         name: "chargen",
         about: "sends the character pattern of RFC 864, whatever it gets",

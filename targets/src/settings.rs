@@ -54,7 +54,8 @@ impl Settings {
         parse_number(name, self.text(name))
     }
 
-    fn text(&self, name: &'static str) -> &str {
+    /// The text that `name` is set to.
+    pub fn text(&self, name: &'static str) -> &str {
         let (_, value) = self.0.iter().find(|(known, _)| *known == name).expect("a target asks for what its table has");
         value
     }

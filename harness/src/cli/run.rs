@@ -23,8 +23,8 @@ const JOBS_DEFAULT: usize = 8;
 /// The most attempts that `--retries` adds.
 const RETRIES_MAX: i64 = 100;
 
-/// The most cases of a run, each repetition counted.
-const PLANNED_MAX: u64 = 10_000_000;
+/// The most cases of a run, each repetition counted: `JUnit` has all of them in memory, some 1 KiB each.
+const PLANNED_MAX: u64 = 1_000_000;
 
 /// What `harness run` is given.
 #[derive(Clone, Debug, Args)]
@@ -220,7 +220,9 @@ pub(super) fn run(args: &RunArgs, talk: Talk, words: &[OsString]) -> u8 {
     let progress = reporters::is_watched(talk);
     let reporters = match reporters::open(&args.report, &settings, &folder, progress) {
         Ok(reporters) => reporters,
-        Err(error) => return complain(&format!("cannot write to `{}`: {error}", folder.display()), None, Exit::Bug),
+        Err(error) => {
+            return complain(&format!("cannot open all reports of `{}`: {error}", folder.display()), None, Exit::Bug);
+        }
     };
     let guard = match Guard::of_this_program(format!("{}-{}", std::process::id(), clock.unix_ns())) {
         Ok(guard) => guard,

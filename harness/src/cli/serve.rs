@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use targets::{Address, AddressError, LIMITS, Limits, Log, ServeError, Setting, SettingError, TARGETS, Target};
+use targets::{
+    Address, AddressError, LIMITS, Limits, Log, ServeError, ServerConfig, Setting, SettingError, TARGETS, Target,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What `harness serve` is given.
@@ -22,7 +24,7 @@ pub struct ServeArgs {
     pub name: String,
     /// Where; without it, a free port of 127.0.0.1, over TCP where the server speaks it
     ///
-    /// `tcp://HOST:PORT`, `udp://HOST:PORT`, `unix://PATH` or `unixgram://PATH`; port 0 is any that is free.
+    /// `tcp://HOST:PORT`, `tls://HOST:PORT`, `udp://HOST:PORT`, `unix://PATH` or `unixgram://PATH`; port 0 is any that is free.
     #[arg(long, value_name = "URL")]
     pub listen: Option<String>,
     /// Change one of the server's settings; may be repeated
@@ -31,6 +33,15 @@ pub struct ServeArgs {
     /// Change a limit; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     pub limit: Vec<(String, String)>,
+    /// On `tls://`: the certificate chain that it shows, as PEM; without it, one of an authority made for this server
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<String>,
+    /// On `tls://`: the key of that certificate, as PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<String>,
+    /// On `tls://`: ask clients for a certificate that the authorities in this PEM file have signed
+    #[arg(long, value_name = "FILE")]
+    pub tls_client_ca: Option<String>,
     /// Allow an address that other machines can reach
     #[arg(long, env = "HARNESS_ALLOW_REMOTE")]
     pub allow_remote: bool,
@@ -80,6 +91,9 @@ struct Prepared {
     address: Address,
     settings: Vec<(String, String)>,
     limits: Limits,
+    tls: Option<Arc<ServerConfig>>,
+    /// The authority that was made for it.
+    ca: Option<String>,
 }
 
 fn prepare(args: &ServeArgs) -> Result<Prepared, Error> {
@@ -97,7 +111,16 @@ fn prepare(args: &ServeArgs) -> Result<Prepared, Error> {
     for (name, value) in &args.limit {
         limits.set(name, value).map_err(Error::Limit)?;
     }
-    Ok(Prepared { target, address, settings: args.set.clone(), limits })
+    let (tls, ca) = match &address {
+        Address::Tls(_) => {
+            let identity = args.tls_cert.as_deref().zip(args.tls_key.as_deref());
+            let made = crate::runner::server_config(identity, args.tls_client_ca.as_deref());
+            let (config, ca) = made.map_err(|why| Error::Tls { why })?;
+            (Some(config), ca)
+        }
+        _ => (None, None),
+    };
+    Ok(Prepared { target, address, settings: args.set.clone(), limits, tls, ca })
 }
 
 fn run(prepared: &Prepared) -> Result<(), Error> {
@@ -130,8 +153,15 @@ async fn serve_until(
     log: Log,
     stdout: &mut impl Write,
 ) -> Result<(), Error> {
-    let Prepared { target, address, settings, limits } = prepared;
-    let mut handle = targets::serve(target, address, settings, *limits, log).map_err(Error::Serve)?;
+    let Prepared { target, address, settings, limits, tls, ca } = prepared;
+    let mut handle = targets::serve_tls(target, address, settings, *limits, log, tls.clone()).map_err(Error::Serve)?;
+    let ca = match ca {
+        Some(pem) => Some(CaFile::write(pem).map_err(Error::System)?),
+        None => None,
+    };
+    if let Some(CaFile(path)) = &ca {
+        let _ = writeln!(io::stderr(), "clients have to trust the authority in {}", path.display());
+    }
     writeln!(stdout, "{}", handle.address()).and_then(|()| stdout.flush()).map_err(Error::System)?;
     tokio::select! {
         () = stopped => handle.stop(),
@@ -139,6 +169,25 @@ async fn serve_until(
     }
     handle.ended().await;
     Ok(())
+}
+
+/// The certificate of the authority that was made for a server, for as long as it serves.
+struct CaFile(std::path::PathBuf);
+
+impl CaFile {
+    #[expect(clippy::disallowed_methods, reason = "clients are told of a file")]
+    fn write(pem: &str) -> io::Result<CaFile> {
+        let path = std::env::temp_dir().join(format!("harness-ca-{}.pem", std::process::id()));
+        std::fs::write(&path, pem)?;
+        Ok(CaFile(path))
+    }
+}
+
+impl Drop for CaFile {
+    #[expect(clippy::disallowed_methods, reason = "the file goes with its server")]
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 /// Why nothing is served.
@@ -154,6 +203,8 @@ enum Error {
     Serve(ServeError),
     /// The system refuses what every server needs: a runtime, signals, stdout.
     System(io::Error),
+    /// The certificates cannot be used.
+    Tls { why: String },
     /// There is no such target.
     UnknownTarget { name: String },
 }
@@ -202,6 +253,7 @@ impl fmt::Display for Error {
             Error::Serve(ServeError::Setting(error)) => write!(f, "--set: {error}"),
             Error::Serve(error) => error.fmt(f),
             Error::System(error) => error.fmt(f),
+            Error::Tls { why } => f.write_str(why),
             Error::UnknownTarget { name } => write!(f, "unknown target `{name}`"),
         }
     }
@@ -271,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_wrong_address_is_refused() {
-        let message = "--listen: expected `tcp`, `udp`, `unix` or `unixgram` before `://`, got `http`";
+        let message = "--listen: expected `tcp`, `tls`, `udp`, `unix` or `unixgram` before `://`, got `http`";
         check("kv --listen http://127.0.0.1:0", 2, message, None);
         check("kv --listen udp://127.0.0.1:0", 2, "`kv`: expected one of `tcp`, `unix`, got `udp`", None);
     }

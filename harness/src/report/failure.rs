@@ -63,6 +63,15 @@ pub fn render(case: &CaseRecord<'_>, settings: &Settings) -> String {
     output
 }
 
+/// What differed, how to play it again and where its capture lies, of a case that did not hold.
+pub fn ending(case: &CaseRecord<'_>, settings: &Settings) -> String {
+    let mut output = String::new();
+    let reason = case.finished.reason.as_deref();
+    let message = case.failure().map(|failure| failure.message.as_str()).or(reason);
+    push_end(&mut output, case, message.unwrap_or(verdict_words(case.finished.verdict)), settings);
+    output
+}
+
 /// What a verdict means, where nothing else says why.
 fn verdict_words(verdict: Verdict) -> &'static str {
     match verdict {

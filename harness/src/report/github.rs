@@ -52,8 +52,8 @@ struct GitHub {
     summary: Option<Box<dyn Write + Send>>,
     settings: Settings,
     seed: Option<u64>,
-    /// Where and why the last attempt of a case that is being played again did not hold.
-    attempts: HashMap<Option<u32>, (Spot, String)>,
+    /// Where and why the last attempt of a case that is being played again did not hold, and what else is to be said of it.
+    attempts: HashMap<Option<u32>, (Spot, String, String)>,
     /// Rows of the summary.
     rows: Vec<String>,
     /// How many there are besides.
@@ -77,33 +77,19 @@ impl Reporter for GitHub {
         let (file, line, column) = case.place();
         let width = failure.map_or(0, |failure| failure.place.width);
         let mut spot = Spot { file: file.to_owned(), line, column, width };
+        let mut remarks = self.remarks(case);
         let number = case.events[0].case;
         if verdict == Verdict::Retried {
-            self.attempts.insert(number, (spot, message));
+            self.attempts.insert(number, (spot, message, remarks));
             return Ok(());
         }
-        if let (Some((earlier, why)), Verdict::Flaky) = (self.attempts.remove(&number), verdict) {
+        if let (Some((earlier, why, how)), Verdict::Flaky) = (self.attempts.remove(&number), verdict) {
             message = format!("{message}; before, {why}");
-            spot = earlier;
+            (spot, remarks) = (earlier, how);
         }
         let title = format!("{} {}", word(verdict), case.title());
         self.push_row(&title, &format!("{}:{}", spot.file, spot.line), &message, case.finished.reproduce.as_deref());
-        let mut text = escape(&message);
-        for note in failure.iter().flat_map(|failure| &failure.notes) {
-            text.push_str(&format!("\nnote: {}", escape(note)));
-        }
-        let capture = case.finished.capture.as_ref().map(|capture| self.settings.path_of(capture));
-        let remarks = [
-            ("hint", failure.and_then(|failure| failure.hint.as_ref())),
-            ("reproduce", case.finished.reproduce.as_ref()),
-            ("capture", capture.as_ref()),
-        ];
-        for (word, remark) in remarks {
-            if let Some(remark) = remark {
-                text.push_str(&format!("\n{word}: {}", escape(remark)));
-            }
-        }
-        self.push(level, Some(&spot), &title, &text);
+        self.push(level, Some(&spot), &title, &format!("{}{remarks}", escape(&message)));
         self.flush()
     }
 
@@ -139,6 +125,20 @@ impl GitHub {
         self.writer.flush()?;
         self.lines.clear();
         Ok(())
+    }
+
+    /// The lines below the first one.
+    fn remarks(&self, case: &CaseRecord<'_>) -> String {
+        let failure = case.failure();
+        let notes = failure.iter().flat_map(|failure| &failure.notes).map(|note| ("note", note));
+        let capture = case.finished.capture.as_ref().map(|capture| self.settings.path_of(capture));
+        let rest = [
+            ("hint", failure.and_then(|failure| failure.hint.as_ref())),
+            ("reproduce", case.finished.reproduce.as_ref()),
+            ("capture", capture.as_ref()),
+        ];
+        let rest = rest.into_iter().filter_map(|(word, remark)| Some((word, remark?)));
+        notes.chain(rest).map(|(word, remark)| format!("\n{word}: {}", escape(remark))).collect()
     }
 
     /// `::error file=..,line=..,col=..,endColumn=..,title=..::message`.

@@ -38,8 +38,8 @@ pub struct Human {
     seed: Option<u64>,
     failed: Vec<String>,
     flaky: Vec<String>,
-    /// Where cases that are being played again did not hold.
-    attempts: HashMap<Option<u32>, String>,
+    /// Where cases that are being played again did not hold, and how their last attempt ended.
+    attempts: HashMap<Option<u32>, (String, String)>,
     slowest: Slowest,
     /// What is written next; kept for its memory.
     line: String,
@@ -140,8 +140,8 @@ impl Reporter for Human {
         let earlier = self.attempts.remove(&number);
         if verdict == Verdict::Flaky {
             let (word, style) = status(verdict, &self.settings);
-            let place = earlier.unwrap_or(place.clone());
-            self.flaky.push(format!("{style}{word:>11}{style:#} {} at {place}\n", case.title()));
+            let (place, ending) = earlier.unwrap_or_else(|| (place.clone(), String::new()));
+            self.flaky.push(format!("{style}{word:>11}{style:#} {} at {place}\n{ending}", case.title()));
         }
         if held && self.settings.verbosity == Verbosity::Quiet {
             return Ok(());
@@ -153,7 +153,7 @@ impl Reporter for Human {
             push_timeline(&mut self.line, case, Detail::Everything, &self.settings.look);
         }
         if verdict == Verdict::Retried {
-            self.attempts.insert(number, place);
+            self.attempts.insert(number, (place, failure::ending(case, &self.settings)));
             // What is worth reading is the last attempt; the others have said why in one line, and left their captures.
             if self.settings.verbosity == Verbosity::Verbose {
                 self.line.push_str(&failure::render(case, &self.settings));
@@ -196,7 +196,9 @@ impl Reporter for Human {
             }
             EventKind::CaseSlow { title, running_ns } if self.settings.verbosity != Verbosity::Quiet => {
                 let note = look.theme.note;
-                let time = format!("> {}", show_duration(Duration::from_secs(running_ns / 1_000_000_000)));
+                // It is late by some milliseconds, which say nothing.
+                let unit = if *running_ns < 1_000_000_000 { 10_000_000 } else { 1_000_000_000 };
+                let time = format!("> {}", show_duration(Duration::from_nanos(running_ns / unit * unit)));
                 self.line.push_str(&format!("{note}{:>11}{note:#} [{time:>8}] {}\n", "SLOW", escape(title)));
             }
             EventKind::TargetStarted { scenario, target, url, pid } if verbose => {

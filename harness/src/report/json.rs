@@ -8,6 +8,9 @@ use crate::event::{Event, EventKind, RunStarted, Summary, VERSION};
 /// The longest line that is read: no event that the harness writes comes near it.
 pub const LINE_LEN_MAX: u64 = 256 << 20;
 
+/// The most bytes of a case's lines that are read: a case records at most 64 MiB, and JSON takes six times as much at worst.
+pub const CASE_LEN_MAX: u64 = 1 << 30;
+
 /// The row of this reporter.
 pub const ENTRY: Entry = Entry {
     name: "json",
@@ -62,6 +65,11 @@ pub enum ReplayError {
     },
     /// Reading failed, or the reporter's writing.
     Io(io::Error),
+    /// A case is longer than [`CASE_LEN_MAX`].
+    CaseTooLong {
+        /// The line where that is seen, from 1.
+        line: u64,
+    },
     /// The line is longer than [`LINE_LEN_MAX`].
     TooLong {
         /// The line, from 1.
@@ -80,6 +88,9 @@ impl std::fmt::Display for ReplayError {
             ReplayError::NoStart => write!(f, "expected `run_started` in line 1"),
             ReplayError::NotAnEvent { line, error } => write!(f, "line {line} is no event: {error}"),
             ReplayError::Io(error) => error.fmt(f),
+            ReplayError::CaseTooLong { line } => {
+                write!(f, "the case that goes on in line {line} is longer than {CASE_LEN_MAX} bytes")
+            }
             ReplayError::TooLong { line } => write!(f, "line {line} is longer than {LINE_LEN_MAX} bytes"),
             ReplayError::Version { found } => write!(f, "expected version {VERSION} of the stream, found {found}"),
         }
@@ -106,9 +117,14 @@ impl From<io::Error> for ReplayError {
 ///
 /// A run that was killed has no end: its last line may be cut, which is passed over, and it is told to have ended
 /// incomplete, with what was counted so far.
-pub fn replay(mut input: impl BufRead, reporter: &mut dyn Reporter) -> Result<(), ReplayError> {
+pub fn replay(input: impl BufRead, reporter: &mut dyn Reporter) -> Result<(), ReplayError> {
+    replay_within(CASE_LEN_MAX, input, reporter)
+}
+
+fn replay_within(case_len_max: u64, mut input: impl BufRead, reporter: &mut dyn Reporter) -> Result<(), ReplayError> {
     let mut text = Vec::new();
     let mut case = Vec::new();
+    let mut case_len = 0;
     let mut summary = Summary::default();
     let mut last = None;
     for line in 1.. {
@@ -138,6 +154,11 @@ pub fn replay(mut input: impl BufRead, reporter: &mut dyn Reporter) -> Result<()
         }
         if let EventKind::CaseStarted(_) = event.kind {
             case.clear();
+            case_len = 0;
+        }
+        case_len += text.len() as u64;
+        if case_len > case_len_max {
+            return Err(ReplayError::CaseTooLong { line });
         }
         case.push(event);
         if let Some(record) = CaseRecord::new(&case) {
@@ -149,4 +170,23 @@ pub fn replay(mut input: impl BufRead, reporter: &mut dyn Reporter) -> Result<()
     let at = last.ok_or(ReplayError::NoStart)?;
     summary.duration_ns = at.as_nanos();
     Ok(reporter.event(&Event { at, case: None, kind: EventKind::RunFinished { summary, exit_code: 9 } })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Output, Settings};
+
+    #[test]
+    fn a_case_that_never_ends_is_refused_at_a_limit() {
+        let start = r#"{"at_ns":0,"type":"run_started","v":1,"harness":"","seed":1,"unix_ns":1,"command":[]}"#;
+        let logged = r#"{"at_ns":1,"case":0,"type":"logged","message":""}"#;
+        let text = format!("{start}\n{}", format!("{logged}\n").repeat(10));
+        let mut reporter =
+            (ENTRY.open)(Output::Writer(Box::new(io::sink())), &Settings::plain(80)).expect("a sink opens");
+        let within = |len, reporter: &mut dyn Reporter| replay_within(len, text.as_bytes(), reporter);
+        assert!(within(500, &mut *reporter).is_ok());
+        let error = within(499, &mut *reporter).expect_err("ten lines of 50 bytes are longer");
+        assert!(matches!(error, ReplayError::CaseTooLong { line: 11 }), "{error}");
+    }
 }

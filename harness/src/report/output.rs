@@ -35,7 +35,9 @@ impl Output {
 
     /// Opens a file that others write to as well: what is written stands behind what is there.
     pub fn append(path: &Path) -> io::Result<Box<dyn Write + Send>> {
-        Ok(Box::new(File::options().create(true).append(true).open(path)?))
+        let opened = File::options().create(true).append(true).open(path);
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        Ok(Box::new(opened.map_err(named)?))
     }
 
     /// Writes a report that is only whole when it is done: a reader sees the old file or the new one, never half of one.

@@ -15,7 +15,7 @@ use super::run::{File, Run, Stopping};
 use super::skip::missing;
 use super::stations::transports;
 use super::target::{Group, Owner, Running};
-use super::tls::{Authority, Keys, Profiles};
+use super::tls::{Keys, Profiles};
 use crate::capture;
 use crate::conversation::script::{Limit, Script};
 use crate::conversation::{Conversation, Ended};
@@ -252,28 +252,21 @@ impl Run {
         self.stations(owner, scenario, listeners, &running, &own.variables).await
     }
 
-    /// Makes the run's own authority when it is first needed, and its files where a scenario asks for them.
+    /// Writes the files of the run's own authority where a scenario asks for them.
     fn tls_files(&self, scenario: &Scenario, case: &Case) -> Result<Variables, Box<Failure>> {
         let mut variables = Variables::new();
-        if case.tls.is_empty() && !scenario.wants_tls_files {
+        if !scenario.wants_tls_files {
             return Ok(variables);
         }
-        let failed = |error: &dyn std::fmt::Display| {
-            let message = format!("no certificates can be made: {error}");
-            Box::new(Failure::new(FailureKind::Tls, message, case.script.place.clone()))
-        };
-        let mut authority = self.authority.borrow_mut();
-        if authority.is_none() {
-            *authority = Some(Rc::new(Authority::new().map_err(|error| failed(&error))?));
+        let failed = |message| Box::new(Failure::new(FailureKind::Tls, message, case.script.place.clone()));
+        let authority = self.setting.authority().map_err(failed)?;
+        let mut files = self.tls_files.borrow_mut();
+        if files.is_empty() {
+            let written = authority.write(&self.options.folder.join("tls"));
+            *files = written.map_err(|error| failed(format!("no certificates can be written: {error}")))?;
         }
-        if let (Some(authority), true) = (&*authority, scenario.wants_tls_files) {
-            let mut files = self.tls_files.borrow_mut();
-            if files.is_empty() {
-                *files = authority.write(&self.options.folder.join("tls")).map_err(|error| failed(&error))?;
-            }
-            for (name, path) in &*files {
-                variables.insert((*name).into(), path.to_string_lossy().into_owned().into());
-            }
+        for (name, path) in &*files {
+            variables.insert((*name).into(), path.to_string_lossy().into_owned().into());
         }
         Ok(variables)
     }
@@ -299,7 +292,8 @@ impl Run {
         let scenario = &file.scenario;
         let script = self.with_timeout(&case.script);
         let transports = transports(scenario, &stations);
-        let tls = Profiles::new(&case.tls, self.authority.borrow().clone(), variables.clone(), self.keys(scenario));
+        let authority = (!case.tls.is_empty()).then(|| self.setting.authority().ok()).flatten();
+        let tls = Profiles::new(&case.tls, authority, variables.clone(), self.keys(scenario));
         let random = Random::new(self.options.seed, &format!("{}/{name}", scenario.name));
         let log = relay::Log::new(self.clock, number);
         for (actor, station) in stations.iter_mut().enumerate() {

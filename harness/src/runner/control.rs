@@ -124,7 +124,14 @@ pub(super) async fn start(target: &Running, guard: &Guard) -> Result<(), String>
         RunningKind::Builtin { handle, again } => {
             let address = again.address.clone();
             let log = Arc::new(|_: &targets::Note| {});
-            let served = targets::serve(again.builtin, &address, &again.settings, targets::Limits::default(), log);
+            let served = targets::serve_tls(
+                again.builtin,
+                &address,
+                &again.settings,
+                targets::Limits::default(),
+                log,
+                again.tls.clone(),
+            );
             *handle.borrow_mut() = Some(served.map_err(|error| failed(error.to_string()))?);
         }
         RunningKind::Process { process, command, starts } => {
@@ -143,6 +150,7 @@ pub(super) struct Again {
     pub(super) builtin: &'static targets::Target,
     pub(super) address: targets::Address,
     pub(super) settings: Vec<(String, String)>,
+    pub(super) tls: Option<Arc<targets::ServerConfig>>,
 }
 
 /// A process that a step may replace by another start of itself.

@@ -40,4 +40,4 @@ pub use record::Record;
 pub use relay::Relay;
 pub use run::{Input, Options, run};
 pub use select::{LastFailed, Partition};
-pub use tls::{Keys, Profiles};
+pub use tls::{Keys, Profiles, server_config};

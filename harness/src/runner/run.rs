@@ -17,7 +17,7 @@ use super::record::{Names, Record};
 use super::secrets::Secrets;
 use super::select::{LastFailed, Partition};
 use super::target::{Group, Setting};
-use super::tls::{Authority, Keys};
+use super::tls::Keys;
 use super::watch::Watch;
 use crate::capture::Format;
 use crate::event::{Event, EventKind, Failure, Mistake, RunStarted, Summary, Verdict};
@@ -122,9 +122,7 @@ pub(super) struct Run {
     pub(super) clock: Clock,
     pub(super) secrets: Secrets,
     pub(super) setting: Setting,
-    /// Who signs what the run's servers and clients show, once somebody has asked.
-    pub(super) authority: RefCell<Option<Rc<Authority>>>,
-    /// Where its files are, by variable.
+    /// Where the files of the run's own authority are, by variable.
     pub(super) tls_files: RefCell<Vec<(&'static str, PathBuf)>>,
     pub(super) sink: RefCell<Sink>,
     /// `true` once the run is to end early.
@@ -197,14 +195,13 @@ impl Run {
         secrets.mask_texts(&mut started);
         // Ports are no part of what a seed repeats: two runs with one seed must not meet on them.
         let mut ports = Random::new(clock.unix_ns(), "ports");
-        let setting = Setting {
-            ports: RefCell::new(Ports::new(&mut ports)),
+        let setting = Setting::new(
+            Ports::new(&mut ports),
             guard,
-            allow_remote: options.allow_remote,
-            overrides: options.targets.clone(),
-            folder: options.folder.clone(),
-            logs: RefCell::default(),
-        };
+            options.allow_remote,
+            options.targets.clone(),
+            options.folder.clone(),
+        );
         let sink = Sink { reporters, summary: Summary::default(), names: Names::default(), error: None, next_case: 0 };
         Run {
             slots: Semaphore::new(options.jobs.max(1)),
@@ -213,7 +210,6 @@ impl Run {
             clock,
             secrets,
             setting,
-            authority: RefCell::default(),
             tls_files: RefCell::default(),
             sink: RefCell::new(sink),
             stopping: watch::Sender::new(None),

@@ -15,8 +15,9 @@ use super::control::{Again, Replaceable};
 use super::process::{self, Address, Exit, Guard, Ports, Process};
 use super::record::Names;
 use super::socket::in_folder;
+use super::tls::{Authority, Setup, Side};
 use crate::event::{EventKind, Failure, FailureKind, OutputLine};
-use crate::scenario::{Family, ReadyWhen, Target, TargetKind};
+use crate::scenario::{Family, ReadyWhen, Target, TargetKind, Tls};
 use crate::template::{Template, Variables};
 
 /// How many of a target's last lines are told.
@@ -37,6 +38,31 @@ pub(super) struct Setting {
     pub(super) folder: PathBuf,
     /// The names of the files that they are kept in.
     pub(super) logs: RefCell<Names>,
+    /// Who signs what the run's servers and clients show, once somebody has asked.
+    authority: RefCell<Option<Rc<Authority>>>,
+}
+
+impl Setting {
+    pub(super) fn new(
+        ports: Ports,
+        guard: Guard,
+        allow_remote: bool,
+        overrides: Vec<(Option<String>, Url)>,
+        folder: PathBuf,
+    ) -> Setting {
+        let (logs, authority) = (RefCell::default(), RefCell::default());
+        Setting { ports: RefCell::new(ports), guard, allow_remote, overrides, folder, logs, authority }
+    }
+
+    /// The run's own authority.
+    pub(super) fn authority(&self) -> Result<Rc<Authority>, String> {
+        let mut authority = self.authority.borrow_mut();
+        if authority.is_none() {
+            *authority =
+                Some(Rc::new(Authority::new().map_err(|error| format!("no certificates can be made: {error}"))?));
+        }
+        Ok(Rc::clone(authority.as_ref().expect("it was just made")))
+    }
 }
 
 /// Whose targets are started.
@@ -149,7 +175,7 @@ async fn start_one(
             let address = resolve(target, &url, folder, setting).await?;
             Ok(Running { name, address: Some(address), kind: RunningKind::Elsewhere })
         }
-        TargetKind::Builtin { name: builtin, listen, settings } => {
+        TargetKind::Builtin { name: builtin, listen, settings, tls } => {
             let builtin = targets::find(builtin).expect("the scenario was checked");
             let listen = match listen {
                 Some(template) => fill(template)?,
@@ -157,14 +183,18 @@ async fn start_one(
                 None => "udp://127.0.0.1:0".into(),
             };
             let listen = owner.family.map_or(listen.clone(), |family| family.apply(&listen));
-            let handle = serve(target, builtin, &listen, settings, folder, setting)?;
+            let config = match listen.starts_with("tls://") {
+                true => Some(server_tls(target, tls.as_deref(), variables, setting)?),
+                false => None,
+            };
+            let handle = serve(target, builtin, &listen, settings, config.as_ref(), folder, setting)?;
             let address = match handle.address() {
-                targets::Address::Tcp(address) => Address::Tcp(*address),
+                targets::Address::Tcp(address) | targets::Address::Tls(address) => Address::Tcp(*address),
                 targets::Address::Udp(address) => Address::Udp(*address),
                 targets::Address::Unix(path) => Address::Unix(path.clone()),
                 targets::Address::Unixgram(path) => Address::Unixgram(path.clone()),
             };
-            let again = Again { builtin, address: handle.address().clone(), settings: settings.clone() };
+            let again = Again { builtin, address: handle.address().clone(), settings: settings.clone(), tls: config };
             let kind = RunningKind::Builtin { handle: RefCell::new(Some(handle)), again };
             Ok(Running { name, address: Some(address), kind })
         }
@@ -241,6 +271,19 @@ fn filled(target: &Target, template: &Template, variables: &Variables) -> Result
     template.fill_text(variables).map_err(|unset| failure(target, format!("the variable `{}` has no value", unset.0)))
 }
 
+/// What a reference server on `tls://` needs.
+fn server_tls(
+    target: &Target,
+    tls: Option<&Tls>,
+    variables: &Variables,
+    setting: &Setting,
+) -> Result<Arc<targets::ServerConfig>, Box<Failure>> {
+    let authority = setting.authority().map_err(|why| failure(target, why))?;
+    let plain = Tls::plain(target.place.clone(), PathBuf::new());
+    let setup = Setup::new(tls.unwrap_or(&plain), Side::Server, &authority, variables)?;
+    Ok(setup.server().expect("it is a server's"))
+}
+
 /// Starts a reference server. For port 0 the run picks one: a port of the system's would be given to somebody else as soon
 /// as the server is gone, and a case that expects nobody there would meet a stranger.
 fn serve(
@@ -248,6 +291,7 @@ fn serve(
     builtin: &targets::Target,
     listen: &str,
     settings: &[(String, String)],
+    tls: Option<&Arc<targets::ServerConfig>>,
     folder: &Path,
     setting: &Setting,
 ) -> Result<targets::Handle, Box<Failure>> {
@@ -255,7 +299,7 @@ fn serve(
     let mut listen: Address = listen.parse().map_err(|error| failure(target, format!("{error}")))?;
     match &mut listen {
         Address::Unix(path) | Address::Unixgram(path) => *path = folder.join(&*path),
-        Address::Tcp(_) | Address::Udp(_) => {}
+        Address::Tcp(_) | Address::Tls(_) | Address::Udp(_) => {}
     }
     if !listen.is_local() && !setting.allow_remote {
         let message = format!("`{listen}` is not on this machine, and `--allow-remote` is not given");
@@ -263,12 +307,18 @@ fn serve(
     }
     let any = listen.socket().is_some_and(|socket| socket.port() == 0);
     for tries_left in (0..PICKS_MAX).rev() {
-        if let (true, Address::Tcp(socket) | Address::Udp(socket)) = (any, &mut listen) {
+        if let (true, Address::Tcp(socket) | Address::Tls(socket) | Address::Udp(socket)) = (any, &mut listen) {
             let picked = setting.ports.borrow_mut().pick();
             socket.set_port(picked.map_err(|error| failure(target, format!("there is no free port: {error}")))?);
         }
-        let served =
-            targets::serve(builtin, &listen, settings, targets::Limits::default(), Arc::new(|_: &targets::Note| {}));
+        let served = targets::serve_tls(
+            builtin,
+            &listen,
+            settings,
+            targets::Limits::default(),
+            Arc::new(|_: &targets::Note| {}),
+            tls.cloned(),
+        );
         match served {
             // Somebody was faster.
             Err(ServeError::Bind { error, .. })

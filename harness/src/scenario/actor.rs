@@ -181,7 +181,35 @@ pub(super) fn lower_all(reader: &mut Reader, table: &Table, targets: &[Target]) 
     }
     let spans: Vec<_> = drafts.iter().flat_map(|draft| vec![&draft.entry.key_span; draft.count.unwrap_or(1)]).collect();
     super::fault::check_circles(reader, &actors.list, &spans);
+    meet_in_tls(reader, &drafts, targets, &mut actors);
     actors
+}
+
+/// Whoever connects to an actor that does TLS from the start does so, too, unless it says otherwise. Relays pass it on.
+fn meet_in_tls(reader: &Reader, drafts: &[Draft<'_>], targets: &[Target], actors: &mut Actors) {
+    for at in 0..actors.list.len() {
+        let actor = &actors.list[at];
+        let Role::Client(Connect::Actor(server)) = actor.role else { continue };
+        let key = actor.name.split('[').next().unwrap_or_default();
+        let draft = drafts.iter().find(|draft| draft.entry.key == key);
+        let says = draft.is_some_and(|draft| draft.table.get("tls").is_some() || draft.table.get("starttls").is_some());
+        // Relays that go round in circles are a mistake that is told elsewhere.
+        let behind = |at: usize| match actors.list[at].role {
+            Role::Relay { to: Connect::Actor(to), .. } => Some(to),
+            _ => None,
+        };
+        let chain = std::iter::successors(Some(server), |at| behind(*at)).take(actors.list.len());
+        let last = chain.last().expect("it begins with the server");
+        let does = match &actors.list[last].role {
+            Role::Relay { to, .. } => begins_with_tls(&Role::Client(to.clone()), targets),
+            _ => actors.list[last].tls.is_some(),
+        };
+        if does && !says {
+            let place = actor.place.clone();
+            actors.tls.push(Tls::plain(place, reader.folder(&(0..0))));
+            actors.list[at].tls = Some(actors.tls.len() - 1);
+        }
+    }
 }
 
 /// Every table below `[actor]`, with how many it stands for.
@@ -289,7 +317,7 @@ fn lower(
     };
     let (mut from_start, starttls) = (tls("tls"), tls("starttls"));
     let place = reader.source().place(span.clone());
-    if from_start.is_none() && begins_with_tls(&role, targets) {
+    if from_start.is_none() && table.get("tls").is_none() && begins_with_tls(&role, targets) {
         actors.tls.push(Tls::plain(place.clone(), reader.folder(span)));
         from_start = Some(actors.tls.len() - 1);
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::scope::Scope;
+use super::tls::Tls;
 use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean};
 use crate::event::Place;
 use crate::template::Template;
@@ -52,6 +53,8 @@ pub enum TargetKind {
         listen: Option<Template>,
         /// Its settings.
         settings: Vec<(String, String)>,
+        /// What its TLS is like, on `tls://`.
+        tls: Option<Box<Tls>>,
     },
     /// A process that the run starts.
     Command(Box<Command>),
@@ -128,6 +131,7 @@ const KEYS: &[&str] = &[
     "builtin",
     "settings",
     "listen",
+    "tls",
     "address",
     "command",
     "ready",
@@ -223,6 +227,7 @@ fn lower(
     for (key, kinds) in [
         ("settings", "builtin"),
         ("listen", "builtin"),
+        ("tls", "builtin"),
         ("ready", "command"),
         ("ready_within", "command"),
         ("env", "command"),
@@ -295,7 +300,13 @@ fn lower_builtin(reader: &mut Reader, entry: &Entry, table: &Table, scope: &mut 
             settings.push((entry.key.clone(), value));
         }
     }
-    Some(TargetKind::Builtin { name, listen, settings })
+    let tls = table.get("tls").and_then(|node| super::tls::lower(reader, node, "`tls`", scope)).map(Box::new);
+    let on_tls = listen.as_ref().is_some_and(|listen| listen.beginning().starts_with(b"tls://"));
+    if let (Some(entry), false) = (table.entry("tls"), on_tls) {
+        let hint = "`listen = \"tls://127.0.0.1:0\"`";
+        reader.mistake_with_hint(&entry.key_span, "`tls` goes with a `listen` on `tls://`", hint);
+    }
+    Some(TargetKind::Builtin { name, listen, settings, tls })
 }
 
 fn lower_address(reader: &mut Reader, entry: &Entry, scope: &mut Scope) -> Option<TargetKind> {

@@ -60,7 +60,7 @@ const KEYS: &[&str] = &["server_name", "ca", "cert", "key", "alpn", "insecure"];
 
 impl Tls {
     /// What `true` means.
-    pub(super) fn plain(place: Place, folder: PathBuf) -> Tls {
+    pub(crate) fn plain(place: Place, folder: PathBuf) -> Tls {
         Tls {
             place,
             folder,

@@ -23,6 +23,8 @@ use crate::service::{Server, Transport};
 use crate::settings::SettingError;
 use crate::{TARGETS, Target};
 
+pub use rustls::ServerConfig;
+
 pub use limits::{LIMITS, Limits};
 pub use note::{Log, Note};
 
@@ -36,11 +38,33 @@ pub fn serve<S: AsRef<str>>(
     limits: Limits,
     log: Log,
 ) -> Result<Handle, ServeError> {
+    serve_tls(target, address, pairs, limits, log, None)
+}
+
+/// [`serve`], with what `tls://` addresses need: certificates, their key, and whose certificates clients have to show.
+pub fn serve_tls<S: AsRef<str>>(
+    target: &Target,
+    address: &Address,
+    pairs: &[(S, S)],
+    limits: Limits,
+    log: Log,
+    tls: Option<Arc<ServerConfig>>,
+) -> Result<Handle, ServeError> {
     if !target.transports.contains(&address.transport()) {
         return Err(ServeError::Transport { target: target.name, transport: address.transport() });
     }
     let server = target.make(pairs, &limits, jiff::Timestamp::now).map_err(ServeError::Setting)?;
-    bind(server, address, limits, log).map_err(|error| ServeError::Bind { address: address.clone(), error })
+    let failed = |error| ServeError::Bind { address: address.clone(), error };
+    match (address, tls) {
+        (Address::Tls(socket), Some(config)) => {
+            let context = Arc::new(Context { server, limits, log, stop: Stop::default() });
+            let listener = stream::bind_tls(*socket, config).map_err(failed)?;
+            let address = Address::Tls(listener.local_addr().map_err(failed)?);
+            let task = tokio::spawn(stream::run(listener, Arc::clone(&context)));
+            Ok(Handle { address, context, task })
+        }
+        _ => bind(server, address, limits, log).map_err(failed),
+    }
 }
 
 /// Starts any server at `address`.
@@ -52,6 +76,10 @@ pub fn bind(server: Arc<dyn Server>, address: &Address, limits: Limits, log: Log
         Address::Tcp(address) => {
             let listener = stream::bind_tcp(*address)?;
             (Address::Tcp(listener.local_addr()?), tokio::spawn(stream::run(listener, Arc::clone(&context))))
+        }
+        Address::Tls(_) => {
+            let why = "a server with TLS needs certificates";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         Address::Udp(address) => {
             let socket = datagram::bind_udp(*address)?;

@@ -18,8 +18,10 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
-use super::{Context, Note, is_peers_error};
+use super::{Context, Note, ServerConfig, is_peers_error};
 use crate::connection::{Connection, Ending};
 use crate::service::{Peer, Transport};
 
@@ -27,6 +29,8 @@ use crate::service::{Peer, Transport};
 const BACKLOG: i32 = 1_024;
 /// How long a server waits after a failed accept: what fails for want of descriptors fails again at once.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a client may take for its handshake.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// How much one read takes at most.
 const READ_LEN_MAX: usize = 64 << 10;
 /// The largest buffer that waits to be lent.
@@ -38,16 +42,21 @@ const IDLE_PARTS: u32 = 4;
 pub(super) trait Listener: Send + Sync + 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+    /// One that is not ready yet.
+    type Raw: Send + 'static;
     /// What carries it.
     const TRANSPORT: Transport;
     /// Accepts one.
-    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Option<SocketAddr>)>> + Send;
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Raw, Option<SocketAddr>)>> + Send;
+    /// Makes it ready: whatever that takes, others do not wait for it.
+    fn open(raw: Self::Raw) -> impl Future<Output = io::Result<Self::Stream>> + Send;
     /// Makes the stream's end a RST.
     fn reset(stream: &Self::Stream) -> io::Result<()>;
 }
 
 impl Listener for TcpListener {
     type Stream = TcpStream;
+    type Raw = TcpStream;
     const TRANSPORT: Transport = Transport::Tcp;
 
     async fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
@@ -57,8 +66,43 @@ impl Listener for TcpListener {
         Ok((stream, Some(address)))
     }
 
+    async fn open(raw: TcpStream) -> io::Result<TcpStream> {
+        Ok(raw)
+    }
+
     fn reset(stream: &TcpStream) -> io::Result<()> {
         stream.set_zero_linger()
+    }
+}
+
+/// A TCP listener whose connections begin with TLS.
+pub(super) struct TlsListener {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl TlsListener {
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+impl Listener for TlsListener {
+    type Stream = TlsStream<TcpStream>;
+    type Raw = (TcpStream, TlsAcceptor);
+    const TRANSPORT: Transport = Transport::Tcp;
+
+    async fn accept(&self) -> io::Result<(Self::Raw, Option<SocketAddr>)> {
+        let (stream, address) = Listener::accept(&self.listener).await?;
+        Ok(((stream, self.acceptor.clone()), address))
+    }
+
+    async fn open((stream, acceptor): Self::Raw) -> io::Result<Self::Stream> {
+        acceptor.accept(stream).await
+    }
+
+    fn reset(stream: &Self::Stream) -> io::Result<()> {
+        stream.get_ref().0.set_zero_linger()
     }
 }
 
@@ -76,10 +120,15 @@ impl Drop for UnixSocket {
 
 impl Listener for UnixSocket {
     type Stream = UnixStream;
+    type Raw = UnixStream;
     const TRANSPORT: Transport = Transport::Unix;
 
     async fn accept(&self) -> io::Result<(UnixStream, Option<SocketAddr>)> {
         Ok((self.listener.accept().await?.0, None))
+    }
+
+    async fn open(raw: UnixStream) -> io::Result<UnixStream> {
+        Ok(raw)
     }
 
     fn reset(_: &UnixStream) -> io::Result<()> {
@@ -92,6 +141,11 @@ pub(super) fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?; // a server that ended a moment ago does not keep its port
     TcpListener::from_std(listening(socket, &address.into())?.into())
+}
+
+/// Listens on a TCP port for connections with TLS.
+pub(super) fn bind_tls(address: SocketAddr, config: Arc<ServerConfig>) -> io::Result<TlsListener> {
+    Ok(TlsListener { listener: bind_tcp(address)?, acceptor: TlsAcceptor::from(config) })
 }
 
 /// Listens on a Unix socket.
@@ -173,7 +227,12 @@ enum Over {
     Stopped,
 }
 
-async fn serve<L: Listener>(mut stream: L::Stream, peer: Peer, context: Arc<Context>) {
+async fn serve<L: Listener>(raw: L::Raw, peer: Peer, context: Arc<Context>) {
+    let opened = timeout(HANDSHAKE_MAX, L::open(raw)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let mut stream = match opened {
+        Ok(stream) => stream,
+        Err(error) => return (context.log)(&Note::Failed { peer, error }),
+    };
     let mut connection = Connection::open(&*context.server, &peer, context.limits.output_len_max);
     let ended = match drive(&mut stream, &mut connection, &context).await {
         Ok(Over::Ended(Ending::Close)) => {
@@ -277,6 +336,10 @@ where
                 Poll::Pending => break,
             }
             *active = true;
+        }
+        // What TLS has put aside goes out, too.
+        if let Poll::Ready(flushed) = Pin::new(&mut *stream).poll_flush(task) {
+            flushed?;
         }
         if let Some(ending) = connection.ending() {
             return Poll::Ready(Ok(ending));

@@ -43,6 +43,11 @@ impl Authority {
         self.certificate.der().clone()
     }
 
+    /// Its own certificate as PEM.
+    pub(super) fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
     /// A certificate for a server on this machine, and for `name`, if there is one.
     pub(super) fn server(&self, name: Option<&str>) -> Result<Signed, rcgen::Error> {
         let mut names = vec!["localhost".to_owned(), "127.0.0.1".into(), "::1".into()];

@@ -35,6 +35,26 @@ pub struct Profiles {
 /// What came of reading one.
 type Made = Result<Arc<Setup>, Broken>;
 
+/// What a reference server on `tls://` needs, for those who serve it outside of a run: given files, or else a certificate of
+/// an authority that is made for it. The second is that authority's certificate as PEM, where there is one.
+pub fn server_config(
+    identity: Option<(&str, &str)>,
+    client_ca: Option<&str>,
+) -> Result<(Arc<targets::ServerConfig>, Option<String>), String> {
+    let authority = Authority::new().map_err(|error| format!("no certificate can be made: {error}"))?;
+    let mut tls = Tls::plain(crate::event::Place::default(), std::path::PathBuf::new());
+    let literal = |text: &str| crate::template::Template::literal(text.to_owned());
+    if let Some((cert, key)) = identity {
+        tls.identity = crate::scenario::Identity::Files { cert: literal(cert), key: literal(key) };
+    }
+    if let Some(ca) = client_ca {
+        tls.ca = crate::scenario::Trust::File(literal(ca));
+    }
+    let setup = Setup::new(&tls, Side::Server, &authority, &Variables::new()).map_err(|failure| failure.message)?;
+    let config = setup.server().expect("it is a server's");
+    Ok((config, identity.is_none().then(|| authority.pem())))
+}
+
 /// Whose secrets are put into captures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Keys {

@@ -157,6 +157,14 @@ impl Setup {
         }
     }
 
+    /// What a server of ours needs.
+    pub(in crate::runner) fn server(&self) -> Option<Arc<ServerConfig>> {
+        match &self.config {
+            Config::Server(config) => Some(Arc::new((**config).clone())),
+            Config::Client(_) => None,
+        }
+    }
+
     /// Begins a session with whoever is at `peer`; its secrets go to `keys`.
     pub(super) fn begin(&self, peer: Option<IpAddr>, keys: Arc<Keys>) -> Result<Connection, Error> {
         match &self.config {

@@ -14,7 +14,7 @@ fn settings(workflow: Workflow) -> Settings {
 fn what_did_not_hold_is_annotated_where_it_stands() {
     assert_data_eq!(report("github", &settings(Workflow::default()), &everything()), str![[r#"
 ::error file=scenarios/echo.toml,line=11,col=3,endColumn=7,title=FAIL echo%3A fails::expected `a`, received `<\x1b]]>`%0Ahint: is it 50%25\r\n, or more: so%0Areproduce: harness run scenarios/echo.toml --filter 'case(fails)' --seed 42%0Acapture: out/captures/echo/fails.pcapng
-::warning file=scenarios/echo.toml,line=11,col=3,endColumn=7,title=FLAKY echo%3A comes and goes::it held at attempt 2; before, expected `a`, received `<\x1b]]>`
+::warning file=scenarios/echo.toml,line=11,col=3,endColumn=7,title=FLAKY echo%3A comes and goes::it held at attempt 2; before, expected `a`, received `<\x1b]]>`%0Ahint: is it 50%25\r\n, or more: so%0Areproduce: harness run scenarios/echo.toml --filter 'case(comes-and-goes)' --seed 42%0Acapture: out/captures/echo/comes-and-goes.pcapng
 ::error file=scenarios/echo.toml,line=11,col=3,endColumn=7,title=CRASH echo%3A survives::the target crashed%0Areproduce: harness run scenarios/echo.toml --filter 'case(survives)' --seed 42%0Acapture: out/captures/echo/survives.pcapng
 ::warning file=scenarios/echo.toml,line=8,col=1,title=INTERRUPTED echo%3A never ends::ctrl-c
 ::error file=scenarios/bad.toml,line=3,col=1,endColumn=7,title=INVALID::unknown key `timeuot`%0Ahint: did you mean `timeout`?

@@ -855,6 +855,9 @@ INTERRUPTED echo: never ends at scenarios/echo.toml:8
     INVALID scenarios/bad.toml: 1 mistake
 what held only when it was played again:
       FLAKY echo: comes and goes at scenarios/echo.toml:11:3
+  what differed: expected `a`, received `<\x1b]]>`
+  reproduce: harness run scenarios/echo.toml --filter 'case(comes-and-goes)' --seed 42
+  capture: reports/latest/captures/echo/comes-and-goes.pcapng, failing frame 7 (wireshark -g 7 reports/latest/captures/echo/comes-and-goes.pcapng)
     Summary [   1.25s] 7 cases: 1 passed, 1 flaky, 1 failed, 1 crashed, 1 failed as expected, 1 skipped, 1 interrupted; 1 file invalid
                        seed 42, results in reports/latest
 
@@ -875,6 +878,9 @@ fn quietly_only_what_did_not_hold_at_once_is_told() {
 ───────────
 what held only when it was played again:
       FLAKY echo: comes and goes at scenarios/echo.toml:11:14
+  what differed: no
+  reproduce: harness run scenarios/echo.toml --filter 'case(comes-and-goes)' --seed 42
+  capture: reports/latest/captures/echo/comes-and-goes.pcapng, failing frame 7 (wireshark -g 7 reports/latest/captures/echo/comes-and-goes.pcapng)
     Summary [   1.25s] 2 cases: 1 passed, 1 flaky
                        seed 42, results in reports/latest
 

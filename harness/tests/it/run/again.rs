@@ -264,6 +264,19 @@ fn a_job_on_github_is_annotated_and_summed_up() {
 }
 
 #[test]
+fn a_summary_that_cannot_be_written_is_named() {
+    let folder = Folder::echo(GOOD_AND_BAD);
+    let mut command = folder.command(&["--report", "github"]);
+    ran(command.env("GITHUB_STEP_SUMMARY", "no/such/folder.md")).exits(70).says("no/such/folder.md: No such file");
+}
+
+#[test]
+fn more_repetitions_than_anybody_can_count_are_refused() {
+    let folder = Folder::echo(GOOD_AND_BAD);
+    folder.run(&["--repeat", "500001"]).exits(2).says("`--repeat 500001` makes 1000002 of 2 cases");
+}
+
+#[test]
 fn a_case_that_takes_long_is_told_while_it_does() {
     let folder = Folder::echo(&[("waits", r#"{ sleep = "500ms" }"#)]);
     folder.run(&["--slow-after", "20ms"]).exits(0).says("SLOW").says("] s: waits");

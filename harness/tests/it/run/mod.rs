@@ -11,6 +11,7 @@ mod options;
 mod programs;
 mod progress;
 mod recordings;
+mod tls;
 
 use std::fs;
 use std::path::{Path, PathBuf};
