@@ -166,6 +166,64 @@ pub enum EventKind {
         /// The new peer.
         peer: Endpoint,
     },
+    /// Somebody has come to a relay, and the relay has connected on.
+    RelayOpened {
+        /// The relay.
+        relay: Arc<str>,
+        /// The connection through it, from 1 in the order in which they came.
+        connection: u32,
+        /// What carries it on the side of whoever came.
+        transport: Transport,
+        /// Who came.
+        peer: Endpoint,
+        /// Where the relay has connected to.
+        to: Endpoint,
+    },
+    /// A relay could not connect on, or nobody is there any more; a stream's client was reset.
+    RelayFailed {
+        /// The relay.
+        relay: Arc<str>,
+        /// The connection through it, from 1.
+        connection: u32,
+        /// Who came.
+        peer: Endpoint,
+        /// Where it should have gone on to.
+        to: Endpoint,
+        /// Whether that side refused it, as opposed to silence or an error of ours.
+        refused: bool,
+        /// Why, in the system's words.
+        reason: String,
+    },
+    /// A connection through a relay has ended, or its case has.
+    RelayClosed {
+        /// The relay.
+        relay: Arc<str>,
+        /// The connection through it, from 1.
+        connection: u32,
+        /// How many bytes have passed from whoever came.
+        up: u64,
+        /// How many have passed back.
+        down: u64,
+    },
+    /// A fault has fired on a relay.
+    FaultFired {
+        /// The fault's number: those of the file first, then those of the case, from 1.
+        fault: u32,
+        /// Where it stands.
+        place: Place,
+        /// The relay.
+        relay: Arc<str>,
+        /// The connection through it, from 1.
+        connection: u32,
+        /// In which direction.
+        direction: Direction,
+        /// How many bytes had passed in that direction before the place where it fired.
+        at_byte: u64,
+        /// The message, read or datagram in which it fired, from 1; 0 before the first.
+        nth: u64,
+        /// What it did, in words.
+        what: String,
+    },
     /// A step held.
     StepPassed {
         /// The step's number in [`CaseStarted::steps`].
@@ -596,6 +654,26 @@ impl Transport {
     /// Whether it carries datagrams.
     pub fn is_datagram(self) -> bool {
         matches!(self, Transport::Udp | Transport::Unixgram)
+    }
+}
+
+/// A direction through a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// From whoever was connected to, to whoever came.
+    Down,
+    /// From whoever came, to whoever was connected to.
+    Up,
+}
+
+impl Direction {
+    /// `up` or `down`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Direction::Down => "down",
+            Direction::Up => "up",
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! 1. [`event`] is what a run tells, and [`time`] when.
 //! 2. [`conversation`] is the core: scripted peers with no socket and no clock. It cuts messages with a [`framing`] and
-//!    asks a [`matcher`] about each.
+//!    asks a [`matcher`] about each. [`fault`] is what goes wrong on a link.
 //! 3. [`scenario`] reads files into scripts, by way of [`document`] and [`template`].
 //! 4. [`runner`] is the shell: sockets, processes and time around the core.
 //! 5. [`report`] and [`capture`] are functions of the events; [`exit`] is what scripts learn.
@@ -16,6 +16,7 @@ pub mod conversation;
 pub mod document;
 pub mod event;
 pub mod exit;
+pub mod fault;
 pub mod framing;
 pub mod matcher;
 pub mod random;

@@ -146,6 +146,23 @@ impl<'a> Walk<'a, '_> {
                 }
                 self.fail(*step, failure);
             }
+            EventKind::RelayOpened { relay, connection, peer, to, .. } => {
+                self.note(format!("relay {relay}: connection {connection} from {peer} goes on to {to}"));
+            }
+            EventKind::RelayFailed { relay, connection, peer, to, reason, .. } => {
+                self.note(format!(
+                    "relay {relay}: connection {connection} from {peer} does not go on to {to}: {reason}"
+                ));
+            }
+            EventKind::RelayClosed { relay, connection, up, down } => {
+                self.note(format!("relay {relay}: connection {connection} ended after {up} bytes up, {down} down"));
+            }
+            EventKind::FaultFired { fault, place, relay, connection, direction, at_byte, what, .. } => {
+                let direction = direction.name();
+                self.note(format!(
+                    "fault {fault} fired on {relay}.{direction}, connection {connection}, at byte {at_byte}: {what} ({place})"
+                ));
+            }
             EventKind::PeerMoved { connection, peer } => self.move_peer(*connection, peer),
             EventKind::VariableSet { name, value } => {
                 let shown = &value[..value.len().min(VALUE_LEN_MAX)];

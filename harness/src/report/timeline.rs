@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::text::{count, cut, cut_start, escape, pad, show_start, width};
 use super::{CaseRecord, Look};
-use crate::event::{End, Event, EventKind, Side, Transport};
+use crate::event::{Direction, End, Event, EventKind, Place, Side, Transport};
 use crate::time::show_duration;
 
 /// How many lines a timeline has at its beginning, where it is cut.
@@ -252,6 +252,29 @@ impl<'a> Line<'a> {
                     Text::Words(format!("{} has answered, and is the peer from here on", escape(&peer.to_string())));
                 step = next_step(case, at, *connection, names);
             }
+            EventKind::RelayOpened { relay, connection, transport, peer, to } => {
+                line.who = format!("{}#{connection}", escape(relay));
+                let (peer, to) = (escape(&peer.to_string()), escape(&to.to_string()));
+                line.text = Text::Words(format!("relays {peer} → {to} ({})", name(*transport)));
+            }
+            EventKind::RelayFailed { relay, connection, to, refused, reason, .. } => {
+                line.who = format!("{}#{connection}", escape(relay));
+                let what = if *refused { "refused by" } else { "could not connect to" };
+                line.text = Text::Words(format!("{what} {}: {}", escape(&to.to_string()), escape(reason)));
+                line.failed = true;
+            }
+            EventKind::RelayClosed { relay, connection, up, down } => {
+                line.who = format!("{}#{connection}", escape(relay));
+                line.text =
+                    Text::Words(format!("ended after {} up, {} down", count(*up, "byte"), count(*down, "byte")));
+            }
+            EventKind::FaultFired { fault, place, relay, connection, direction, at_byte, what, .. } => {
+                line.who = format!("{}#{connection}", escape(relay));
+                line.arrow = if *direction == Direction::Up { '→' } else { '←' };
+                let what = escape(what);
+                line.text = Text::Words(format!("fault {fault} fired at byte {at_byte} {}: {what}", direction.name()));
+                line.place = line_of(case, place);
+            }
             EventKind::StepPassed { step: number, started, .. } => {
                 step = Some(*number);
                 let info = case.started.steps.get(*number as usize);
@@ -305,16 +328,20 @@ impl<'a> Line<'a> {
             EventKind::CaseFinished(_) => line.text = Text::Words("case finished".to_owned()),
         }
         if let Some(place) = step.and_then(|step| case.started.steps.get(step as usize)).map(|info| &info.place) {
-            line.place = if *place.file == *case.started.file {
-                format!("line {}", place.line)
-            } else {
-                format!("{}:{}", escape(&place.file), place.line)
-            };
+            line.place = line_of(case, place);
         }
         // Of a place that is too long, the line's number is what counts.
         line.place = cut_start(&line.place, NAME_MAX).to_owned();
         line.who = cut(&line.who, NAME_MAX).to_owned();
         line
+    }
+}
+
+/// `line 7`, and the file where it is another than the case's.
+fn line_of(case: &CaseRecord<'_>, place: &Place) -> String {
+    match *place.file == *case.started.file {
+        true => format!("line {}", place.line),
+        false => format!("{}:{}", escape(&place.file), place.line),
     }
 }
 

@@ -10,6 +10,7 @@ use super::control::{self, Doing, Hands};
 use super::player::{self, Origin, Station, World};
 use super::process::Exit;
 use super::record::Record;
+use super::relay;
 use super::run::{File, Run, Stopping};
 use super::skip::missing;
 use super::stations::transports;
@@ -19,6 +20,7 @@ use crate::capture;
 use crate::conversation::script::{Limit, Script};
 use crate::conversation::{Conversation, Ended};
 use crate::event::{CaseFinished, CaseStarted, Event, EventKind, Failure, FailureKind, Place, StepInfo, Verdict};
+use crate::fault::{Fault, Plan};
 use crate::random::Random;
 use crate::scenario::{Case, Connect, Restart, Role, Scenario, Target, TargetKind};
 use crate::template::Variables;
@@ -29,6 +31,9 @@ const PARTIAL_AFTER: Duration = Duration::from_millis(250);
 
 /// How long a target that is ending may take to say how, before its case is judged without it.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How many faults that have not fired are told with a failure.
+const FAULT_NOTES_MAX: usize = 3;
 
 /// What a case is played with.
 struct Stage<'a> {
@@ -290,6 +295,15 @@ impl Run {
         let authority = (!case.tls.is_empty()).then(|| self.setting.authority().ok()).flatten();
         let tls = Profiles::new(&case.tls, authority, variables.clone(), self.keys(scenario));
         let random = Random::new(self.options.seed, &format!("{}/{name}", scenario.name));
+        let log = relay::Log::new(self.clock, number);
+        for (actor, station) in stations.iter_mut().enumerate() {
+            if let Station::Relay(relay) = station {
+                let framing = scenario.actors[actor].framing.clone();
+                let plan_name = format!("{}/{name}", scenario.name).into();
+                let faults = Arc::clone(&case.faults);
+                relay.start(Plan { faults, relay: actor, framing, seed: self.options.seed, case: plan_name }, &log);
+            }
+        }
         let now = self.clock.now();
         let mut conversation = Conversation::new(script, transports, variables, random, number, now);
 
@@ -316,13 +330,44 @@ impl Run {
         let hands = move |deed| -> Doing<'_> { Box::pin(control::act(deed, running, &file.folder, guard)) };
         let world = World { origin, tls, hands: Hands(&hands) };
         player::play(&mut conversation, &mut stations, &world, &self.clock, abort, &mut tick).await;
-        // A program that is still there sees that nobody listens any more.
-        drop(stations);
+        // A program that is still there sees that nobody listens any more; what stands between it and a target stays.
+        stations.retain(|station| matches!(station, Station::Relay(_)));
+        let ended = conversation.ended().expect("it was played to its end").clone();
+        if matches!(ended, Ended::Passed) {
+            self.await_exits(stage).await;
+        }
+        for station in &mut stations {
+            if let Station::Relay(relay) = station {
+                relay.stop().await;
+            }
+        }
         while let Some(event) = conversation.poll_event() {
             events.push(event);
         }
-        let ended = conversation.ended().expect("it was played to its end").clone();
+        let (told, fired) = log.take();
+        relay::merge(events, told);
+        let ended = self.note_faults(stage, ended, &fired, events);
         self.judge(stage, ended, events).await
+    }
+
+    /// Keeps which faults have fired, and has a failure say which have not.
+    fn note_faults(&self, stage: &Stage<'_>, mut ended: Ended, fired: &[usize], events: &mut [Event]) -> Ended {
+        let faults = stage.case.faults.iter().enumerate();
+        let is_used = |on: usize| {
+            let name = &stage.file.scenario.actors[on].name;
+            events.iter().any(|event| matches!(&event.kind, EventKind::RelayOpened { relay, .. } if **relay == **name))
+        };
+        let idle = faults.filter(|(number, fault)| !fired.contains(number) && is_used(fault.on));
+        let idle: Vec<&Fault> = idle.map(|(_, fault)| fault).collect();
+        stage.file.note_fired(&stage.case.faults, fired);
+        if let Ended::Failed { failure, .. } = &mut ended
+            && !idle.is_empty()
+        {
+            let note = |fault: &Fault| format!("the fault at line {} has not fired", fault.place.line);
+            failure.notes.extend(idle.iter().take(FAULT_NOTES_MAX).map(|fault| note(fault)));
+            replace_failure(events, failure);
+        }
+        ended
     }
 
     /// Waits for whatever ends a case from outside: a crash of a target, or the end of the run.
@@ -360,9 +405,6 @@ impl Run {
         let Stage { file, case, number, running, .. } = *stage;
         let scenario = &file.scenario;
         self.note_reached(file, events);
-        if matches!(ended, Ended::Passed) {
-            self.await_exits(stage).await;
-        }
         // A connection that ends when it should not may be the first sign of a crash that is still on its way.
         let lost = matches!(
             &ended,

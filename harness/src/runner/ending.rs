@@ -14,6 +14,9 @@ impl Run {
     pub(super) async fn case_done(&self, file: &File) {
         file.left.set(file.left.get() - 1);
         if file.left.get() == 0 {
+            for (place, _) in file.fired.borrow().iter().filter(|(_, fired)| !**fired) {
+                self.tell(EventKind::Warning { message: format!("{place}: this fault has never fired") });
+            }
             for group in file.groups.iter().filter_map(|group| group.get()?.as_ref().ok()) {
                 self.end_group(file, group).await;
             }

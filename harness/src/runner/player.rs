@@ -12,6 +12,7 @@ use super::clock::Clock;
 use super::control::{Doing, Hands, no_hands};
 use super::listen::{Arrival, Listener};
 use super::process::Address;
+use super::relay::Relay;
 use super::socket::{self, Block, NotOpened, Opened, Opening, Socket};
 use super::tls::{Broken, Inner, Keys, Profiles, TlsStream, Wire};
 use crate::conversation::{Action, Conversation, Input};
@@ -41,8 +42,8 @@ impl Dial {
 pub enum Station {
     /// It dials.
     Client(Dial),
-    /// It has none.
-    Relay,
+    /// It stands in between, and passes on by itself.
+    Relay(Relay),
     /// It listens.
     Server(Listener),
 }
@@ -161,7 +162,13 @@ impl Player<'_, '_> {
                     self.set_link(connection, Link::Opening(opening));
                 }
                 Action::Control { number, deed } => self.deeds.push((number, (self.world.hands.0)(deed))),
-                Action::Marked(_) => {}
+                Action::Marked(mark) => {
+                    for station in &*self.stations {
+                        if let Station::Relay(relay) = station {
+                            relay.mark(&mark);
+                        }
+                    }
+                }
                 Action::Send { connection, data } => self.write(connection, data),
                 Action::Shutdown(connection) => {
                     if let Link::Open { socket, .. } = &mut self.links[connection as usize] {

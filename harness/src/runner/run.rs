@@ -1,6 +1,7 @@
 //! A run: files in, targets up, cases side by side, events out, and one exit code.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use super::watch::Watch;
 use crate::capture::Format;
 use crate::event::{Event, EventKind, Failure, Mistake, RunStarted, Summary, Verdict};
 use crate::exit::{Exit, Flaky};
+use crate::fault::Fault;
 use crate::random::Random;
 use crate::report::{CaseRecord, Reporter};
 use crate::scenario::{Family, Scenario};
@@ -134,6 +136,13 @@ impl File {
     pub(super) fn group(&self, family: Option<Family>) -> &OnceCell<Result<Group, Box<Failure>>> {
         &self.groups[usize::from(family == Some(Family::V6))]
     }
+
+    /// Keeps which faults of a case have fired. One that leaves it to chance may well never do.
+    pub(super) fn note_fired(&self, faults: &[Fault], fired: &[usize]) {
+        for (number, fault) in faults.iter().enumerate().filter(|(_, fault)| fault.when.probability.is_none()) {
+            *self.fired.borrow_mut().entry(fault.place.to_string()).or_default() |= fired.contains(&number);
+        }
+    }
 }
 
 /// Why a run ends early.
@@ -168,6 +177,8 @@ pub(super) struct File {
     pub(super) turn: RwLock<()>,
     /// How many cases are still to be played.
     pub(super) left: Cell<usize>,
+    /// The faults of the cases that were played, by place, and whether they have ever fired.
+    pub(super) fired: RefCell<BTreeMap<String, bool>>,
     /// Targets whose crash a case has told.
     pub(super) told: RefCell<Vec<String>>,
 }
@@ -226,6 +237,7 @@ impl Run {
                         reached: RefCell::new(vec![false; targets]),
                         turn: RwLock::new(()),
                         left: Cell::new(0),
+                        fired: RefCell::default(),
                         told: RefCell::default(),
                     }));
                 }

@@ -22,7 +22,7 @@ use super::player::{Dial, Origin};
 use super::process::Address;
 use super::tls::TlsStream;
 use crate::conversation::Input;
-use crate::event::Endpoint;
+use crate::event::{Endpoint, Transport};
 
 /// How many bytes one read takes at most.
 const READ_LEN_MAX: usize = 64 << 10;
@@ -243,6 +243,16 @@ impl Socket {
         match self {
             Socket::Udp(udp) => udp.moved.take().map(Endpoint::Ip),
             _ => None,
+        }
+    }
+
+    /// What carries it.
+    pub(super) fn transport(&self) -> Transport {
+        match self {
+            Socket::Tcp(_) | Socket::Tls(_) => Transport::Tcp,
+            Socket::Udp(_) => Transport::Udp,
+            Socket::Unix(_) => Transport::Unix,
+            Socket::Unixgram(_) => Transport::Unixgram,
         }
     }
 

@@ -7,6 +7,7 @@ use super::address::Url;
 use super::listen::Listener;
 use super::player::{Dial, Station};
 use super::process::Address;
+use super::relay::Relay;
 use super::run::Run;
 use super::socket::in_folder;
 use super::target::{Owner, Running, set_address};
@@ -29,7 +30,7 @@ impl Run {
     ) -> Result<Vec<Option<Listener>>, Box<Failure>> {
         let mut listeners = Vec::new();
         for actor in &scenario.actors {
-            let Role::Server(listen) = &actor.role else {
+            let (Role::Server(listen) | Role::Relay { listen, .. }) = &actor.role else {
                 listeners.push(None);
                 continue;
             };
@@ -53,21 +54,17 @@ impl Run {
     ) -> Result<Vec<Station>, Box<Failure>> {
         let addresses: Vec<Option<Address>> =
             listeners.iter().map(|listener| listener.as_ref().map(|listener| listener.address().clone())).collect();
+        let places = Places { scenario, addresses: &addresses, running };
         let mut stations = Vec::new();
         for (actor, listener) in scenario.actors.iter().zip(listeners) {
             stations.push(match (&actor.role, listener) {
                 (Role::Server(_), Some(listener)) => Station::Server(listener),
                 (Role::Client(connect), _) => {
                     let address = match connect {
-                        Connect::Actor(at) => addresses[*at].clone(),
-                        Connect::Target(at) => {
-                            let name = &scenario.targets[*at].name;
-                            let running = running.iter().find(|running| running.name == *name);
-                            running.and_then(|running| running.address.clone())
-                        }
                         // One that has variables is filled in when it is dialled.
                         Connect::Url(url) if url.as_literal().is_none() => None,
                         Connect::Url(url) => Some(self.resolve(actor, url, owner, variables).await?),
+                        connect => places.of(connect),
                     };
                     let datagram = match &address {
                         Some(address) => matches!(address, Address::Udp(_) | Address::Unixgram(_)),
@@ -84,9 +81,27 @@ impl Run {
                     let bind = bind.filter(|_| !matches!(address, Some(Address::Unix(_) | Address::Unixgram(_))));
                     Station::Client(Dial { address, bind, follow: actor.follow })
                 }
-                (Role::Relay { .. } | Role::Server(_), _) => {
-                    return Err(failure(actor, format!("`{}`: relays are not played by this version", actor.name)));
+                (Role::Relay { to, .. }, Some(listener)) => {
+                    let address = match to {
+                        Connect::Url(url) => Some(self.resolve(actor, url, owner, variables).await?),
+                        to => places.of(to),
+                    };
+                    let Some(to) = address else {
+                        let message = format!("it is not known where the relay `{}` passes on to", actor.name);
+                        return Err(failure(actor, message));
+                    };
+                    if listener.address().transport().is_datagram() != to.transport().is_datagram() {
+                        let message =
+                            format!("the relay `{}` cannot pass {} on to {to}", actor.name, listener.address());
+                        return Err(failure(actor, message));
+                    }
+                    if actor.follow && !matches!(to, Address::Udp(_)) {
+                        let message = format!("`follow` on `{}` needs UDP: a stream's peer cannot change", actor.name);
+                        return Err(failure(actor, message));
+                    }
+                    Station::Relay(Relay::new(&actor.name, listener, to, actor.follow))
                 }
+                (Role::Relay { .. } | Role::Server(_), None) => unreachable!("what listens was bound"),
             });
         }
         Ok(stations)
@@ -108,6 +123,27 @@ impl Run {
     }
 }
 
+/// What is known of where everybody is.
+struct Places<'a> {
+    scenario: &'a Scenario,
+    addresses: &'a [Option<Address>],
+    running: &'a [&'a Running],
+}
+
+impl Places<'_> {
+    /// The address of an actor or a target.
+    fn of(&self, connect: &Connect) -> Option<Address> {
+        match connect {
+            Connect::Actor(at) => self.addresses[*at].clone(),
+            Connect::Target(at) => {
+                let name = &self.scenario.targets[*at].name;
+                self.running.iter().find(|running| running.name == *name)?.address.clone()
+            }
+            Connect::Url(_) => None,
+        }
+    }
+}
+
 fn fill(actor: &Actor, template: &Template, variables: &Variables) -> Result<String, Box<Failure>> {
     template.fill_text(variables).map_err(|unset| failure(actor, format!("the variable `{}` has no value", unset.0)))
 }
@@ -124,7 +160,8 @@ pub(super) fn transports(scenario: &Scenario, stations: &[Station]) -> Vec<Trans
     let transports = scenario.actors.iter().zip(stations).map(|(actor, station)| match station {
         Station::Client(Dial { address: Some(address), .. }) => address.transport(),
         Station::Server(listener) => listener.address().transport(),
-        Station::Client(_) | Station::Relay => transport(actor),
+        Station::Relay(relay) => relay.address().transport(),
+        Station::Client(_) => transport(actor),
     });
     transports.collect()
 }

@@ -179,19 +179,32 @@ pub(super) fn lower_all(reader: &mut Reader, table: &Table, targets: &[Target]) 
             actors.list.push(actor);
         }
     }
-    meet_in_tls(reader, &drafts, &mut actors);
+    let spans: Vec<_> = drafts.iter().flat_map(|draft| vec![&draft.entry.key_span; draft.count.unwrap_or(1)]).collect();
+    super::fault::check_circles(reader, &actors.list, &spans);
+    meet_in_tls(reader, &drafts, targets, &mut actors);
     actors
 }
 
-/// Whoever connects to an actor that does TLS from the start does so, too, unless it says otherwise.
-fn meet_in_tls(reader: &Reader, drafts: &[Draft<'_>], actors: &mut Actors) {
+/// Whoever connects to an actor that does TLS from the start does so, too, unless it says otherwise. Relays pass it on.
+fn meet_in_tls(reader: &Reader, drafts: &[Draft<'_>], targets: &[Target], actors: &mut Actors) {
     for at in 0..actors.list.len() {
         let actor = &actors.list[at];
         let Role::Client(Connect::Actor(server)) = actor.role else { continue };
         let key = actor.name.split('[').next().unwrap_or_default();
         let draft = drafts.iter().find(|draft| draft.entry.key == key);
         let says = draft.is_some_and(|draft| draft.table.get("tls").is_some() || draft.table.get("starttls").is_some());
-        if actors.list[server].tls.is_some() && !says {
+        // Relays that go round in circles are a mistake that is told elsewhere.
+        let behind = |at: usize| match actors.list[at].role {
+            Role::Relay { to: Connect::Actor(to), .. } => Some(to),
+            _ => None,
+        };
+        let chain = std::iter::successors(Some(server), |at| behind(*at)).take(actors.list.len());
+        let last = chain.last().expect("it begins with the server");
+        let does = match &actors.list[last].role {
+            Role::Relay { to, .. } => begins_with_tls(&Role::Client(to.clone()), targets),
+            _ => actors.list[last].tls.is_some(),
+        };
+        if does && !says {
             let place = actor.place.clone();
             actors.tls.push(Tls::plain(place, reader.folder(&(0..0))));
             actors.list[at].tls = Some(actors.tls.len() - 1);
@@ -283,11 +296,17 @@ fn lower(
     });
     for (key, fits) in [
         ("bind", matches!(role, Role::Client(_))),
-        ("follow", matches!(role, Role::Client(_))),
+        ("follow", !matches!(role, Role::Server(_))),
         ("count", !matches!(role, Role::Relay { .. })),
     ] {
         if let Some(entry) = table.entry(key).filter(|_| !fits) {
             reader.mistake(&entry.key_span, format!("`{key}` goes with `connect`"));
+        }
+    }
+    for entry in ["tls", "starttls"].iter().filter_map(|key| table.entry(key)) {
+        if let Role::Relay { .. } = role {
+            let hint = format!("`{}` goes with whoever connects to it, or listens behind it", entry.key);
+            reader.mistake_with_hint(&entry.key_span, "a relay passes TLS on as it is, and speaks none itself", hint);
         }
     }
     let mut tls = |key: &str| {
@@ -342,7 +361,9 @@ fn lower_relay(
     };
     let listen = lower_listen(reader, listen);
     let to = connect(reader, to, "`to`");
-    Some(Role::Relay { listen: listen?, to: to? })
+    let (listen, to) = (listen?, to?);
+    super::fault::check_relay(reader, node, listen.beginning(), &to);
+    Some(Role::Relay { listen, to })
 }
 
 /// What a name or a URL leads to.

@@ -12,6 +12,7 @@ use super::tls::Tls;
 use super::vary::{Family, Variant};
 use crate::conversation::script::{self, LaneScript, Limit, Script};
 use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean};
+use crate::fault::Fault;
 use crate::template::Template;
 
 /// How long a peer says nothing before it is called quiet.
@@ -38,6 +39,8 @@ pub struct Case {
     pub tls: Vec<Tls>,
     /// The targets that its steps stop, restart or send signals to.
     pub disturbs: Vec<String>,
+    /// What goes wrong on its relays: what the file says first, then what the case says.
+    pub faults: Arc<[Fault]>,
     /// What is played.
     pub script: Arc<Script>,
 }
@@ -64,6 +67,7 @@ pub(super) struct File<'f> {
     pub(super) timeout: Limit,
     pub(super) targets: &'f [Target],
     pub(super) actors: &'f Actors,
+    pub(super) faults: &'f [Fault],
 }
 
 const KEYS: &[&str] = &[
@@ -77,12 +81,10 @@ const KEYS: &[&str] = &[
     "xfail",
     "timeout",
     "deadline",
+    "fault",
     "strict_end",
     "quiet",
 ];
-
-/// Parts of the language that this version does not know yet.
-const LATER: &[&str] = &["fault"];
 
 pub(super) fn lower(
     reader: &mut Reader,
@@ -92,7 +94,7 @@ pub(super) fn lower(
     file: &File<'_>,
 ) -> Option<Case> {
     let table = &variant.table;
-    reader.check_keys_but(table, KEYS, LATER, "a case");
+    reader.check_keys(table, KEYS, "a case");
     let name = match (name, table.get("name")) {
         (Some(name), _) => name.to_owned(),
         (None, Some(node)) => reader.static_string(node, "`name`").unwrap_or_default(),
@@ -151,6 +153,9 @@ pub(super) fn lower(
             return None;
         }
     };
+    let marked: Vec<&Node> = ["steps", "play"].iter().filter_map(|key| table.get(key)).collect();
+    let own = super::fault::lower_all(reader, table, &marked, file.actors);
+    let faults = file.faults.iter().cloned().chain(own).collect();
     let script = Script {
         name: format!("{}/{name}", file.name),
         actors: file.actors.list.iter().map(script_actor).collect(),
@@ -164,7 +169,7 @@ pub(super) fn lower(
     };
     let (disturbs, tls) = (steps.disturbed.into_iter().collect(), steps.tls);
     let family = variant.family;
-    Some(Case { name, tags, spec, skip, skip_unless, xfail, family, tls, disturbs, script: Arc::new(script) })
+    Some(Case { name, tags, spec, skip, skip_unless, xfail, family, tls, disturbs, faults, script: Arc::new(script) })
 }
 
 fn script_actor(actor: &super::Actor) -> script::Actor {

@@ -5,6 +5,7 @@
 
 mod actor;
 mod case;
+mod fault;
 mod fragment;
 mod include;
 mod payload;
@@ -28,7 +29,7 @@ pub use tls::{Identity, TLS_VARIABLES, Tls, Trust};
 pub use vary::{COMBINATIONS_MAX, Family};
 
 use crate::conversation::script::Limit;
-use crate::document::{Reader, Source, Table, Value, did_you_mean, parse};
+use crate::document::{Node, Reader, Source, Table, Value, did_you_mean, parse};
 use crate::event::Mistake;
 
 /// How long a step waits unless somebody says otherwise.
@@ -86,6 +87,7 @@ const KEYS: &[&str] = &[
     "target",
     "actor",
     "case",
+    "fault",
     "steps",
     "play",
     "properties",
@@ -103,9 +105,6 @@ const KEYS: &[&str] = &[
 
 /// Keys of a file's top level that belong to its one case when it has `steps` there.
 const CASE_KEYS: &[&str] = &["vary", "strict_end", "quiet", "deadline", "skip", "skip_unless", "xfail", "spec"];
-
-/// Parts of the language that this version does not know yet, for an honest message.
-const LATER: &[&str] = &["fault"];
 
 /// Reads a scenario from `text`. `file` names it, and its folder is where relative paths start.
 pub fn load(file: &str, text: &str, known: &Known) -> Result<Scenario, Vec<Mistake>> {
@@ -126,7 +125,7 @@ pub fn load(file: &str, text: &str, known: &Known) -> Result<Scenario, Vec<Mista
 }
 
 fn lower(reader: &mut Reader, table: &Table, known: &Known) -> Scenario {
-    reader.check_keys_but(table, KEYS, LATER, "a scenario");
+    reader.check_keys(table, KEYS, "a scenario");
     let file = reader.source().file().to_string();
     let stem = Path::new(&file).file_stem().map_or_else(|| file.clone(), |stem| stem.to_string_lossy().into_owned());
     lower_vars(reader, table, known);
@@ -140,7 +139,9 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known) -> Scenario {
     let secrets = lower_secrets(reader, table);
     let targets = target::lower_all(reader, table);
     let actors = actor::lower_all(reader, table, &targets);
-    let file_case = case::File { name: &name, tags, timeout, targets: &targets, actors: &actors };
+    let marked: Vec<&Node> = ["case", "steps", "play"].iter().filter_map(|key| table.get(key)).collect();
+    let faults = fault::lower_all(reader, table, &marked, &actors);
+    let file_case = case::File { name: &name, tags, timeout, targets: &targets, actors: &actors, faults: &faults };
     let cases = lower_cases(reader, table, &file_case);
     let wants_tls_files = reader.source().mentions("${tls.");
     Scenario { file, name, description, targets, actors: actors.list, cases, secrets, wants_tls_files }

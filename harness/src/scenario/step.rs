@@ -928,7 +928,7 @@ fn lower_split(reader: &mut Reader, node: &Node) -> Option<Split> {
     }
 }
 
-fn lower_corrupt(reader: &mut Reader, node: &Node) -> Option<(usize, u8)> {
+pub(super) fn lower_corrupt(reader: &mut Reader, node: &Node) -> Option<(usize, u8)> {
     let table = reader.table(node, "`corrupt`")?;
     let known = reader.check_keys(table, &["at", "xor"], "`corrupt`");
     let (Some(at), Some(xor)) = (table.get("at"), table.get("xor")) else {

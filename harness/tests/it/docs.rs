@@ -2,6 +2,7 @@
 
 use std::process::{Command, Output};
 
+use harness::fault::FAULTS;
 use harness::framing::FRAMINGS;
 use harness::matcher::MATCHERS;
 use harness::scenario::{Known, OPTIONS, VERBS, load};
@@ -87,6 +88,24 @@ fn every_step_in_a_table_is_read_without_a_mistake() {
             "target = {{ {target} }}\n{actors}vars = {{ size = 7 }}\nsteps = [{{ log = \"x\", mark = \"sent\" }}, {step}]"
         );
         check(&format!("docs/scenarios.md:{line}"), &text);
+    }
+}
+
+#[test]
+fn every_fault_has_a_row_whose_example_is_read_without_a_mistake() {
+    for row in FAULTS {
+        let example = row.example;
+        assert!(SCENARIOS.contains(&format!("\n| `{example}` |")), "docs/scenarios.md has no row for `{example}`");
+        for (scheme, fits) in [("tcp", row.streams), ("udp", row.datagrams)] {
+            let text = format!(
+                "actor.r.relay = {{ listen = \"{scheme}://127.0.0.1:0\", to = \"{scheme}://127.0.0.1:7\" }}\n\
+                 steps = [{{ log = \"x\" }}]\n[[fault]]\non = \"r\"\ndo = {{ {example} }}\n"
+            );
+            match fits {
+                true => check(example, &text),
+                false => assert!(load("x.toml", &text, &Known::default()).is_err(), "{example} on {scheme}"),
+            }
+        }
     }
 }
 

@@ -88,6 +88,22 @@ fn happening() -> impl Strategy<Value = EventKind> {
         (number(), data()).prop_map(|(connection, data)| EventKind::Received { connection, data }),
         (number(), side(), how).prop_map(|(connection, by, how)| EventKind::Ended { connection, by, how }),
         (number(), endpoint()).prop_map(|(connection, peer)| EventKind::PeerMoved { connection, peer }),
+        (actor(), number(), endpoint(), endpoint()).prop_map(|(relay, connection, peer, to)| {
+            EventKind::RelayOpened { relay, connection, transport: Transport::Tcp, peer, to }
+        }),
+        (actor(), number(), endpoint(), endpoint(), any::<bool>(), text()).prop_map(
+            |(relay, connection, peer, to, refused, reason)| {
+                EventKind::RelayFailed { relay, connection, peer, to, refused, reason }
+            }
+        ),
+        (actor(), number(), any::<u64>(), any::<u64>())
+            .prop_map(|(relay, connection, up, down)| EventKind::RelayClosed { relay, connection, up, down }),
+        (number(), place(), actor(), number(), any::<u64>(), any::<u64>(), text()).prop_map(
+            |(fault, place, relay, connection, at_byte, nth, what)| {
+                let direction = Direction::Up;
+                EventKind::FaultFired { fault, place, relay, connection, direction, at_byte, nth, what }
+            }
+        ),
         (number(), data()).prop_map(|(connection, data)| EventKind::WireSent { connection, data }),
         (number(), data()).prop_map(|(connection, data)| EventKind::WireReceived { connection, data }),
         (number(), text()).prop_map(|(connection, reason)| EventKind::TlsFailed { connection, reason }),

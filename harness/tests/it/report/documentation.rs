@@ -115,6 +115,32 @@ fn samples() -> Vec<Event> {
         EventKind::Sent { connection: 0, data: Bytes::from_static(b"hello\n") },
         EventKind::Received { connection: 0, data: Bytes::from_static(&[0xff, 0]) },
         EventKind::Ended { connection: 0, by: Side::Peer, how: End::Fin },
+        EventKind::RelayOpened {
+            relay: "middle".into(),
+            connection: 1,
+            transport: Transport::Tcp,
+            peer: Endpoint::Ip("127.0.0.1:49152".parse().unwrap()),
+            to: Endpoint::Ip("127.0.0.1:7001".parse().unwrap()),
+        },
+        EventKind::RelayFailed {
+            relay: "middle".into(),
+            connection: 1,
+            peer: Endpoint::Ip("127.0.0.1:49152".parse().unwrap()),
+            to: Endpoint::Ip("127.0.0.1:7001".parse().unwrap()),
+            refused: true,
+            reason: text("connection refused"),
+        },
+        EventKind::RelayClosed { relay: "middle".into(), connection: 1, up: 12, down: 512 },
+        EventKind::FaultFired {
+            fault: 2,
+            place: echo(),
+            relay: "middle".into(),
+            connection: 1,
+            direction: Direction::Down,
+            at_byte: 512,
+            nth: 4,
+            what: text("cut the connection after 512 bytes"),
+        },
         EventKind::PeerMoved { connection: 0, peer: Endpoint::Ip("127.0.0.1:40123".parse().unwrap()) },
         EventKind::StepPassed { step: 0, started: Time::from_nanos(1_000_000), connection: Some(0) },
         EventKind::StepFailed {
@@ -260,6 +286,7 @@ fn every_value_of_an_enumeration_is_documented() {
         names::<Transport>("\"?\""),
         names::<Side>("\"?\""),
         names::<End>("\"?\""),
+        names::<Direction>("\"?\""),
     ];
     for name in all.iter().flatten() {
         assert!(page.contains(&format!("`{name}`")), "`{name}` is not documented");

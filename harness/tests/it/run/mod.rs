@@ -4,6 +4,7 @@ mod again;
 mod crashes;
 mod examples;
 mod exits;
+mod faults;
 mod hostile;
 mod interrupted;
 mod options;
