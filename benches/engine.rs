@@ -109,6 +109,7 @@ pub fn in_memory(times: u64, framing: &str, transport: Transport) -> Duration {
                 }
                 Action::Close(_)
                 | Action::Control { .. }
+                | Action::Looped
                 | Action::Marked(_)
                 | Action::Reset(_)
                 | Action::Shutdown(_)

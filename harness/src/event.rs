@@ -568,6 +568,8 @@ pub enum FailureKind {
     Script,
     /// The system refused a read or a write.
     System,
+    /// A target used more than its `limits` allow.
+    TargetLimit,
     /// A deadline passed.
     Timeout,
     /// A TLS handshake, or what TLS carries, failed.

@@ -38,6 +38,16 @@ pub fn quote(bytes: &[u8]) -> String {
     quoted
 }
 
+/// `17 B`, `1.5 KiB`, `256 MiB`.
+pub fn show_size(bytes: u64) -> String {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let Some((unit, shift)) = units.into_iter().find(|(_, shift)| bytes >> shift > 0) else {
+        return format!("{bytes} B");
+    };
+    let text = format!("{:.1}", bytes as f64 / (1_u64 << shift) as f64);
+    format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
+}
+
 /// `1 byte`, `2 bytes`.
 pub fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }

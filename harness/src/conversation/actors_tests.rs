@@ -90,7 +90,7 @@ impl World {
                     };
                     self.conversation.handle_control(self.now, number, outcome);
                 }
-                Action::Marked(_) | Action::StartTls { .. } => {}
+                Action::Looped | Action::Marked(_) | Action::StartTls { .. } => {}
             }
         }
         self.events.extend(std::iter::from_fn(|| self.conversation.poll_event()).map(|event| event.kind));

@@ -116,6 +116,8 @@ pub enum Action {
         /// What.
         deed: Deed,
     },
+    /// A round of an outermost loop has ended.
+    Looped,
     /// A step has set this mark: what else goes by it may know.
     Marked(Arc<str>),
     /// Reset it.

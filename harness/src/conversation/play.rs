@@ -276,10 +276,13 @@ impl Conversation {
             return Ok(Some(None));
         };
         looping.done += 1;
-        if looping.done < looping.times {
+        let (step, done, times) = (looping.step.clone(), looping.done, looping.times);
+        if lane.frames.iter().filter(|frame| frame.looping.is_some()).count() == 1 {
+            self.actions.push_back(Action::Looped);
+        }
+        if done < times {
+            let frame = lane.frames.last_mut().expect("it was there");
             frame.next = 0;
-            let step = looping.step.clone();
-            let done = looping.done;
             self.set_loop_variables(&step.0[step.1], done)?;
             return Ok(Some(None));
         }

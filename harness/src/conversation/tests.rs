@@ -55,6 +55,7 @@ impl Table {
                 }
                 Action::Control { .. }
                 | Action::Close(_)
+                | Action::Looped
                 | Action::Marked(_)
                 | Action::Reset(_)
                 | Action::Shutdown(_)

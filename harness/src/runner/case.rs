@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::control::{self, Doing, Hands};
+use super::growth::Meter;
 use super::player::{self, Origin, Station, World};
 use super::process::Exit;
 use super::record::Record;
@@ -83,7 +84,9 @@ impl Run {
             scenario.targets.iter().any(|target| target.name == *name && target.restart == Restart::Never)
         };
         let disturbs = case.disturbs.iter().any(shared);
-        let turn = match disturbs {
+        // What a target uses tells of this case only while it plays with nobody else.
+        let measured = scenario.targets.iter().any(|target| target.limits.is_some());
+        let turn = match disturbs || measured {
             true => (None, Some(file.turn.write().await)),
             false => (Some(file.turn.read().await), None),
         };
@@ -328,7 +331,10 @@ impl Run {
         let origin = Origin { allow_remote: self.options.allow_remote, folder: file.folder.clone() };
         let guard = &self.setting.guard;
         let hands = move |deed| -> Doing<'_> { Box::pin(control::act(deed, running, &file.folder, guard)) };
-        let world = World { origin, tls, hands: Hands(&hands) };
+        let meter = Meter::new(scenario, running);
+        let sample = || meter.sample();
+        let looped: Option<&dyn Fn()> = if meter.is_idle() { None } else { Some(&sample) };
+        let world = World { origin, tls, hands: Hands { act: &hands, looped } };
         player::play(&mut conversation, &mut stations, &world, &self.clock, abort, &mut tick).await;
         // A program that is still there sees that nobody listens any more; what stands between it and a target stays.
         stations.retain(|station| matches!(station, Station::Relay(_)));
@@ -347,7 +353,14 @@ impl Run {
         let (told, fired) = log.take();
         relay::merge(events, told);
         let ended = self.note_faults(stage, ended, &fired, events);
-        self.judge(stage, ended, events).await
+        let outcome = self.judge(stage, ended, events).await;
+        if outcome.verdict != Verdict::Passed {
+            return outcome;
+        }
+        match meter.judge(&case.name, &file.history).await {
+            Ok(()) => outcome,
+            Err(failure) => Outcome { verdict: Verdict::Failed, failure: Some(failure) },
+        }
     }
 
     /// Keeps which faults have fired, and has a failure say which have not.

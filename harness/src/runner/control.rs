@@ -16,9 +16,14 @@ use crate::conversation::Deed;
 /// What came of a deed: what a command wrote to its stdout, or what went wrong.
 pub type Doing<'a> = Pin<Box<dyn Future<Output = Result<Bytes, String>> + 'a>>;
 
-/// Begins a deed.
+/// What deals with processes while a conversation is played.
 #[derive(Clone, Copy)]
-pub struct Hands<'a>(pub &'a dyn Fn(Deed) -> Doing<'a>);
+pub struct Hands<'a> {
+    /// Begins a deed.
+    pub act: &'a dyn Fn(Deed) -> Doing<'a>,
+    /// Looks at each round of an outermost loop.
+    pub looped: Option<&'a dyn Fn()>,
+}
 
 impl std::fmt::Debug for Hands<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::case::case_started;
+use super::growth::ROUNDS_MIN;
 use super::process::Exit;
 use super::run::{File, Run};
 use super::target::Group;
@@ -16,6 +17,13 @@ impl Run {
         if file.left.get() == 0 {
             for (place, _) in file.fired.borrow().iter().filter(|(_, fired)| !**fired) {
                 self.tell(EventKind::Warning { message: format!("{place}: this fault has never fired") });
+            }
+            for target in file.history.unjudged(&file.scenario) {
+                let (place, name) = (&target.place, &target.name);
+                let message = format!(
+                    "{place}: how `{name}` grows was never judged: that takes {ROUNDS_MIN} rounds of a `repeat`, or `--repeat {ROUNDS_MIN}`"
+                );
+                self.tell(EventKind::Warning { message });
             }
             for group in file.groups.iter().filter_map(|group| group.get()?.as_ref().ok()) {
                 self.end_group(file, group).await;

@@ -96,7 +96,7 @@ fn act(
             let reason = "there is no TLS in memory".to_owned();
             return conversation.handle_input(now, connection, Input::TlsFailed { reason, hint: None });
         }
-        Action::Close(_) | Action::Marked(_) | Action::Reset(_) => return,
+        Action::Close(_) | Action::Looped | Action::Marked(_) | Action::Reset(_) => return,
     };
     if let Some((_, inputs)) = waiting.iter_mut().find(|(number, _)| *number == connection) {
         inputs.extend(answer.pieces.into_iter().map(Input::Data));

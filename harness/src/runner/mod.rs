@@ -11,6 +11,7 @@ mod case;
 mod clock;
 mod control;
 mod ending;
+mod growth;
 mod listen;
 pub mod memory;
 mod plan;

@@ -71,7 +71,7 @@ pub struct World<'h> {
 impl World<'_> {
     /// One without processes, files and TLS.
     pub fn bare() -> World<'static> {
-        World { origin: Origin::default(), tls: Profiles::default(), hands: Hands(&no_hands) }
+        World { origin: Origin::default(), tls: Profiles::default(), hands: Hands { act: &no_hands, looped: None } }
     }
 }
 
@@ -161,7 +161,12 @@ impl Player<'_, '_> {
                     let opening = socket::open(dial, url, &self.world.origin);
                     self.set_link(connection, Link::Opening(opening));
                 }
-                Action::Control { number, deed } => self.deeds.push((number, (self.world.hands.0)(deed))),
+                Action::Control { number, deed } => self.deeds.push((number, (self.world.hands.act)(deed))),
+                Action::Looped => {
+                    if let Some(looped) = self.world.hands.looped {
+                        looped();
+                    }
+                }
                 Action::Marked(mark) => {
                     for station in &*self.stations {
                         if let Station::Relay(relay) = station {

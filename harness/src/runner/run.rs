@@ -11,6 +11,7 @@ use tokio::task::LocalSet;
 
 use super::address::Url;
 use super::clock::Clock;
+use super::growth::History;
 use super::plan::Filter;
 use super::process::{Guard, Ports};
 use super::record::{Names, Record};
@@ -179,6 +180,8 @@ pub(super) struct File {
     pub(super) left: Cell<usize>,
     /// The faults of the cases that were played, by place, and whether they have ever fired.
     pub(super) fired: RefCell<BTreeMap<String, bool>>,
+    /// What its targets used at the ends of its cases.
+    pub(super) history: History,
     /// Targets whose crash a case has told.
     pub(super) told: RefCell<Vec<String>>,
 }
@@ -238,6 +241,7 @@ impl Run {
                         turn: RwLock::new(()),
                         left: Cell::new(0),
                         fired: RefCell::default(),
+                        history: History::default(),
                         told: RefCell::default(),
                     }));
                 }

@@ -200,6 +200,9 @@ async fn start_one(
                 None => "udp://127.0.0.1:0".into(),
             };
             let listen = owner.family.map_or(listen.clone(), |family| family.apply(&listen));
+            if target.limits.is_some() {
+                return serve_apart(target, builtin, &listen, settings, owner, setting).await;
+            }
             let config = match listen.starts_with("tls://") {
                 true => Some(server_tls(target, tls.as_deref(), variables, setting)?),
                 false => None,
@@ -248,38 +251,73 @@ async fn start_one(
                 env.push((name.clone(), fill(value)?));
             }
             let signal = process::Signal::parse(&spec.stop.0).expect("the scenario was checked");
-            let logs = setting.logs.borrow_mut().pick_log(owner.scenario, owner.case, &target.name);
-            let logs = setting.folder.join(logs);
-            // Where it cannot be made, the log cannot be either, and that is what is told.
-            let _ = std::fs::create_dir_all(logs.parent().expect("it is below a folder"));
             let command = process::Command {
                 argv,
                 env,
                 cwd: Some(cwd.to_path_buf()).filter(|cwd| !cwd.as_os_str().is_empty()),
                 stop: process::Stop { signal, within: spec.stop.1 },
                 expect_exit: spec.expect_exit,
-                address: address.clone(),
+                address,
                 ready,
                 ready_within: spec.ready_within,
-                logs: Some(logs),
+                logs: Some(logs(target, owner, setting)),
             };
-            match process::start(&command, &setting.guard).await {
-                Ok(process) => {
-                    let (process, starts) = (RefCell::new(Rc::new(process)), watch::Sender::new(0));
-                    let kind = RunningKind::Process { process, command: Box::new(command), starts };
-                    Ok(Running { name, address, kind })
-                }
-                Err(error) => {
-                    let mut failed =
-                        failure(target, format!("the target `{}` did not start: {}", target.name, explain(&error)));
-                    failed.hint = error.hint().map(str::to_owned);
-                    let words: Vec<_> = command.argv.iter().map(|word| crate::report::text::shell_word(word)).collect();
-                    failed.notes.push(format!("command: {}", words.join(" ")));
-                    let lines = error.output().iter().rev().take(TAIL_LINES).rev();
-                    failed.notes.extend(lines.map(|line| format!("{}: {}", stream(line), line.text)));
-                    Err(failed)
-                }
-            }
+            start_process(target, command, setting).await
+        }
+    }
+}
+
+/// Starts a reference server in a process of its own, where what it uses is to be seen.
+async fn serve_apart(
+    target: &Target,
+    builtin: &targets::Target,
+    listen: &str,
+    settings: &[(String, String)],
+    owner: Owner<'_>,
+    setting: &Setting,
+) -> Result<Running, Box<Failure>> {
+    let mut address = resolve(target, listen, owner.folder, setting).await?;
+    if let Address::Tcp(socket) | Address::Udp(socket) = &mut address
+        && socket.port() == 0
+    {
+        let picked = setting.ports.borrow_mut().pick();
+        socket.set_port(picked.map_err(|error| failure(target, format!("there is no free port: {error}")))?);
+    }
+    let program = setting.guard.program().to_string_lossy().into_owned();
+    let mut argv = vec![program, "serve".into(), builtin.name.into(), "--listen".into(), address.to_string()];
+    settings.iter().for_each(|(name, value)| argv.extend(["--set".into(), format!("{name}={value}")]));
+    let mut command = process::Command::new(argv);
+    command.address = Some(address);
+    command.logs = Some(logs(target, owner, setting));
+    start_process(target, command, setting).await
+}
+
+/// Where the output of a process is kept.
+fn logs(target: &Target, owner: Owner<'_>, setting: &Setting) -> PathBuf {
+    let logs = setting.logs.borrow_mut().pick_log(owner.scenario, owner.case, &target.name);
+    let logs = setting.folder.join(logs);
+    // Where it cannot be made, the log cannot be either, and that is what is told.
+    let _ = std::fs::create_dir_all(logs.parent().expect("it is below a folder"));
+    logs
+}
+
+async fn start_process(target: &Target, command: process::Command, setting: &Setting) -> Result<Running, Box<Failure>> {
+    let (name, address) = (target.name.clone(), command.address.clone());
+    match process::start(&command, &setting.guard).await {
+        Ok(process) => {
+            let (process, starts) = (RefCell::new(Rc::new(process)), watch::Sender::new(0));
+            let kind = RunningKind::Process { process, command: Box::new(command), starts };
+            Ok(Running { name, address, kind })
+        }
+        Err(error) => {
+            let mut failed =
+                failure(target, format!("the target `{}` did not start: {}", target.name, explain(&error)));
+            failed.hint = error.hint().map(str::to_owned);
+            let words: Vec<_> = command.argv.iter().map(|word| crate::report::text::shell_word(word)).collect();
+            failed.notes.push(format!("command: {}", words.join(" ")));
+            let lines = error.output().iter().rev().take(TAIL_LINES).rev();
+            failed.notes.extend(lines.map(|line| format!("{}: {}", stream(line), line.text)));
+            Err(failed)
         }
     }
 }

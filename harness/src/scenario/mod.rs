@@ -24,7 +24,7 @@ pub use case::{Case, SkipUnless};
 pub use fragment::{EXPANDED_MAX, FRAGMENT_DEPTH_MAX};
 pub use include::INCLUDES_MAX;
 pub use step::{OPTIONS, VERBS, Word};
-pub use target::{Command, ReadyWhen, Restart, Target, TargetKind};
+pub use target::{Command, Limits, ReadyWhen, Restart, Target, TargetKind, UsageLimit};
 pub use tls::{Identity, TLS_VARIABLES, Tls, Trust};
 pub use vary::{COMBINATIONS_MAX, Family};
 

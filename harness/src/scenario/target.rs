@@ -20,6 +20,8 @@ pub struct Target {
     pub kind: TargetKind,
     /// When it is started anew.
     pub restart: Restart,
+    /// What it may use.
+    pub limits: Option<Box<Limits>>,
     /// Whether it is told where an actor listens, and so is started for each case, after its listeners.
     pub is_told: bool,
 }
@@ -116,6 +118,28 @@ pub enum ReadyWhen {
     Stdout(String),
 }
 
+/// What a target may use. Growth is what is added after a warm-up, from round to round.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Limits {
+    /// File descriptors that it may gain.
+    pub descriptors_growth: Option<UsageLimit>,
+    /// Resident memory at its peak, in bytes.
+    pub memory: Option<UsageLimit>,
+    /// Resident memory that it may gain, in bytes.
+    pub memory_growth: Option<UsageLimit>,
+    /// Threads that it may gain.
+    pub threads_growth: Option<UsageLimit>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UsageLimit {
+    /// So much is still right.
+    pub most: u64,
+    /// Where it stands.
+    pub place: Place,
+}
+
 /// When a target is started anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
@@ -141,10 +165,10 @@ const KEYS: &[&str] = &[
     "stop",
     "restart",
     "expect_exit",
+    "limits",
 ];
 
-/// Parts of the language that this version does not know yet.
-const LATER: &[&str] = &["limits"];
+const LIMITS: &[&str] = &["descriptors_growth", "memory", "memory_growth", "threads_growth"];
 
 /// Reads `[target]` or every `[target.NAME]`.
 pub(super) fn lower_all(reader: &mut Reader, table: &Table) -> Vec<Target> {
@@ -212,7 +236,7 @@ fn lower(
     scope.set(&format!("{name}.port"));
     scope.set(&format!("{name}.dir"));
     let what = format!("the target `{name}`");
-    reader.check_keys_but(table, KEYS, LATER, &what);
+    reader.check_keys(table, KEYS, &what);
     let place = reader.source().place(entry.key_span.clone());
     let restart = match table.get("restart") {
         None => Restart::Never,
@@ -259,7 +283,43 @@ fn lower(
     // The listeners that it is told of are there for one case.
     let is_told = is_told(&kind, listening);
     let restart = if is_told { Restart::Case } else { restart };
-    Target { name: name.into(), place, kind, restart, is_told }
+    let limits = table.entry("limits").and_then(|entry| lower_limits(reader, entry, &kind)).map(Box::new);
+    Target { name: name.into(), place, kind, restart, limits, is_told }
+}
+
+fn lower_limits(reader: &mut Reader, entry: &Entry, kind: &TargetKind) -> Option<Limits> {
+    match kind {
+        TargetKind::Command(_) => {}
+        TargetKind::Builtin { listen, .. }
+            if !listen.as_ref().is_some_and(|listen| listen.beginning().starts_with(b"tls://")) => {}
+        _ => {
+            let hint = "`command = [..]` starts one whose memory, descriptors and threads can be seen";
+            reader.mistake_with_hint(&entry.key_span, "`limits` are for a process that the run starts", hint);
+            return None;
+        }
+    }
+    let table = reader.table(&entry.node, "`limits`")?;
+    reader.check_keys(table, LIMITS, "`limits`");
+    let mut limits = Limits::default();
+    for Entry { key, node, key_span } in &table.entries {
+        let what = format!("`{key}`");
+        let most = match key.as_str() {
+            "memory" | "memory_growth" => reader.size(node, &what, 0, i64::MAX as u64),
+            "descriptors_growth" | "threads_growth" => {
+                reader.integer(node, &what, 0, i64::from(u32::MAX)).map(|most| most as u64)
+            }
+            _ => continue,
+        };
+        let place = reader.source().place(key_span.start..node.span.end);
+        let limit = most.map(|most| UsageLimit { most, place });
+        match key.as_str() {
+            "descriptors_growth" => limits.descriptors_growth = limit,
+            "memory" => limits.memory = limit,
+            "memory_growth" => limits.memory_growth = limit,
+            _ => limits.threads_growth = limit,
+        }
+    }
+    Some(limits)
 }
 
 /// Whether a target is told where one of these actors listens.

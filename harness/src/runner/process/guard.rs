@@ -54,7 +54,7 @@ impl Guard {
         Ok(Guard::new(program, run))
     }
 
-    pub(super) fn program(&self) -> &Path {
+    pub(in crate::runner) fn program(&self) -> &Path {
         &self.program
     }
 

@@ -14,6 +14,7 @@ mod ready;
 mod running;
 mod signal;
 mod sockets;
+mod usage;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -29,6 +30,7 @@ pub use ports::Ports;
 pub use processes::Holder;
 pub use running::{Process, Stopped, spawn};
 pub use signal::{Exit, Signal, UnknownSignal};
+pub use usage::{Usage, usage};
 
 /// A process to start.
 #[derive(Clone, Debug)]

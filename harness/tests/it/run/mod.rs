@@ -7,6 +7,7 @@ mod exits;
 mod faults;
 mod hostile;
 mod interrupted;
+mod limits;
 mod options;
 mod programs;
 mod progress;
