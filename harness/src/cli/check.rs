@@ -4,8 +4,10 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::FalseyValueParser;
 
 use super::{Talk, complain, files};
+use crate::event::Mistake;
 use crate::exit::Exit;
 use crate::report::Look;
 use crate::report::place::push_mistake;
@@ -20,6 +22,9 @@ pub(super) struct CheckArgs {
     /// Give a variable a value; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = super::run::pair, env = "HARNESS_VAR", value_delimiter = '\n')]
     var: Vec<(String, String)>,
+    /// Let a warning count as a mistake (exit code 3)
+    #[arg(long, env = "HARNESS_DENY_WARNINGS", value_parser = FalseyValueParser::new())]
+    deny_warnings: bool,
 }
 
 pub(super) fn check(args: &CheckArgs, talk: Talk) -> u8 {
@@ -30,7 +35,7 @@ pub(super) fn check(args: &CheckArgs, talk: Talk) -> u8 {
     let known = Known { vars: args.var.clone(), env: files::environment(), seed: 0, read: Some(files::read) };
     let loaded = files::load_all(&found, &known);
     let look = Look::of_stderr(talk.color());
-    let (mut output, mut cases, mut invalid, mut mistakes) = (String::new(), 0, 0, 0);
+    let (mut output, mut cases, mut invalid, mut mistakes, mut warnings) = (String::new(), 0, 0, 0, 0);
     for file in &loaded {
         match &file.result {
             Ok(scenario) => cases += scenario.cases.len(),
@@ -43,25 +48,39 @@ pub(super) fn check(args: &CheckArgs, talk: Talk) -> u8 {
                 }
             }
         }
+        warnings += file.warnings.len();
+        if !talk.quiet || args.deny_warnings {
+            push_warnings(&mut output, &file.warnings, &look);
+        }
     }
     use crate::text::count;
+    let warned = if warnings > 0 { format!(", {}", count(warnings, "warning")) } else { String::new() };
     if invalid > 0 {
         let (mistakes, invalid) = (count(mistakes, "mistake"), count(invalid, "file"));
-        output.push_str(&format!("{mistakes} in {invalid} of {}\n", loaded.len()));
+        output.push_str(&format!("{mistakes} in {invalid} of {}{warned}\n", loaded.len()));
     } else if !talk.quiet {
-        output.push_str(&format!("{} in {}, no mistakes\n", count(cases, "case"), count(loaded.len(), "file")));
+        let (cases, files) = (count(cases, "case"), count(loaded.len(), "file"));
+        output.push_str(&format!("{cases} in {files}, no mistakes{warned}\n"));
     }
     // Where stderr is closed the exit code is what is left.
     let _ = anstream::AutoStream::new(std::io::stderr(), look_choice(talk)).write_all(output.as_bytes());
     match (invalid, loaded.len()) {
         (0, 0) => complain("there is no scenario in these folders", None, Exit::Nothing),
-        (0, _) => Exit::Held.code(),
+        (0, _) if !args.deny_warnings || warnings == 0 => Exit::Held.code(),
         _ => Exit::Invalid.code(),
     }
 }
 
+/// Appends what the lints say.
+pub(super) fn push_warnings(output: &mut String, warnings: &[Mistake], look: &Look) {
+    for warning in warnings {
+        push_mistake(output, warning, look);
+        output.push('\n');
+    }
+}
+
 /// The choice of colours for a stream that was rendered with [`Look`] already.
-fn look_choice(talk: Talk) -> anstream::ColorChoice {
+pub(super) fn look_choice(talk: Talk) -> anstream::ColorChoice {
     if talk.color().applies_to(&std::io::stderr()) {
         anstream::ColorChoice::Always
     } else {

@@ -6,6 +6,7 @@ use super::print;
 use crate::framing::FRAMINGS;
 use crate::matcher::MATCHERS;
 use crate::report::REPORTERS;
+use crate::scenario::lint::{LINTS, Lint, Severity};
 use crate::scenario::{OPTIONS, VERBS};
 
 /// What `harness list` is given.
@@ -20,6 +21,8 @@ pub(super) struct ListArgs {
 enum What {
     /// How messages end
     Framings,
+    /// What `check` looks for in what is well written
+    Lints,
     /// What an `expect` can ask
     Matchers,
     /// What can stand beside a verb
@@ -60,6 +63,13 @@ fn rows(what: What) -> Vec<(String, String)> {
     match what {
         What::Framings => {
             FRAMINGS.iter().map(|entry| row(entry.name, &format!("{}: `{}`", entry.about, entry.example))).collect()
+        }
+        What::Lints => {
+            let severity = |lint: &Lint| match lint.severity {
+                Severity::Mistake => "mistake",
+                Severity::Warning => "warning",
+            };
+            LINTS.iter().map(|lint| row(lint.name, &format!("{}: {}", severity(lint), lint.about))).collect()
         }
         What::Matchers => MATCHERS.iter().map(|entry| row(entry.name, entry.about)).collect(),
         What::Options => OPTIONS.iter().map(|word| row(word.name, word.about)).collect(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Input, Match, Matcher, Outcome, Pattern, Progress};
+use super::{Facts, Input, Match, Matcher, Outcome, Pattern, Progress};
 use crate::document::{Node, Reader};
 
 /// Every one of these matches. Of a stream the longest of them is taken, and `not` looks at just that.
@@ -17,6 +17,11 @@ pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
 impl Matcher for All {
     fn describe(&self) -> String {
         self.0.iter().map(|matcher| matcher.describe()).collect::<Vec<_>>().join(", and ")
+    }
+
+    fn facts(&self, message: bool) -> Facts {
+        let parts: Vec<&dyn Matcher> = self.0.iter().map(|part| &**part).collect();
+        Facts::of_all(&parts, message)
     }
 
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {

@@ -1,6 +1,6 @@
 //! Whatever has arrived.
 
-use super::{Input, Matcher, Outcome, Pattern, Progress};
+use super::{Facts, Input, Matcher, Outcome, Pattern, Progress};
 use crate::document::{Node, Reader};
 
 /// Any message, or at least one byte of a stream.
@@ -18,6 +18,10 @@ pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
 impl Matcher for Anything {
     fn describe(&self) -> String {
         "anything".into()
+    }
+
+    fn facts(&self, _: bool) -> Facts {
+        Facts { everything: true, ..Facts::default() }
     }
 
     fn check(&self, input: Input<'_>, _: &mut Progress) -> Outcome {

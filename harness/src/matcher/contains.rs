@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use memchr::memmem;
 
-use super::{Input, Matcher, Outcome, Pattern, Progress};
+use super::{Facts, Input, Matcher, Outcome, Pattern, Progress, facts};
 use crate::document::{Node, Reader};
 use crate::text::quote;
 
@@ -18,6 +18,10 @@ pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
 impl Matcher for Contains {
     fn describe(&self) -> String {
         format!("something that contains {}", quote(&self.0))
+    }
+
+    fn facts(&self, message: bool) -> Facts {
+        facts::holds(&self.0, message)
     }
 
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {

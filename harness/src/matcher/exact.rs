@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Input, Matcher, Outcome, Pattern, Progress};
+use super::{Facts, Input, Matcher, Outcome, Pattern, Progress, facts};
 use crate::document::{Node, Reader};
 use crate::text::{parse_base64, quote};
 
@@ -27,6 +27,14 @@ impl Matcher for Exact {
 
     fn bytes(&self) -> Option<&Bytes> {
         Some(&self.0)
+    }
+
+    fn facts(&self, message: bool) -> Facts {
+        let begins = facts::begins_with(&self.0, message);
+        if !message {
+            return begins;
+        }
+        Facts { len_max: self.0.len(), bytes: Some(self.0.clone()), ..begins }
     }
 
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Exact, Input, Matcher, Outcome, Pattern, Progress};
+use super::{Exact, Facts, Input, Matcher, Outcome, Pattern, Progress};
 use crate::document::{Node, Reader};
 use crate::text::parse_hex;
 
@@ -41,6 +41,13 @@ fn parse(text: &str) -> Result<Hex, String> {
 impl Matcher for Hex {
     fn describe(&self) -> String {
         format!("{} bytes `{}`", self.bytes.len(), self.text)
+    }
+
+    fn facts(&self, message: bool) -> Facts {
+        match message {
+            true => Facts { len_min: self.bytes.len(), len_max: self.bytes.len(), ..Facts::default() },
+            false => Facts::default(),
+        }
     }
 
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {

@@ -1,6 +1,6 @@
 //! So many bytes.
 
-use super::{Input, Matcher, Outcome, Pattern, Progress};
+use super::{Facts, Input, Matcher, Outcome, Pattern, Progress};
 use crate::document::{Node, Reader, Value};
 use crate::text::count;
 
@@ -35,6 +35,13 @@ impl Matcher for Length {
             (min, max) if min == max => count(min, "byte"),
             (min, usize::MAX) => format!("{} or more", count(min, "byte")),
             (min, max) => format!("{min} to {max} bytes"),
+        }
+    }
+
+    fn facts(&self, message: bool) -> Facts {
+        match message {
+            true => Facts { len_min: self.min, len_max: self.max, ..Facts::default() },
+            false => Facts::default(),
         }
     }
 

@@ -7,6 +7,7 @@ mod all;
 mod any;
 mod contains;
 mod exact;
+mod facts;
 mod hex;
 mod json;
 mod length;
@@ -29,6 +30,7 @@ use crate::document::{Node, Reader, Value};
 use crate::template::{Template, Unset, Variables};
 
 pub use exact::Exact;
+pub use facts::Facts;
 pub(crate) use regex::group_names;
 
 /// One question about a reply.
@@ -44,6 +46,12 @@ pub trait Matcher: fmt::Debug + Send + Sync {
     /// The matcher that this one negates.
     fn negated(&self) -> Option<&dyn Matcher> {
         None
+    }
+
+    /// What every match has, of a whole message or of a stream.
+    fn facts(&self, message: bool) -> Facts {
+        let _ = message;
+        Facts::default()
     }
 
     /// Looks at `input`. `progress` is its own note of what it saw before: `input` then only has more bytes at its end.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Input, Match, Matcher, Outcome, Pattern, Progress};
+use super::{Facts, Input, Match, Matcher, Outcome, Pattern, Progress};
 use crate::document::{Node, Reader};
 
 /// One of these matches. The first in the list that does is taken, so a match waits while an earlier one is still open.
@@ -18,6 +18,10 @@ impl Matcher for OneOf {
     fn describe(&self) -> String {
         let parts: Vec<String> = self.0.iter().map(|matcher| matcher.describe()).collect();
         format!("one of: {}", parts.join("; "))
+    }
+
+    fn facts(&self, message: bool) -> Facts {
+        Facts::of_one_of(self.0.iter().map(|part| part.facts(message)).collect())
     }
 
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Exact, Input, Matcher, Outcome, Pattern, Progress};
+use super::{Exact, Facts, Input, Matcher, Outcome, Pattern, Progress, facts};
 use crate::document::{Node, Reader};
 use crate::text::quote;
 
@@ -21,6 +21,10 @@ impl Matcher for Prefix {
 
     fn bytes(&self) -> Option<&Bytes> {
         Some(&self.0.0)
+    }
+
+    fn facts(&self, message: bool) -> Facts {
+        facts::begins_with(&self.0.0, message)
     }
 
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::any::Anything;
-use super::{Input, Matcher, Outcome, Pattern, Progress};
+use super::{Facts, Input, Matcher, Outcome, Pattern, Progress};
 use crate::document::{Node, Reader};
 
 /// Anything, kept under a name.
@@ -22,6 +22,10 @@ pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
 impl Matcher for Save {
     fn describe(&self) -> String {
         format!("anything, as `{}`", self.0)
+    }
+
+    fn facts(&self, _: bool) -> Facts {
+        Facts { everything: true, ..Facts::default() }
     }
 
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {

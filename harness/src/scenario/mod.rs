@@ -8,6 +8,8 @@ mod case;
 mod fault;
 mod fragment;
 mod include;
+pub mod lint;
+mod outline;
 mod payload;
 mod scope;
 mod step;
@@ -23,6 +25,7 @@ pub use actor::{Actor, COUNT_MAX, Connect, Role};
 pub use case::{Case, SkipUnless};
 pub use fragment::{EXPANDED_MAX, FRAGMENT_DEPTH_MAX};
 pub use include::INCLUDES_MAX;
+pub use outline::Outline;
 pub use step::{OPTIONS, VERBS, Word};
 pub use target::{Command, Limits, ReadyWhen, Restart, Target, TargetKind, UsageLimit};
 pub use tls::{Identity, TLS_VARIABLES, Tls, Trust};
@@ -57,6 +60,8 @@ pub struct Scenario {
     pub secrets: Vec<String>,
     /// Whether it uses files of the run's own authority.
     pub wants_tls_files: bool,
+    /// What it names, and which names it uses.
+    pub outline: Outline,
 }
 
 /// Reads the text of a file, or says why not.
@@ -116,15 +121,16 @@ pub fn load(file: &str, text: &str, known: &Known) -> Result<Scenario, Vec<Mista
     let mut reader = Reader::new(source);
     set_known(&mut reader, known);
     include::include(&mut reader, &mut table, known);
+    let outline = Outline::of(&reader, &table);
     if fragment::is_needed(&table) {
         table = fragment::expand(&mut reader, &table);
     }
-    let scenario = lower(&mut reader, &table, known);
+    let scenario = lower(&mut reader, &table, known, outline);
     let mistakes = reader.into_mistakes();
     if mistakes.is_empty() { Ok(scenario) } else { Err(mistakes) }
 }
 
-fn lower(reader: &mut Reader, table: &Table, known: &Known) -> Scenario {
+fn lower(reader: &mut Reader, table: &Table, known: &Known, outline: Outline) -> Scenario {
     reader.check_keys(table, KEYS, "a scenario");
     let file = reader.source().file().to_string();
     let stem = Path::new(&file).file_stem().map_or_else(|| file.clone(), |stem| stem.to_string_lossy().into_owned());
@@ -144,7 +150,7 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known) -> Scenario {
     let file_case = case::File { name: &name, tags, timeout, targets: &targets, actors: &actors, faults: &faults };
     let cases = lower_cases(reader, table, &file_case);
     let wants_tls_files = reader.source().mentions("${tls.");
-    Scenario { file, name, description, targets, actors: actors.list, cases, secrets, wants_tls_files }
+    Scenario { file, name, description, targets, actors: actors.list, cases, secrets, wants_tls_files, outline }
 }
 
 /// What is known before the file is read.
