@@ -7,11 +7,11 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 
 use super::{Talk, complain, files};
-use crate::event::Mistake;
 use crate::exit::Exit;
 use crate::report::Look;
 use crate::report::place::push_mistake;
 use crate::scenario::Known;
+use crate::scenario::lint::{Finding, Severity};
 
 /// What `harness check` is given.
 #[derive(Clone, Debug, Args)]
@@ -35,48 +35,82 @@ pub(super) fn check(args: &CheckArgs, talk: Talk) -> u8 {
     let known = Known { vars: args.var.clone(), env: files::environment(), seed: 0, read: Some(files::read) };
     let loaded = files::load_all(&found, &known);
     let look = Look::of_stderr(talk.color());
-    let (mut output, mut cases, mut invalid, mut mistakes, mut warnings) = (String::new(), 0, 0, 0, 0);
+    let (mut output, mut tally) = (String::new(), Tally::default());
     for file in &loaded {
+        let mut is_invalid = false;
         match &file.result {
-            Ok(scenario) => cases += scenario.cases.len(),
+            Ok(scenario) => tally.cases += scenario.cases.len(),
             Err(found) => {
-                invalid += 1;
-                mistakes += found.len();
+                is_invalid = true;
+                tally.mistakes += found.len();
                 for mistake in found {
                     push_mistake(&mut output, mistake, &look);
                     output.push('\n');
                 }
             }
         }
-        warnings += file.warnings.len();
-        if !talk.quiet || args.deny_warnings {
-            push_warnings(&mut output, &file.warnings, &look);
+        for finding in &file.findings {
+            match finding.severity {
+                Severity::Mistake => tally.mistakes += 1,
+                Severity::Warning => tally.warnings += 1,
+            }
+            let counts = finding.severity == Severity::Mistake || args.deny_warnings;
+            is_invalid |= counts;
+            if counts || !talk.quiet {
+                push_finding(&mut output, finding, &look);
+            }
         }
+        tally.invalid += usize::from(is_invalid);
     }
-    use crate::text::count;
-    let warned = if warnings > 0 { format!(", {}", count(warnings, "warning")) } else { String::new() };
-    if invalid > 0 {
-        let (mistakes, invalid) = (count(mistakes, "mistake"), count(invalid, "file"));
-        output.push_str(&format!("{mistakes} in {invalid} of {}{warned}\n", loaded.len()));
-    } else if !talk.quiet {
-        let (cases, files) = (count(cases, "case"), count(loaded.len(), "file"));
-        output.push_str(&format!("{cases} in {files}, no mistakes{warned}\n"));
-    }
+    tally.push(&mut output, loaded.len(), talk);
     // Where stderr is closed the exit code is what is left.
     let _ = anstream::AutoStream::new(std::io::stderr(), look_choice(talk)).write_all(output.as_bytes());
-    match (invalid, loaded.len()) {
+    match (tally.invalid, loaded.len()) {
         (0, 0) => complain("there is no scenario in these folders", None, Exit::Nothing),
-        (0, _) if !args.deny_warnings || warnings == 0 => Exit::Held.code(),
+        (0, _) => Exit::Held.code(),
         _ => Exit::Invalid.code(),
     }
 }
 
-/// Appends what the lints say.
-pub(super) fn push_warnings(output: &mut String, warnings: &[Mistake], look: &Look) {
-    for warning in warnings {
-        push_mistake(output, warning, look);
-        output.push('\n');
+/// What was found.
+#[derive(Default)]
+struct Tally {
+    cases: usize,
+    /// Files that are not as they have to be.
+    invalid: usize,
+    mistakes: usize,
+    warnings: usize,
+}
+
+impl Tally {
+    fn push(&self, output: &mut String, files: usize, talk: Talk) {
+        use crate::text::count;
+        let (mistakes, warnings) = (count(self.mistakes, "mistake"), count(self.warnings, "warning"));
+        let found = match (self.mistakes, self.warnings) {
+            (0, _) => warnings.clone(),
+            (_, 0) => mistakes,
+            _ => format!("{mistakes} and {warnings}"),
+        };
+        if self.invalid > 0 {
+            output.push_str(&format!("{found} in {} of {files}\n", count(self.invalid, "file")));
+        } else if !talk.quiet {
+            let (cases, files) = (count(self.cases, "case"), count(files, "file"));
+            let warned = if self.warnings > 0 { format!(", {warnings}") } else { String::new() };
+            output.push_str(&format!("{cases} in {files}, no mistakes{warned}\n"));
+        }
     }
+}
+
+/// Appends what a lint says, with the lint's name.
+pub(super) fn push_finding(output: &mut String, finding: &Finding, look: &Look) {
+    let mut mistake = finding.mistake.clone();
+    let word = match finding.severity {
+        Severity::Mistake => "",
+        Severity::Warning => "warning: ",
+    };
+    mistake.message = format!("{word}{} [{}]", mistake.message, finding.lint);
+    push_mistake(output, &mistake, look);
+    output.push('\n');
 }
 
 /// The choice of colours for a stream that was rendered with [`Look`] already.

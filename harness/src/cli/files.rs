@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::document::{FILE_LEN_MAX, Source, parse};
 use crate::event::{Mistake, Place};
-use crate::scenario::lint::{Finding, Severity, lint};
+use crate::scenario::lint::{Finding, lint};
 use crate::scenario::{Known, Scenario, load};
 
 /// A folder with a file of this name is passed over, unless it is named itself. What the file says is for people.
@@ -21,8 +21,8 @@ const FILES_MAX: usize = 10_000;
 pub(super) struct Loaded {
     pub(super) file: String,
     pub(super) result: Result<Box<Scenario>, Vec<Mistake>>,
-    /// What its author may want to know, and keeps nothing from being played.
-    pub(super) warnings: Vec<Mistake>,
+    /// What the lints say of it, although it can be played.
+    pub(super) findings: Vec<Finding>,
 }
 
 /// A path that leads to no file.
@@ -81,29 +81,10 @@ pub(super) fn load_all(found: &[(PathBuf, bool)], known: &Known) -> Vec<Loaded> 
             Ok(text) if !named && is_something_else(&file, &text) => continue,
             Ok(text) => load(&file, &text, known).map(Box::new),
         };
-        let (result, warnings) = match result {
-            Ok(scenario) => look_at(scenario),
-            Err(mistakes) => (Err(mistakes), Vec::new()),
-        };
-        loaded.push(Loaded { file, result, warnings });
+        let findings = result.as_ref().map_or_else(|_| Vec::new(), |scenario| lint(scenario));
+        loaded.push(Loaded { file, result, findings });
     }
     loaded
-}
-
-/// What the lints say of a scenario: it is none if it can never work.
-fn look_at(scenario: Box<Scenario>) -> (Result<Box<Scenario>, Vec<Mistake>>, Vec<Mistake>) {
-    let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
-    for Finding { lint, severity, mut mistake } in lint(&scenario) {
-        match severity {
-            Severity::Mistake => mistakes.push(mistake),
-            Severity::Warning => {
-                mistake.message = format!("warning: {} [{lint}]", mistake.message);
-                warnings.push(mistake);
-            }
-        }
-    }
-    let result = if mistakes.is_empty() { Ok(scenario) } else { Err(mistakes) };
-    (result, warnings)
 }
 
 /// Reads a file of text that a person wrote.

@@ -244,7 +244,8 @@ pub(super) fn run(args: &RunArgs, talk: Talk, words: &[OsString]) -> u8 {
 /// Tells what the lints say, before anything is played.
 fn warn(loaded: &[files::Loaded], talk: Talk) {
     let (mut output, look) = (String::new(), Look::of_stderr(talk.color()));
-    loaded.iter().for_each(|file| super::check::push_warnings(&mut output, &file.warnings, &look));
+    let findings = loaded.iter().flat_map(|file| &file.findings);
+    findings.for_each(|finding| super::check::push_finding(&mut output, finding, &look));
     // Where stderr is closed the run goes on.
     let _ = anstream::AutoStream::new(std::io::stderr(), super::check::look_choice(talk)).write_all(output.as_bytes());
 }

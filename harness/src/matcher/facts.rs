@@ -164,7 +164,7 @@ mod tests {
             true,
             Some(&both("`a` and anything but something that starts with `a`")),
         );
-        check(r#"{ not = { any = true } }"#, true, Some("nothing is anything but anything"));
+        check(r#"{ not = { any = true } }"#, true, Some("everything matches what it is not to be"));
     }
 
     #[test]

@@ -28,7 +28,8 @@ impl Matcher for Not {
 
     fn facts(&self, message: bool) -> Facts {
         // A stream may end without a byte, and that is not anything.
-        let never = (message && self.0.facts(message).everything).then(|| format!("nothing is {}", self.describe()));
+        let never =
+            (message && self.0.facts(message).everything).then(|| "everything matches what it is not to be".into());
         Facts { never, ..Facts::default() }
     }
 

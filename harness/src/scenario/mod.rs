@@ -279,7 +279,11 @@ pub fn check_bytes(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let known = Known { seed: 1, ..Known::default() };
     match load("fuzz.toml", &text, &known) {
-        Ok(scenario) => assert!(!scenario.cases.is_empty(), "a valid file has a case"),
+        Ok(scenario) => {
+            assert!(!scenario.cases.is_empty(), "a valid file has a case");
+            let placed = |finding: &lint::Finding| finding.mistake.place.line >= 1;
+            assert!(lint::lint(&scenario).iter().all(placed), "every finding has a place");
+        }
         Err(mistakes) => {
             assert!(!mistakes.is_empty(), "an invalid file has a mistake");
             for mistake in mistakes {

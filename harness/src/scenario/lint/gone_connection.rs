@@ -32,7 +32,7 @@ enum Gone {
 
 struct Walk<'s, 'f> {
     script: &'s Script,
-    gone: HashMap<usize, Gone>,
+    gone: HashMap<usize, (Gone, u32)>,
     found: &'f mut Vec<Mistake>,
 }
 
@@ -53,7 +53,7 @@ impl<'s> Walk<'s, '_> {
             }
             Verb::Alt(branches) => {
                 let before = self.gone.clone();
-                let mut after: Option<HashMap<usize, Gone>> = None;
+                let mut after: Option<HashMap<usize, (Gone, u32)>> = None;
                 for branch in branches {
                     self.gone.clone_from(&before);
                     self.steps(branch, outermost);
@@ -82,14 +82,14 @@ impl<'s> Walk<'s, '_> {
             }
             verb if verb.needs_connection() && !own => {
                 self.look(step);
-                self.end(step.slot, verb);
+                self.end(step);
             }
             _ => {}
         }
     }
 
-    fn end(&mut self, slot: usize, verb: &Verb) {
-        let gone = match verb {
+    fn end(&mut self, step: &Step) {
+        let gone = match &step.verb {
             Verb::Close => Gone::Closed,
             Verb::ExpectEof => Gone::PeerClosed,
             Verb::ExpectReset => Gone::PeerReset,
@@ -103,27 +103,28 @@ impl<'s> Walk<'s, '_> {
             },
             _ => return,
         };
-        let ended = matches!(self.gone.get(&slot), Some(Gone::Closed | Gone::Reset | Gone::PeerReset));
+        let line = self.script.infos[step.id as usize].place.line;
+        let ended = matches!(self.gone.get(&step.slot), Some((Gone::Closed | Gone::Reset | Gone::PeerReset, _)));
         if !ended {
-            self.gone.insert(slot, gone);
+            self.gone.insert(step.slot, (gone, line));
         }
     }
 
     fn look(&mut self, step: &Step) {
-        let Some(gone) = self.gone.get(&step.slot) else { return };
+        let Some((gone, line)) = self.gone.get(&step.slot) else { return };
         let name = &self.script.slots[step.slot].name;
         let (receives, sends) = (
             matches!(step.verb, Verb::Expect(_) | Verb::ExpectSet(..)),
             matches!(step.verb, Verb::Send(_) | Verb::Shutdown),
         );
         let message = match gone {
-            Gone::Closed => format!("`{name}` has closed this connection"),
-            Gone::Reset => format!("`{name}` has reset this connection"),
+            Gone::Closed => format!("`{name}` has closed this connection in line {line}"),
+            Gone::Reset => format!("`{name}` has reset this connection in line {line}"),
             // Who has been reset may close, too.
             Gone::PeerReset if matches!(step.verb, Verb::Close) => return,
-            Gone::PeerReset => format!("the peer of `{name}` has reset this connection"),
-            Gone::PeerClosed if receives => format!("the peer of `{name}` has closed, and says no more"),
-            Gone::Shut if sends => format!("`{name}` has said that it will send no more"),
+            Gone::PeerReset => format!("the peer of `{name}` has reset this connection by line {line}"),
+            Gone::PeerClosed if receives => format!("the peer of `{name}` has closed by line {line}, and says no more"),
+            Gone::Shut if sends => format!("`{name}` has said in line {line} that it will send no more"),
             Gone::PeerClosed | Gone::Shut => return,
         };
         let place = self.script.infos[step.id as usize].place.clone();
@@ -138,6 +139,7 @@ impl<'s> Walk<'s, '_> {
 }
 
 /// What is gone either way.
-fn both(one: &HashMap<usize, Gone>, other: &HashMap<usize, Gone>) -> HashMap<usize, Gone> {
-    one.iter().filter(|(slot, gone)| other.get(slot) == Some(gone)).map(|(slot, gone)| (*slot, *gone)).collect()
+fn both(one: &HashMap<usize, (Gone, u32)>, other: &HashMap<usize, (Gone, u32)>) -> HashMap<usize, (Gone, u32)> {
+    let same = |slot: &usize, gone: Gone| other.get(slot).is_some_and(|(other, _)| *other == gone);
+    one.iter().filter(|(slot, (gone, _))| same(slot, *gone)).map(|(slot, gone)| (*slot, *gone)).collect()
 }
