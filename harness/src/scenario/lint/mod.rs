@@ -221,6 +221,14 @@ fn part(place: &Place, word: &str) -> Place {
     Place { column, width: word.chars().count() as u32, text: Arc::clone(&place.text), ..place.clone() }
 }
 
+/// Where a step names what it sets: a string, a group of a regex or a key; the step's own place where none is in its line.
+fn naming(place: &Place, name: &str) -> Place {
+    let forms = [("\"", "\""), ("<", ">"), (" ", " ="), ("{", "="), (" ", "=")];
+    let found = forms.iter().map(|(before, after)| part(place, &format!("{before}{name}{after}")));
+    let Some(found) = found.into_iter().find(|found| found != place) else { return place.clone() };
+    Place { column: found.column + 1, width: name.chars().count() as u32, ..found }
+}
+
 /// The verb of a step inside of which are others, for those who want only its own.
 fn is_loop(verb: &Verb) -> Option<&Repeat> {
     match verb {
@@ -245,5 +253,17 @@ mod tests {
         let found = part(&place, "\"sent\"");
         assert_eq!((found.column, found.width), (37, 6));
         assert_eq!(part(&place, "other"), place);
+    }
+
+    #[test]
+    fn a_name_is_found_where_it_is_given_and_not_in_another_word() {
+        let at = |text: &str, name: &str| {
+            let place = Place { file: "f".into(), line: 1, column: 1, width: 1, text: text.into() };
+            naming(&place, name).column
+        };
+        assert_eq!(at("{ expect = { save = \"a\" } }", "a"), 22);
+        assert_eq!(at("{ expect = { regex = '(?<e>x)' } }", "e"), 26);
+        assert_eq!(at("{ set = { t = 1 } }", "t"), 11);
+        assert_eq!(at("{ set = { x = 1 } }", "t"), 1);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Scenario, each_step, is_allowed, mistake, part};
+use super::{Scenario, each_step, is_allowed, mistake, naming, part};
 use crate::conversation::script::{Control, Script, Step, Verb};
 use crate::event::Mistake;
 use crate::matcher::Pattern;
@@ -29,7 +29,7 @@ pub(super) fn find(scenario: &Scenario, found: &mut Vec<Mistake>) {
                 };
                 if !is_used && !is_allowed(name) {
                     let hint = format!("`${{{name}}}` stands for it; `_{name}` need not be used");
-                    found.push(mistake(part(&info.place, name), format!("`{name}` is set and never used"), hint));
+                    found.push(mistake(naming(&info.place, name), format!("`{name}` is set and never used"), hint));
                 }
             }
             if let Verb::Accept(Some(slot)) = step.verb {
