@@ -120,6 +120,29 @@ fn every_mistake_in_a_file_is_told_with_its_place() {
 }
 
 #[test]
+fn what_cannot_work_or_was_hardly_meant_is_told_with_its_place() {
+    let fails = |file: &str| !["names", "unused"].iter().any(|rule| file.contains(rule));
+    check_folder("scenarios/linted", |file| {
+        let checked = ran(harness(root()).args(["check", file])).exits(if fails(file) { 3 } else { 0 });
+        assert!(checked.stderr.starts_with(&format!("{file}:")), "{}", checked.stderr);
+        ran(harness(root()).args(["check", "--deny-warnings", file])).exits(3);
+        checked.stderr
+    });
+}
+
+#[test]
+fn every_rule_of_check_has_an_example() {
+    for rule in harness::scenario::RULES {
+        assert!(root().join(format!("scenarios/linted/{}.toml", rule.name)).exists(), "{}", rule.name);
+    }
+}
+
+#[test]
+fn nothing_is_to_be_said_of_the_scenarios_that_come_with_the_project() {
+    ran(harness(root()).args(["check", "--deny-warnings", "scenarios"])).exits(0);
+}
+
+#[test]
 fn a_broken_file_is_not_played() {
     let out = Folder::new();
     ran(harness(root()).args(["run", "scenarios/broken", "--out"]).arg(out.path())).exits(3);
