@@ -19,6 +19,7 @@ pub mod exit;
 pub mod fault;
 pub mod framing;
 pub mod matcher;
+pub mod protocol;
 pub mod random;
 pub mod report;
 pub mod runner;

@@ -32,7 +32,8 @@ pub(super) fn check(args: &CheckArgs, talk: Talk) -> u8 {
         Ok(found) => found,
         Err(files::Missing(message)) => return complain(&message, None, Exit::Invalid),
     };
-    let known = Known { vars: args.var.clone(), env: files::environment(), seed: 0, read: Some(files::read) };
+    let known =
+        Known { vars: args.var.clone(), env: files::environment(), seed: 0, read: Some(crate::document::read_text) };
     let loaded = files::load_all(&found, &known);
     let look = Look::of_stderr(talk.color());
     let (mut output, mut tally) = (String::new(), Tally::default());

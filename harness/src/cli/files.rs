@@ -3,10 +3,9 @@
 #![expect(clippy::disallowed_methods, reason = "files that the user names are read here")]
 
 use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use crate::document::{FILE_LEN_MAX, Source, parse};
+use crate::document::{Source, parse, read_text};
 use crate::event::{Mistake, Place};
 use crate::scenario::lint::{Finding, lint};
 use crate::scenario::{Known, Scenario, load};
@@ -73,7 +72,7 @@ pub(super) fn load_all(found: &[(PathBuf, bool)], known: &Known) -> Vec<Loaded> 
     let mut loaded = Vec::new();
     for (path, named) in found {
         let file = path.to_string_lossy().into_owned();
-        let result = match read(path) {
+        let result = match read_text(path) {
             Err(message) => {
                 let place = Place { file: file.as_str().into(), line: 1, column: 1, width: 1, text: "".into() };
                 Err(vec![Mistake { place, message, hint: None }])
@@ -85,21 +84,6 @@ pub(super) fn load_all(found: &[(PathBuf, bool)], known: &Known) -> Vec<Loaded> 
         loaded.push(Loaded { file, result, findings });
     }
     loaded
-}
-
-/// Reads a file of text that a person wrote.
-pub(super) fn read(path: &Path) -> Result<String, String> {
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|error| format!("cannot read the file: {error}"))?;
-    file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes).map_err(|error| format!("cannot read the file: {error}"))?;
-    if bytes.len() as u64 > FILE_LEN_MAX {
-        return Err(format!("the file has more than {FILE_LEN_MAX} bytes"));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
-        format!("the file is no UTF-8: the first wrong byte is in line {line}")
-    })
 }
 
 /// Whether a file is a protocol's description, or only fragments for other files.

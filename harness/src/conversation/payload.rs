@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::message::Giving;
 use super::script::Split;
 use crate::framing::Framing;
 use crate::random::Random;
@@ -26,6 +27,8 @@ pub enum Payload {
     Framed(Box<Payload>),
     /// Hexadecimal with variables in it.
     Hex(Template),
+    /// A message of a protocol.
+    Message(Box<Giving>),
     /// So many random bytes.
     Random(Number),
     /// Without the framing.
@@ -117,6 +120,7 @@ impl Payload {
             }
             Payload::Framed(inner) | Payload::Raw(inner) => inner.fill(variables, random)?,
             Payload::Hex(template) => parse_hex(&template.fill_text(variables)?).map_err(PayloadError::Invalid)?.into(),
+            Payload::Message(giving) => giving.fill(variables, random)?,
             Payload::Random(len) => {
                 let mut bytes = vec![0; check_len(len.fill(variables)?)?];
                 random.fill(&mut bytes);
@@ -153,6 +157,7 @@ impl Payload {
             Payload::Bytes(_) => {}
             Payload::Concat(parts) => parts.iter().for_each(|part| part.variables(visit)),
             Payload::Framed(inner) | Payload::Raw(inner) => inner.variables(visit),
+            Payload::Message(giving) => giving.variables(visit),
             Payload::Random(len) => len.variables().for_each(visit),
             Payload::Repeat(times, inner) => {
                 times.variables().for_each(&mut *visit);

@@ -176,7 +176,7 @@ impl Conversation {
                     *pending = true;
                     return Ok(Flow::Waiting);
                 }
-                if step.save.is_some() || !found.captures.is_empty() {
+                if step.save.is_some() || !found.captures.is_empty() || !found.values.is_empty() {
                     let whole = self.links[at].front().expect("a match stands there");
                     let body = Bytes::copy_from_slice(&whole[start..end]);
                     self.keep(now, &found, &body);
@@ -219,6 +219,9 @@ impl Conversation {
     fn keep(&mut self, now: Time, found: &Match, body: &Bytes) {
         for (name, range) in &found.captures {
             self.set_variable(now, Arc::clone(name), body.slice(range.clone()));
+        }
+        for (name, value) in &found.values {
+            self.set_variable(now, Arc::clone(name), value.clone());
         }
     }
 

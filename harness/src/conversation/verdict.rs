@@ -116,9 +116,10 @@ impl Failing {
 
     pub(super) fn mismatch(matcher: &Arc<dyn Matcher>, received: &Bytes, at: usize, why: &str) -> Box<Failing> {
         // Where the two differ far from their beginning, quoting that shows nothing.
-        let received_words = match at < QUOTED_MAX {
-            true => quote(received),
-            false => count(received.len(), "byte"),
+        let received_words = match (matcher.show(received), at < QUOTED_MAX) {
+            (Some(shown), _) => shown,
+            (None, true) => quote(received),
+            (None, false) => count(received.len(), "byte"),
         };
         let message = format!("expected {}, received {received_words}: {why}", matcher.describe());
         Failing::new(FailureKind::Mismatch, message).expecting(matcher).received(received, at)

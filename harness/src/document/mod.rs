@@ -3,10 +3,12 @@
 //! Scenarios and protocol descriptions are lowered from this tree by hand, so that every mistake in a file
 //! is reported in one go, each with its line, column and what to try. What the keys mean is not known here.
 
+mod read;
 mod reader;
 mod source;
 mod substitute;
 
+pub use read::read_text;
 pub use reader::{Reader, did_you_mean, parse_duration, parse_size};
 pub use source::Source;
 pub use substitute::{NoText, Values, substitute, substitute_table};

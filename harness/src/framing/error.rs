@@ -23,6 +23,11 @@ pub enum FramingError {
         /// The limit.
         max: usize,
     },
+    /// The bytes are no message of the actor's protocol.
+    NoMessage {
+        /// Why not.
+        why: String,
+    },
     /// No terminator came within the limit.
     NoTerminator {
         /// What should have come.
@@ -83,6 +88,7 @@ impl fmt::Display for FramingError {
             FramingError::MaxOutOfRange { max } => {
                 write!(f, "expected a limit of `1` to `{FRAME_LEN_LIMIT}` bytes, found `{max}`")
             }
+            FramingError::NoMessage { why } => f.write_str(why),
             FramingError::NoTerminator { terminator, max } => write!(
                 f,
                 "expected `{}` after at most `{max}` bytes of message, found none; `max` raises the limit",

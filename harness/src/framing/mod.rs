@@ -16,12 +16,14 @@ mod error;
 mod fixed;
 pub mod laws;
 mod length_prefix;
+mod lower;
 
 pub use datagram::datagram;
 pub use delimiter::{DELIMITER_LEN_MAX, crlf, delimiter, line};
 pub use error::FramingError;
 pub use fixed::fixed;
 pub use length_prefix::{WIDTHS, Width, length_prefix};
+pub(crate) use lower::lower;
 
 /// Cuts messages out of a stream, and puts them into one.
 ///

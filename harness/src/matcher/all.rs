@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{Facts, Input, Match, Matcher, Outcome, Pattern, Progress};
+use super::{Facts, Input, Match, Matcher, Outcome, Pattern, Progress, Speaks};
 use crate::document::{Node, Reader};
 
 /// Every one of these matches. Of a stream the longest of them is taken, and `not` looks at just that.
 #[derive(Debug)]
 struct All(Vec<Arc<dyn Matcher>>);
 
-pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
-    let parts = super::lower_many(reader, node, "`all`")?;
+pub(super) fn lower(reader: &mut Reader, node: &Node, speaks: Speaks<'_>) -> Option<Pattern> {
+    let parts = super::lower_many(reader, node, "`all`", speaks)?;
     Some(Pattern::of_many(parts, All))
 }
 
@@ -38,6 +38,7 @@ impl Matcher for All {
                     all.len = all.len.max(found.len);
                     all.may_grow |= found.may_grow;
                     all.captures.extend(found.captures);
+                    all.values.extend(found.values);
                 }
                 Outcome::NeedMore => need_more = true,
                 mismatch => return mismatch,

@@ -11,6 +11,7 @@ mod facts;
 mod hex;
 mod json;
 mod length;
+mod message;
 mod not;
 mod one_of;
 mod prefix;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::document::{Node, Reader, Value};
+use crate::protocol::{Direction, Protocol};
 use crate::template::{Template, Unset, Variables};
 
 pub use exact::Exact;
@@ -37,6 +39,12 @@ pub(crate) use regex::group_names;
 pub trait Matcher: fmt::Debug + Send + Sync {
     /// What it wants, as the end of "expected …".
     fn describe(&self) -> String;
+
+    /// What was received, in its own words; `None` where the bytes say it best.
+    fn show(&self, received: &[u8]) -> Option<String> {
+        let _ = received;
+        None
+    }
 
     /// The bytes it wants, where it wants certain bytes: for showing the difference.
     fn bytes(&self) -> Option<&Bytes> {
@@ -106,6 +114,8 @@ pub struct Match {
     pub may_grow: bool,
     /// Parts with names.
     pub captures: Vec<(Arc<str>, Range<usize>)>,
+    /// What does not stand in the input so, with names: numbers of a message.
+    pub values: Vec<(Arc<str>, Bytes)>,
 }
 
 impl Outcome {
@@ -300,41 +310,86 @@ pub struct Entry {
     pub name: &'static str,
     /// One line for `harness list matchers`.
     pub about: &'static str,
-    lower: fn(&mut Reader, &Node) -> Option<Pattern>,
+    lower: Lower,
+}
+
+/// How a matcher is read.
+#[derive(Debug)]
+enum Lower {
+    /// By itself.
+    Leaf(fn(&mut Reader, &Node) -> Option<Pattern>),
+    /// With others in it, which may be messages.
+    Parts(fn(&mut Reader, &Node, Speaks<'_>) -> Option<Pattern>),
+}
+
+/// The protocol whose messages can be matched by name, if any.
+pub type Speaks<'a> = Option<&'a Speaking>;
+
+/// What an actor speaks.
+#[derive(Clone, Debug)]
+pub struct Speaking {
+    /// Its protocol.
+    pub protocol: Arc<Protocol>,
+    /// Which messages it hears; `None` for all.
+    pub hears: Option<Direction>,
 }
 
 /// Every matcher.
 pub const MATCHERS: &[Entry] = &[
-    Entry { name: "all", about: "every one of these matches: `{ all = [..] }`", lower: all::lower },
-    Entry { name: "any", about: "whatever has arrived, a message or at least one byte", lower: any::lower },
-    Entry { name: "base64", about: "exactly these bytes, in base64", lower: exact::lower_base64 },
+    Entry { name: "all", about: "every one of these matches: `{ all = [..] }`", lower: Lower::Parts(all::lower) },
+    Entry {
+        name: "any",
+        about: "whatever has arrived, a message or at least one byte",
+        lower: Lower::Leaf(any::lower),
+    },
+    Entry { name: "base64", about: "exactly these bytes, in base64", lower: Lower::Leaf(exact::lower_base64) },
     Entry {
         name: "contains",
         about: "these bytes stand somewhere in it; also `{ hex = \"..\" }`",
-        lower: contains::lower,
+        lower: Lower::Leaf(contains::lower),
     },
     Entry {
         name: "hex",
         about: "exactly these bytes, in hexadecimal; `??` is any byte, `4?` any low half",
-        lower: hex::lower,
+        lower: Lower::Leaf(hex::lower),
     },
-    Entry { name: "json", about: "a JSON value that has at least these members", lower: json::lower },
-    Entry { name: "length", about: "so many bytes: `4`, or `{ min = 1, max = 64 }`", lower: length::lower },
-    Entry { name: "not", about: "the matcher inside does not match", lower: not::lower },
-    Entry { name: "one_of", about: "one of these matches; the first in the list wins", lower: one_of::lower },
-    Entry { name: "prefix", about: "it starts with these bytes; also `{ hex = \"..\" }`", lower: prefix::lower },
-    Entry { name: "range", about: "a decimal number from the first to the second: `[1, 9]`", lower: range::lower },
+    Entry { name: "json", about: "a JSON value that has at least these members", lower: Lower::Leaf(json::lower) },
+    Entry {
+        name: "length",
+        about: "so many bytes: `4`, or `{ min = 1, max = 64 }`",
+        lower: Lower::Leaf(length::lower),
+    },
+    Entry { name: "not", about: "the matcher inside does not match", lower: Lower::Parts(not::lower) },
+    Entry {
+        name: "one_of",
+        about: "one of these matches; the first in the list wins",
+        lower: Lower::Parts(one_of::lower),
+    },
+    Entry {
+        name: "prefix",
+        about: "it starts with these bytes; also `{ hex = \"..\" }`",
+        lower: Lower::Leaf(prefix::lower),
+    },
+    Entry {
+        name: "range",
+        about: "a decimal number from the first to the second: `[1, 9]`",
+        lower: Lower::Leaf(range::lower),
+    },
     Entry {
         name: "regex",
         about: "a regular expression over bytes finds it; named groups become variables",
-        lower: regex::lower,
+        lower: Lower::Leaf(regex::lower),
     },
-    Entry { name: "save", about: "anything, kept as the variable of this name", lower: save::lower },
-    Entry { name: "suffix", about: "it ends with these bytes; also `{ hex = \"..\" }`", lower: suffix::lower },
+    Entry { name: "save", about: "anything, kept as the variable of this name", lower: Lower::Leaf(save::lower) },
+    Entry {
+        name: "suffix",
+        about: "it ends with these bytes; also `{ hex = \"..\" }`",
+        lower: Lower::Leaf(suffix::lower),
+    },
 ];
 
 /// Reads a matcher: a string, which matches exactly, or a table with one key.
-pub fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
+pub fn lower(reader: &mut Reader, node: &Node, speaks: Speaks<'_>) -> Option<Pattern> {
     let table = match &node.value {
         Value::String(_) => return exact::lower(reader, node),
         Value::Table(table) => table,
@@ -348,7 +403,13 @@ pub fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
             return None;
         }
     };
-    let names: Vec<&str> = MATCHERS.iter().map(|entry| entry.name).collect();
+    if let ([entry], Some(speaking)) = (table.entries.as_slice(), speaks)
+        && speaking.protocol.message(&entry.key).is_some()
+    {
+        return message::lower(reader, entry, speaking);
+    }
+    let messages = speaks.iter().flat_map(|speaking| &speaking.protocol.messages).map(|message| &*message.name);
+    let names: Vec<&str> = MATCHERS.iter().map(|entry| entry.name).chain(messages).collect();
     let mut found = None;
     for entry in &table.entries {
         match MATCHERS.iter().find(|row| row.name == entry.key) {
@@ -364,17 +425,20 @@ pub fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
         reader.mistake_with_hint(&node.span, "an empty table matches nothing", "`{ any = true }` matches anything");
     }
     let (row, inner) = found?;
-    (row.lower)(reader, inner)
+    match row.lower {
+        Lower::Leaf(lower) => lower(reader, inner),
+        Lower::Parts(lower) => lower(reader, inner, speaks),
+    }
 }
 
 /// Reads the matchers of a list.
-fn lower_many(reader: &mut Reader, node: &Node, what: &str) -> Option<Vec<Pattern>> {
+fn lower_many(reader: &mut Reader, node: &Node, what: &str, speaks: Speaks<'_>) -> Option<Vec<Pattern>> {
     let items = reader.array(node, what)?;
     if items.is_empty() {
         reader.mistake(&node.span, format!("{what} lists at least one matcher"));
         return None;
     }
-    let patterns: Vec<_> = items.iter().map(|item| lower(reader, item)).collect();
+    let patterns: Vec<_> = items.iter().map(|item| lower(reader, item, speaks)).collect();
     patterns.into_iter().collect()
 }
 
@@ -390,7 +454,7 @@ pub(crate) mod tests {
         let (table, mistakes) = parse(&source);
         assert_eq!(mistakes, []);
         let mut reader = Reader::new(source);
-        let pattern = lower(&mut reader, table.get("m").expect("the one key"));
+        let pattern = lower(&mut reader, table.get("m").expect("the one key"), None);
         assert_eq!(reader.into_mistakes(), []);
         pattern.expect("no mistake").fill(&Variables::new()).expect("no variables")
     }
@@ -432,7 +496,7 @@ pub(crate) mod tests {
         let source = Source::new("s.toml", "m = { prefx = \"220 \" }");
         let (table, _) = parse(&source);
         let mut reader = Reader::new(source);
-        assert!(lower(&mut reader, table.get("m").expect("the one key")).is_none());
+        assert!(lower(&mut reader, table.get("m").expect("the one key"), None).is_none());
         let mistakes = reader.into_mistakes();
         assert_eq!(mistakes[0].message, "unknown matcher `prefx`");
         assert_eq!(mistakes[0].place.column, 7);

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{Facts, Input, Matcher, Outcome, Pattern, Progress};
+use super::{Facts, Input, Matcher, Outcome, Pattern, Progress, Speaks};
 use crate::document::{Node, Reader};
 
 /// The matcher inside does not match. A stream has no end that could settle it: there it goes with another matcher in `all`.
 #[derive(Debug)]
 struct Not(Arc<dyn Matcher>);
 
-pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
-    let inner = super::lower(reader, node)?;
+pub(super) fn lower(reader: &mut Reader, node: &Node, speaks: Speaks<'_>) -> Option<Pattern> {
+    let inner = super::lower(reader, node, speaks)?;
     let mut pattern = Pattern::of_many(vec![inner], |mut matchers| Not(matchers.remove(0)));
     // What does not match has no parts to name.
     pattern.sets.clear();

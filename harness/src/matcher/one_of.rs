@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{Facts, Input, Match, Matcher, Outcome, Pattern, Progress};
+use super::{Facts, Input, Match, Matcher, Outcome, Pattern, Progress, Speaks};
 use crate::document::{Node, Reader};
 
 /// One of these matches. The first in the list that does is taken, so a match waits while an earlier one is still open.
 #[derive(Debug)]
 struct OneOf(Vec<Arc<dyn Matcher>>);
 
-pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
-    let parts = super::lower_many(reader, node, "`one_of`")?;
+pub(super) fn lower(reader: &mut Reader, node: &Node, speaks: Speaks<'_>) -> Option<Pattern> {
+    let parts = super::lower_many(reader, node, "`one_of`", speaks)?;
     Some(Pattern::of_many(parts, OneOf))
 }
 

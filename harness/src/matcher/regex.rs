@@ -99,7 +99,7 @@ impl Regex {
         let found = captures.get_match()?;
         let named =
             self.groups.iter().filter_map(|(at, name)| Some((Arc::clone(name), captures.get_group(*at)?.range())));
-        Some(Match { len: found.end(), may_grow: false, captures: named.collect() })
+        Some(Match { len: found.end(), may_grow: false, captures: named.collect(), values: Vec::new() })
     }
 }
 
@@ -244,7 +244,7 @@ mod tests {
     fn a_match_that_could_grow_says_so() {
         let matcher = matcher(r"{ regex = '\d+' }");
         let outcome = matcher.check(Input::stream(b"12", false), &mut Progress::default());
-        assert_eq!(outcome, Outcome::Match(Match { len: 2, may_grow: true, captures: Vec::new() }));
+        assert_eq!(outcome, Outcome::Match(Match { len: 2, may_grow: true, captures: Vec::new(), values: Vec::new() }));
     }
 
     #[test]

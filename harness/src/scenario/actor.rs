@@ -4,11 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::scope::Scope;
-use super::target::{Target, check_url};
+use super::target::{Target, TargetKind, check_url};
 use super::tls::Tls;
 use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean};
 use crate::event::Place;
-use crate::framing::{self, FRAME_LEN_LIMIT, FRAME_LEN_MAX, FRAMINGS, Framing, FramingError};
+use crate::framing::{self, Framing};
+use crate::protocol::{Direction, Protocol};
 use crate::template::Template;
 
 /// The most members of a group.
@@ -25,6 +26,8 @@ pub struct Actor {
     pub role: Role,
     /// Where a message ends; `None` for a raw stream, and for datagrams as they come.
     pub framing: Option<Arc<dyn Framing>>,
+    /// What it speaks, where that is described.
+    pub protocol: Option<Arc<Protocol>>,
     /// The local address: a host, or a host and a port.
     pub bind: Option<Template>,
     /// How it does TLS from the start, by number in [`Case::tls`](super::Case::tls).
@@ -80,10 +83,8 @@ pub(super) struct Name {
     pub(super) index: Option<usize>,
 }
 
-const KEYS: &[&str] = &["connect", "listen", "relay", "framing", "tls", "starttls", "bind", "count", "follow"];
-
-/// Parts of the language that this version does not know yet.
-const LATER: &[&str] = &["protocol"];
+const KEYS: &[&str] =
+    &["connect", "listen", "relay", "framing", "protocol", "tls", "starttls", "bind", "count", "follow"];
 
 /// The actor of a file that names none.
 const CLIENT: &str = "client";
@@ -239,6 +240,7 @@ impl Actors {
             place: Place::default(),
             role: Role::Client(connect),
             framing: None,
+            protocol: None,
             bind: None,
             follow: false,
             tls: None,
@@ -258,8 +260,8 @@ fn lower(
     scope: &mut Scope,
 ) -> Actor {
     let (table, span) = (draft.table, &draft.entry.key_span);
-    reader.check_keys_but(table, KEYS, LATER, &format!("the actor `{}`", draft.entry.key));
-    let framing = table.get("framing").and_then(|node| lower_framing(reader, node)).flatten();
+    reader.check_keys(table, KEYS, &format!("the actor `{}`", draft.entry.key));
+    let framing = table.get("framing").and_then(|node| framing::lower(reader, node)).flatten();
     let bind = table.get("bind").and_then(|node| {
         let template = reader.template(node, "`bind`")?;
         scope.check(reader, &node.span, template.variables());
@@ -316,12 +318,77 @@ fn lower(
         Some(actors.tls.len() - 1)
     };
     let (mut from_start, starttls) = (tls("tls"), tls("starttls"));
+    let protocol = table.get("protocol").and_then(|node| lower_protocol(reader, node));
+    let framing = match &protocol {
+        // A datagram is a message; a framing that the actor has for itself goes first.
+        Some(protocol) if table.get("framing").is_none() && !is_datagram(&role, targets) => {
+            Some(crate::protocol::framing(protocol, hears(&role)))
+        }
+        _ => framing,
+    };
     let place = reader.source().place(span.clone());
     if from_start.is_none() && table.get("tls").is_none() && begins_with_tls(&role, targets) {
         actors.tls.push(Tls::plain(place.clone(), reader.folder(span)));
         from_start = Some(actors.tls.len() - 1);
     }
-    Actor { name, place, role, framing, bind, follow, tls: from_start, starttls }
+    Actor { name, place, role, framing, protocol, bind, follow, tls: from_start, starttls }
+}
+
+/// Which messages an actor hears.
+pub(super) fn hears(role: &Role) -> Option<Direction> {
+    match role {
+        Role::Client(_) => Some(Direction::Reply),
+        Role::Relay { .. } => None,
+        Role::Server(_) => Some(Direction::Request),
+    }
+}
+
+/// Whether an actor speaks in datagrams, as far as that is known.
+fn is_datagram(role: &Role, targets: &[Target]) -> bool {
+    let says = |url: &Template| url.beginning().starts_with(b"udp:") || url.beginning().starts_with(b"unixgram:");
+    match role {
+        Role::Client(Connect::Target(at)) => match (&targets[*at].kind, targets[*at].url()) {
+            (_, Some(url)) => says(url),
+            (TargetKind::Builtin { name, .. }, None) => {
+                let builtin = targets::find(name);
+                builtin.is_some_and(|builtin| !builtin.transports.contains(&targets::Transport::Tcp))
+            }
+            _ => false,
+        },
+        Role::Client(Connect::Url(url)) => says(url),
+        Role::Client(Connect::Actor(_)) => false,
+        Role::Relay { listen, .. } => says(listen),
+        Role::Server(listen) => says(listen),
+    }
+}
+
+/// Reads `protocol`: the name of a description that comes with the harness, or the path of one.
+fn lower_protocol(reader: &mut Reader, node: &Node) -> Option<Arc<Protocol>> {
+    let name = reader.static_string(node, "`protocol`")?;
+    if let Some(entry) = crate::protocol::find(&name) {
+        return Some(entry.protocol());
+    }
+    if !name.contains('/') && !name.ends_with(".toml") {
+        let names: Vec<&str> = crate::protocol::PROTOCOLS.iter().map(|entry| entry.name).collect();
+        reader.unknown(&node.span, "protocol", &name, &names, "harness list protocols");
+        return None;
+    }
+    let path = reader.folder(&node.span).join(&name);
+    let text = match crate::document::read_text(&path) {
+        Ok(text) => text,
+        Err(why) => {
+            reader.mistake(&node.span, format!("`{}`: {why}", path.display()));
+            return None;
+        }
+    };
+    match crate::protocol::load(&path.to_string_lossy(), &text) {
+        Ok(protocol) => Some(protocol),
+        Err(mistakes) => {
+            reader.mistake(&node.span, format!("`{name}` has {}", crate::text::count(mistakes.len(), "mistake")));
+            reader.add_mistakes(mistakes);
+            None
+        }
+    }
 }
 
 /// Whether the URL that an actor listens at or connects to says TLS.
@@ -405,108 +472,4 @@ fn lower_connect(
     });
     reader.mistake_with_hint(&node.span, format!("there is no target `{text}`"), hint);
     None
-}
-
-fn lower_framing(reader: &mut Reader, node: &Node) -> Option<Option<Arc<dyn Framing>>> {
-    let built = match &node.value {
-        Value::String(_) => match reader.static_string(node, "`framing`")?.as_str() {
-            "crlf" => framing::crlf(FRAME_LEN_MAX),
-            "datagram" => Ok(framing::datagram()),
-            "line" => framing::line(FRAME_LEN_MAX),
-            "raw" => return Some(None),
-            name => {
-                let names: Vec<&str> = FRAMINGS.iter().map(|entry| entry.name).collect();
-                match FRAMINGS.iter().find(|entry| entry.name == name) {
-                    Some(entry) => {
-                        let message = format!("`{name}` needs more than its name");
-                        reader.mistake_with_hint(&node.span, message, format!("`{}`", entry.example));
-                    }
-                    None => reader.unknown(&node.span, "framing", name, &names, "harness list framings"),
-                }
-                return None;
-            }
-        },
-        Value::Table(table) => lower_framing_table(reader, node, table)?,
-        other => {
-            reader.mistake(&node.span, format!("`framing` is a string or a table, not {}", other.kind()));
-            return None;
-        }
-    };
-    match built {
-        Ok(framing) => Some(Some(framing)),
-        Err(error) => {
-            reader.mistake(&node.span, error.to_string());
-            None
-        }
-    }
-}
-
-fn lower_framing_table(
-    reader: &mut Reader,
-    node: &Node,
-    table: &Table,
-) -> Option<Result<Arc<dyn Framing>, FramingError>> {
-    let keys = ["crlf", "delimiter", "fixed", "length_prefix", "line"];
-    let [entry] = table.entries.iter().filter(|entry| keys.contains(&entry.key.as_str())).collect::<Vec<_>>()[..]
-    else {
-        let known: Vec<&str> = keys.iter().copied().chain(["max", "includes_prefix"]).collect();
-        if !reader.check_keys(table, &known, "`framing`") {
-            return None;
-        }
-        let hint = "`{ delimiter = \"\\r\\n\\r\\n\" }`, `{ fixed = 48 }` or `{ length_prefix = \"u32be\" }`";
-        reader.mistake_with_hint(&node.span, "a framing has one key that says how a message ends", hint);
-        return None;
-    };
-    let options: &[&str] = match entry.key.as_str() {
-        "fixed" => &["fixed"],
-        "length_prefix" => &["length_prefix", "includes_prefix", "max"],
-        key => &[key, "max"],
-    };
-    reader.check_keys(table, options, &format!("a `{}` framing", entry.key));
-    let max = match table.get("max") {
-        Some(node) => reader.size(node, "`max`", 1, FRAME_LEN_LIMIT as u64)? as usize,
-        None => FRAME_LEN_MAX,
-    };
-    Some(match entry.key.as_str() {
-        "crlf" | "line" => {
-            if !reader.boolean(&entry.node, &format!("`{}`", entry.key))? {
-                reader.mistake(&entry.node.span, format!("`{}` takes `true`", entry.key));
-                return None;
-            }
-            if entry.key == "crlf" { framing::crlf(max) } else { framing::line(max) }
-        }
-        "delimiter" => {
-            let bytes = match &entry.node.value {
-                Value::Table(table) => {
-                    reader.check_keys(table, &["hex"], "`delimiter`");
-                    let text = reader.static_string(table.get("hex")?, "`hex`")?;
-                    match crate::text::parse_hex(&text) {
-                        Ok(bytes) => bytes,
-                        Err(why) => {
-                            reader.mistake(&entry.node.span, why);
-                            return None;
-                        }
-                    }
-                }
-                _ => reader.static_string(&entry.node, "`delimiter`")?.into_bytes(),
-            };
-            framing::delimiter(&bytes, max)
-        }
-        "fixed" => framing::fixed(reader.size(&entry.node, "`fixed`", 1, FRAME_LEN_LIMIT as u64)? as usize),
-        _ => {
-            let name = reader.static_string(&entry.node, "`length_prefix`")?;
-            let Some(width) = framing::Width::named(&name) else {
-                let names: Vec<&str> = framing::WIDTHS.iter().map(|(name, _)| *name).collect();
-                let near = did_you_mean(&name, names.iter().copied()).map(|near| near + " ").unwrap_or_default();
-                let hint = format!("{near}it is one of {}", names.join(", "));
-                reader.mistake_with_hint(&entry.node.span, format!("unknown length prefix `{name}`"), hint);
-                return None;
-            };
-            let includes = match table.get("includes_prefix") {
-                Some(node) => reader.boolean(node, "`includes_prefix`")?,
-                None => false,
-            };
-            framing::length_prefix(width, includes, max)
-        }
-    })
 }

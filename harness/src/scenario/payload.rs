@@ -1,15 +1,20 @@
 //! Payloads as they stand in a file.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use crate::conversation::message::Giving;
 use crate::conversation::payload::{Number, PAYLOAD_LEN_MAX, Payload};
 use crate::document::{Node, Reader, Value, did_you_mean};
+use crate::protocol::Protocol;
 use crate::text::parse_hex;
 
-const KEYS: &[&str] = &["base64", "concat", "file", "framed", "hex", "random", "raw", "repeat"];
+/// The names of payloads.
+pub const PAYLOADS: &[&str] = &["base64", "concat", "file", "framed", "hex", "random", "raw", "repeat"];
 
 /// Reads a payload: a string, or a table with one key.
-pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Payload> {
+pub(super) fn lower(reader: &mut Reader, node: &Node, protocol: Option<&Arc<Protocol>>) -> Option<Payload> {
     let table = match &node.value {
         Value::String(_) => {
             let template = reader.template(node, "a payload")?;
@@ -27,7 +32,7 @@ pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Payload> {
         }
     };
     let [entry] = table.entries.as_slice() else {
-        reader.check_keys(table, KEYS, "a payload");
+        reader.check_keys(table, PAYLOADS, "a payload");
         let hint = "`{ concat = [..] }` puts several together";
         reader.mistake_with_hint(&node.span, format!("a payload has one key, not {}", table.entries.len()), hint);
         return None;
@@ -41,11 +46,11 @@ pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Payload> {
         }
         "concat" => {
             let items = reader.array(inner, "`concat`")?;
-            let parts: Vec<_> = items.iter().map(|item| lower(reader, item)).collect();
+            let parts: Vec<_> = items.iter().map(|item| lower(reader, item, protocol)).collect();
             Some(Payload::Concat(parts.into_iter().collect::<Option<_>>()?))
         }
         "file" => lower_file(reader, inner),
-        "framed" => Some(Payload::Framed(Box::new(lower(reader, inner)?))),
+        "framed" => Some(Payload::Framed(Box::new(lower(reader, inner, protocol)?))),
         "hex" => {
             let template = reader.template(inner, "`hex`")?;
             if let Some(text) = template.as_literal() {
@@ -60,19 +65,26 @@ pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Payload> {
             Some(Payload::Hex(template))
         }
         "random" => Some(Payload::Random(size(reader, inner, "`random`", PAYLOAD_LEN_MAX)?)),
-        "raw" => Some(Payload::Raw(Box::new(lower(reader, inner)?))),
+        "raw" => Some(Payload::Raw(Box::new(lower(reader, inner, protocol)?))),
         "repeat" => {
             let [times, what] = reader.array(inner, "`repeat`")? else {
                 reader.mistake(&inner.span, "`repeat` takes a number and a payload: `{ repeat = [1000, \"ab\"] }`");
                 return None;
             };
             let times = number(reader, times, "`repeat`", PAYLOAD_LEN_MAX);
-            let what = lower(reader, what);
+            let what = lower(reader, what, protocol);
             Some(Payload::Repeat(times?, Box::new(what?)))
         }
         key => {
-            let hint = did_you_mean(key, KEYS.iter().copied());
-            let hint = hint.unwrap_or_else(|| format!("a payload is a string, or one of: {}", KEYS.join(", ")));
+            if let Some(protocol) = protocol
+                && let Some((message, _)) = protocol.message(key)
+            {
+                let fields = super::message::lower(reader, protocol, message, inner)?;
+                return Some(Payload::Message(Box::new(Giving { protocol: Arc::clone(protocol), message, fields })));
+            }
+            let messages = protocol.into_iter().flat_map(|protocol| &protocol.messages).map(|message| &*message.name);
+            let hint = did_you_mean(key, PAYLOADS.iter().copied().chain(messages));
+            let hint = hint.unwrap_or_else(|| format!("a payload is a string, or one of: {}", PAYLOADS.join(", ")));
             reader.mistake_with_hint(&entry.key_span, format!("unknown payload `{key}`"), hint);
             None
         }

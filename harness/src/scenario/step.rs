@@ -16,7 +16,7 @@ use crate::conversation::payload::Number;
 use crate::conversation::script::{Control, Limit, Repeat, Send, Slot, Split, Step, Then, Verb};
 use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean, parse_duration, parse_size};
 use crate::event::{Place, StepInfo};
-use crate::matcher;
+use crate::matcher::{self, Speaking};
 use crate::template::Template;
 
 /// A verb or an option of a step, for `harness list` and for help.
@@ -463,7 +463,7 @@ impl<'f> Steps<'f> {
                 Verb::Defer(self.lower_inner(reader, node, items)?.into())
             }
             "exec" | "restart" | "signal" | "stop" => Verb::Control(self.lower_control(reader, key, node)?),
-            "expect_set" => self.lower_set(reader, node, options)?,
+            "expect_set" => self.lower_set(reader, slot, node, options)?,
             "notify" => Verb::Notify(reader.static_string(node, "`notify`")?.into()),
             "close" | "connect" | "drain" | "expect_eof" | "expect_refused" | "expect_reset" | "reset" => {
                 if node.value != Value::Boolean(true) {
@@ -488,7 +488,8 @@ impl<'f> Steps<'f> {
                 }
             }
             "expect" => {
-                let pattern = matcher::lower(reader, node)?;
+                let speaks = self.speaks(slot);
+                let pattern = matcher::lower(reader, node, speaks.as_ref())?;
                 self.scope.check(reader, &node.span, pattern.uses().iter().map(String::as_str));
                 pattern.sets().iter().for_each(|name| self.scope.set(name));
                 Verb::Expect(pattern)
@@ -501,7 +502,7 @@ impl<'f> Steps<'f> {
                 Verb::Log(template)
             }
             "repeat" => self.lower_repeat(reader, node, options)?,
-            "send" => Verb::Send(Box::new(self.lower_send(reader, node, options)?)),
+            "send" => Verb::Send(Box::new(self.lower_send(reader, slot, node, options)?)),
             "set" => {
                 let mut values = Vec::new();
                 for entry in &reader.table(node, "`set`")?.entries {
@@ -531,7 +532,14 @@ impl<'f> Steps<'f> {
         })
     }
 
-    fn lower_send(&mut self, reader: &mut Reader, node: &Node, options: &Options<'_>) -> Option<Send> {
+    /// What the actor of a slot speaks, where that is described.
+    fn speaks(&self, slot: usize) -> Option<Speaking> {
+        let actor = &self.actors.list[self.slots.get(slot)?.actor];
+        let hears = super::actor::hears(&actor.role);
+        actor.protocol.as_ref().map(|protocol| Speaking { protocol: Arc::clone(protocol), hears })
+    }
+
+    fn lower_send(&mut self, reader: &mut Reader, slot: usize, node: &Node, options: &Options<'_>) -> Option<Send> {
         let nodes = match &node.value {
             Value::Array(items) => items.as_slice(),
             _ => std::slice::from_ref(node),
@@ -543,9 +551,11 @@ impl<'f> Steps<'f> {
                 "`{ send = \"\" }` sends an empty message",
             );
         }
+        let speaks = self.speaks(slot);
+        let protocol = speaks.as_ref().map(|speaking| &speaking.protocol);
         let mut payloads = Vec::new();
         for node in nodes {
-            let payload = payload::lower(reader, node);
+            let payload = payload::lower(reader, node, protocol);
             if let Some(payload) = &payload {
                 let mut names = Vec::new();
                 payload.variables(&mut |name| names.push(name.to_owned()));
@@ -713,7 +723,7 @@ impl<'f> Steps<'f> {
         (branches.len() == items.len() && branches.len() >= 2).then_some(Verb::Alt(branches))
     }
 
-    fn lower_set(&mut self, reader: &mut Reader, node: &Node, options: &Options<'_>) -> Option<Verb> {
+    fn lower_set(&mut self, reader: &mut Reader, slot: usize, node: &Node, options: &Options<'_>) -> Option<Verb> {
         let extra = match options.get("extra").map(|node| (node, reader.static_string(node, "`extra`"))) {
             None => false,
             Some((_, Some(text))) if text == "forbid" => false,
@@ -729,9 +739,11 @@ impl<'f> Steps<'f> {
         if items.is_empty() {
             reader.mistake(&node.span, "`expect_set` has at least one message");
         }
+        let speaks = self.speaks(slot);
+        let speaks = speaks.as_ref();
         let mut patterns = Vec::new();
         for item in items {
-            let Some(pattern) = matcher::lower(reader, item) else {
+            let Some(pattern) = matcher::lower(reader, item, speaks) else {
                 self.scope.set_by(item);
                 continue;
             };

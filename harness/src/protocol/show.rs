@@ -1,0 +1,96 @@
+//! A message in words: `publish { qos = 1, topic = "a/b", payload = "on" }`.
+
+use std::fmt::Write as _;
+
+use super::description::{Field, Fields, Kind, Number, Protocol};
+use super::value::{Decoded, Item, Value};
+use crate::text::quote;
+
+/// How many characters of a message are shown.
+const SHOWN_MAX: usize = 400;
+
+impl Protocol {
+    /// A message in words, cut where it is long.
+    pub fn show(&self, decoded: &Decoded, input: &[u8]) -> String {
+        let message = &self.messages[decoded.message];
+        let mut text = format!("{} ", message.name);
+        push_fields(self, &mut text, &message.fields, &decoded.items, input);
+        if let Some((at, _)) = text.char_indices().nth(SHOWN_MAX) {
+            text.truncate(at);
+            text.push('…');
+        }
+        text
+    }
+}
+
+fn push_fields(protocol: &Protocol, text: &mut String, fields: &Fields, items: &[Item], input: &[u8]) {
+    text.push('{');
+    let mut is_first = true;
+    for (field, item) in fields.iter().zip(items) {
+        if field.name.is_empty() || item.value == Value::Absent || text.len() > 4 * SHOWN_MAX {
+            continue;
+        }
+        text.push_str(if is_first { " " } else { ", " });
+        is_first = false;
+        let _ = write!(text, "{} = ", field.name);
+        push_value(protocol, text, field, item, input);
+    }
+    text.push_str(if is_first { "}" } else { " }" });
+}
+
+fn push_value(protocol: &Protocol, text: &mut String, field: &Field, item: &Item, input: &[u8]) {
+    match (&item.value, &field.kind) {
+        (Value::Array(items), Kind::Array { of, .. }) => {
+            text.push('[');
+            for (number, item) in items.iter().enumerate() {
+                if number > 0 {
+                    text.push_str(", ");
+                }
+                if text.len() > 4 * SHOWN_MAX {
+                    break;
+                }
+                push_value(protocol, text, of, item, input);
+            }
+            text.push(']');
+        }
+        (Value::Bytes(range), _) => text.push_str(quote(&input[range.clone()]).trim_matches('`')),
+        (Value::Case(case, items), Kind::Switch { cases, default, .. }) => {
+            let fields = case.map_or(default.as_ref(), |at| Some(&cases[at].1));
+            if let Some(fields) = fields {
+                push_fields(protocol, text, fields, items, input);
+            }
+        }
+        (Value::Number(number), Kind::Integer(integer)) if !integer.bits.is_empty() => {
+            text.push_str("{ ");
+            let named = integer.bits.iter().filter(|bits| !bits.name.is_empty());
+            let parts: Vec<String> = named
+                .map(|bits| format!("{} = {}", bits.name, protocol.name_of(bits.number.names, bits.of(*number))))
+                .collect();
+            text.push_str(&parts.join(", "));
+            text.push_str(" }");
+        }
+        (Value::Number(number), Kind::Integer(integer)) => {
+            text.push_str(&protocol.name_of(integer.number.names, *number));
+        }
+        (Value::Number(number), Kind::Digits { number: of, .. }) => text.push_str(&protocol.name_of(of.names, *number)),
+        (Value::Owned(bytes), _) => text.push_str(&String::from_utf8_lossy(bytes)),
+        (Value::Struct(items), Kind::Struct(structure)) => {
+            push_fields(protocol, text, protocol.fields_of(structure), items, input);
+        }
+        _ => text.push('?'),
+    }
+}
+
+impl Protocol {
+    /// The number that a text stands for: digits, or one of its names.
+    pub fn number_named(&self, number: &Number, text: &str) -> Option<i128> {
+        let named = number.names.and_then(|at| self.enums[at].value_of(text));
+        named.or_else(|| super::expression::parse_number(text))
+    }
+
+    /// A number, by its name where it has one.
+    pub fn name_of(&self, names: Option<usize>, value: i128) -> String {
+        let name = names.and_then(|at| self.enums[at].name_of(value));
+        name.map_or_else(|| value.to_string(), ToString::to_string)
+    }
+}
