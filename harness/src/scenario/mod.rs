@@ -8,6 +8,7 @@ mod case;
 mod fault;
 mod fragment;
 mod include;
+mod loops;
 mod payload;
 mod scope;
 mod step;
@@ -23,6 +24,7 @@ pub use actor::{Actor, COUNT_MAX, Connect, Role};
 pub use case::{Case, SkipUnless};
 pub use fragment::{EXPANDED_MAX, FRAGMENT_DEPTH_MAX};
 pub use include::INCLUDES_MAX;
+pub use loops::UNROLLED_MAX;
 pub use step::{OPTIONS, VERBS, Word};
 pub use target::{Command, Limits, ReadyWhen, Restart, Target, TargetKind, UsageLimit};
 pub use tls::{Identity, TLS_VARIABLES, Tls, Trust};
@@ -55,6 +57,8 @@ pub struct Scenario {
     pub cases: Vec<Case>,
     /// Values that no output may show.
     pub secrets: Vec<String>,
+    /// Variables whose values no output may show, whatever step sets them.
+    pub secret_names: Vec<String>,
     /// Whether it uses files of the run's own authority.
     pub wants_tls_files: bool,
 }
@@ -136,7 +140,7 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known) -> Scenario {
     let tags = table.get("tags").and_then(|node| reader.static_strings(node, "`tags`")).unwrap_or_default();
     let timeout = limit_of(reader, table, "timeout")
         .unwrap_or(Limit { duration: TIMEOUT_DEFAULT, set_by: "the default `timeout`".into() });
-    let secrets = lower_secrets(reader, table);
+    let (secrets, secret_names) = lower_secrets(reader, table);
     let targets = target::lower_all(reader, table);
     let actors = actor::lower_all(reader, table, &targets);
     let marked: Vec<&Node> = ["case", "steps", "play"].iter().filter_map(|key| table.get(key)).collect();
@@ -144,7 +148,7 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known) -> Scenario {
     let file_case = case::File { name: &name, tags, timeout, targets: &targets, actors: &actors, faults: &faults };
     let cases = lower_cases(reader, table, &file_case);
     let wants_tls_files = reader.source().mentions("${tls.");
-    Scenario { file, name, description, targets, actors: actors.list, cases, secrets, wants_tls_files }
+    Scenario { file, name, description, targets, actors: actors.list, cases, secrets, secret_names, wants_tls_files }
 }
 
 /// What is known before the file is read.
@@ -179,23 +183,28 @@ fn lower_vars(reader: &mut Reader, table: &Table, known: &Known) {
     }
 }
 
-fn lower_secrets(reader: &mut Reader, table: &Table) -> Vec<String> {
-    let Some(node) = table.get("secret") else { return Vec::new() };
+/// The values that are known already, and the names of them all.
+fn lower_secrets(reader: &mut Reader, table: &Table) -> (Vec<String>, Vec<String>) {
+    let Some(node) = table.get("secret") else { return Default::default() };
     let names = reader.static_strings(node, "`secret`").unwrap_or_default();
+    let mut by_steps = scope::Scope::new(std::iter::empty());
+    ["case", "steps", "play"].iter().filter_map(|key| table.get(key)).for_each(|node| by_steps.set_by(node));
     let mut secrets = Vec::new();
-    for name in names {
-        match reader.statics.get(&name) {
+    for name in &names {
+        match reader.statics.get(name) {
             Some(value) if !value.is_empty() => secrets.push(value.clone()),
             Some(_) => {}
+            None if by_steps.names().any(|known| known == name) => {}
             None => {
                 let message = format!("`secret` names `{name}`, and there is no such variable");
                 let known = reader.statics.keys().map(String::as_str).filter(|known| !known.starts_with("env."));
-                let hint = did_you_mean(&name, known).unwrap_or_else(|| "`[vars]` and `--var` make variables".into());
+                let hint = "`[vars]`, `--var`, and `save`, `set` and named groups of a step make variables";
+                let hint = did_you_mean(name, known.chain(by_steps.names())).unwrap_or_else(|| hint.into());
                 reader.mistake_with_hint(&node.span, message, hint);
             }
         }
     }
-    secrets
+    (secrets, names)
 }
 
 fn lower_cases(reader: &mut Reader, table: &Table, file: &case::File<'_>) -> Vec<Case> {
