@@ -48,9 +48,9 @@ pub fn show_size(bytes: u64) -> String {
     format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
 }
 
-/// `1 byte`, `2 bytes`.
+/// `1 byte`, `2 bytes`, `70,000 bytes`.
 pub fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+    crate::report::text::count(number as u64, what)
 }
 
 /// Reads pairs of hexadecimal digits, white space between them or not.

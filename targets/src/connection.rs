@@ -4,8 +4,9 @@
 
 use std::fmt;
 use std::mem;
+use std::time::Duration;
 
-use crate::service::{Peer, Reply, Server, Service};
+use crate::service::{Peer, ProcessEnd, Reply, Server, Service};
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,16 @@ impl Connection {
         self.reply.close();
     }
 
+    /// For how long nothing is to be read or written; said once.
+    pub fn take_pause(&mut self) -> Option<Duration> {
+        self.reply.pause.take()
+    }
+
+    /// How the server's process is to end; said once.
+    pub fn take_process_end(&mut self) -> Option<ProcessEnd> {
+        self.reply.process_end.take()
+    }
+
     /// How the connection ends, once nothing is left to write.
     pub fn ending(&self) -> Option<Ending> {
         if self.reply.resetting {
@@ -133,6 +144,7 @@ pub fn answer(server: &dyn Server, peer: &Peer, datagram: &[u8]) -> Option<Vec<u
 pub(crate) fn answer_into(server: &dyn Server, peer: &Peer, datagram: &[u8], reply: &mut Reply) -> bool {
     reply.output.clear();
     reply.answered = false;
+    (reply.copies, reply.pause) = (1, None);
     server.accept(peer).receive(datagram, reply);
     reply.answered
 }

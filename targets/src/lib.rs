@@ -19,6 +19,7 @@ mod connection;
 mod daytime;
 mod discard;
 mod echo;
+pub mod faulty;
 mod greeting;
 mod inbox;
 pub mod kv;
@@ -33,7 +34,7 @@ use std::sync::Arc;
 
 pub use address::{Address, AddressError};
 pub use connection::{Connection, Ending, answer};
-pub use service::{Peer, Reply, Server, Service, Transport};
+pub use service::{Peer, ProcessEnd, Reply, Server, Service, Transport};
 pub use settings::{Clock, Setting, SettingError, Settings, Setup};
 pub use shell::{Handle, LIMITS, Limits, Log, Note, ServeError, ServerConfig, bind, serve, serve_tls};
 
@@ -46,6 +47,8 @@ pub struct Target {
     pub about: &'static str,
     /// What it can be served over.
     pub transports: &'static [Transport],
+    /// Whether it may end its process, and so is to have one of its own.
+    pub ends_process: bool,
     /// What can be changed about it.
     pub settings: &'static [Setting],
     make: fn(&Setup) -> Result<Arc<dyn Server>, SettingError>,
@@ -79,6 +82,7 @@ pub const TARGETS: &[Target] = &[
         name: "auth-lines",
         about: "a line server with a login: SASL PLAIN and SCRAM-SHA-256 (RFC 4616, RFC 7677)",
         transports: STREAMS,
+        ends_process: false,
         settings: auth_lines::SETTINGS,
         make: auth_lines::make,
     },
@@ -86,6 +90,7 @@ pub const TARGETS: &[Target] = &[
         name: "chargen",
         about: "sends the character pattern of RFC 864, whatever it gets",
         transports: ANY,
+        ends_process: false,
         settings: chargen::SETTINGS,
         make: chargen::make,
     },
@@ -93,6 +98,7 @@ pub const TARGETS: &[Target] = &[
         name: "daytime",
         about: "says what time it is and closes (RFC 867)",
         transports: ANY,
+        ends_process: false,
         settings: &[],
         make: daytime::make,
     },
@@ -100,6 +106,7 @@ pub const TARGETS: &[Target] = &[
         name: "discard",
         about: "reads everything and says nothing (RFC 863)",
         transports: ANY,
+        ends_process: false,
         settings: &[],
         make: discard::make,
     },
@@ -107,6 +114,7 @@ pub const TARGETS: &[Target] = &[
         name: "greeting",
         about: "answers `Hello, client!` to anything and closes",
         transports: ANY,
+        ends_process: false,
         settings: &[],
         make: greeting::make,
     },
@@ -114,13 +122,23 @@ pub const TARGETS: &[Target] = &[
         name: "kv",
         about: "a key-value store with length-prefixed binary messages and checksums",
         transports: STREAMS,
+        ends_process: false,
         settings: kv::SETTINGS,
         make: kv::make,
+    },
+    Target {
+        name: "liar",
+        about: "answers each line or datagram, and lies as it is told to: what a test has to notice",
+        transports: ANY,
+        ends_process: true,
+        settings: faulty::SETTINGS,
+        make: faulty::make,
     },
     Target {
         name: "lines",
         about: "a line server: PING, ECHO, TIME, SET, GET, DEL, LIST, QUIT and errors with codes",
         transports: STREAMS,
+        ends_process: false,
         settings: lines::SETTINGS,
         make: lines::make,
     },
@@ -128,6 +146,7 @@ pub const TARGETS: &[Target] = &[
         name: "one-shot",
         about: "takes one connection, echoes its first bytes, closes and is gone",
         transports: STREAMS,
+        ends_process: false,
         settings: &[],
         make: one_shot::make,
     },
@@ -135,6 +154,7 @@ pub const TARGETS: &[Target] = &[
         name: "tcp-echo",
         about: "sends back every byte until the peer is done (RFC 862)",
         transports: STREAMS,
+        ends_process: false,
         settings: &[],
         make: echo::make,
     },
@@ -142,6 +162,7 @@ pub const TARGETS: &[Target] = &[
         name: "udp-echo",
         about: "sends back every datagram, empty ones too (RFC 862)",
         transports: DATAGRAMS,
+        ends_process: false,
         settings: &[],
         make: echo::make,
     },
@@ -149,6 +170,7 @@ pub const TARGETS: &[Target] = &[
         name: "utf8",
         about: "answers `서버로부터 응답: ` and the text it got, never half a character",
         transports: ANY,
+        ends_process: false,
         settings: &[],
         make: utf8::make,
     },

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// One server: what all its connections share.
 ///
@@ -111,6 +112,25 @@ impl fmt::Display for Peer {
     }
 }
 
+/// How a server that misbehaves ends its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessEnd {
+    /// By SIGABRT.
+    Crash,
+    /// With this status.
+    Exit(i32),
+}
+
+impl ProcessEnd {
+    /// Does it.
+    pub fn carry_out(self) -> ! {
+        match self {
+            ProcessEnd::Crash => std::process::abort(),
+            ProcessEnd::Exit(status) => std::process::exit(status),
+        }
+    }
+}
+
 /// What a service answers: bytes, and whether the connection goes on.
 #[derive(Debug)]
 pub struct Reply {
@@ -119,6 +139,9 @@ pub struct Reply {
     pub(crate) answered: bool,
     pub(crate) closing: bool,
     pub(crate) resetting: bool,
+    pub(crate) pause: Option<Duration>,
+    pub(crate) copies: usize,
+    pub(crate) process_end: Option<ProcessEnd>,
     output_len_max: usize,
 }
 
@@ -126,7 +149,17 @@ impl Reply {
     /// An empty reply that is full at `output_len_max` unwritten bytes.
     pub(crate) fn new(output_len_max: usize) -> Reply {
         let output_len_max = output_len_max.max(1); // at 0 it would be full before anything could drain
-        Reply { output: Vec::new(), written: 0, answered: false, closing: false, resetting: false, output_len_max }
+        Reply {
+            output: Vec::new(),
+            written: 0,
+            answered: false,
+            closing: false,
+            resetting: false,
+            pause: None,
+            copies: 1,
+            process_end: None,
+            output_len_max,
+        }
     }
 
     /// Sends `bytes` after what was sent before; as a datagram, even if there are none.
@@ -148,6 +181,22 @@ impl Reply {
     /// Resets the connection at once; unwritten output is lost.
     pub fn reset(&mut self) {
         self.resetting = true;
+    }
+
+    /// Writes nothing more for so long, and reads nothing meanwhile.
+    pub fn pause(&mut self, pause: Duration) {
+        self.pause = Some(pause);
+    }
+
+    /// Sends the answer to a datagram so many times.
+    pub fn copies(&mut self, copies: usize) {
+        self.copies = copies;
+    }
+
+    /// Ends the server's process, where it has one of its own; elsewhere it resets the connection.
+    pub fn end_process(&mut self, end: ProcessEnd) {
+        self.process_end = Some(end);
+        self.reset();
     }
 
     pub(crate) fn unwritten(&self) -> &[u8] {

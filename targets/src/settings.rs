@@ -105,6 +105,24 @@ pub enum SettingError {
         /// The value.
         value: String,
     },
+    /// Its value is none of those that there are.
+    NotOneOf {
+        /// Its name.
+        name: String,
+        /// The value.
+        value: String,
+        /// The values that there are.
+        known: Vec<&'static str>,
+    },
+    /// Its value is too large for another's.
+    OutOfRange {
+        /// Its name.
+        name: String,
+        /// The value.
+        value: usize,
+        /// It has to be less than this.
+        below: usize,
+    },
     /// There is none of this name.
     Unknown {
         /// The name.
@@ -122,6 +140,12 @@ impl fmt::Display for SettingError {
             }
             SettingError::NotANumber { name, value } => {
                 write!(f, "`{name}`: expected a number like `4096` or `64KiB`, got `{value}`")
+            }
+            SettingError::NotOneOf { name, value, known } => {
+                write!(f, "`{name}`: expected one of `{}`, got `{value}`", known.join("`, `"))
+            }
+            SettingError::OutOfRange { name, value, below } => {
+                write!(f, "`{name}`: expected a number below {below}, got {value}")
             }
             SettingError::Unknown { name, known } if known.is_empty() => {
                 write!(f, "expected no settings, got `{name}`")

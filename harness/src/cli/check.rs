@@ -9,7 +9,7 @@ use super::{Talk, complain, files};
 use crate::exit::Exit;
 use crate::report::Look;
 use crate::report::place::push_mistake;
-use crate::scenario::Known;
+use crate::scenario::{Known, Severity};
 
 /// What `harness check` is given.
 #[derive(Clone, Debug, Args)]
@@ -20,6 +20,9 @@ pub(super) struct CheckArgs {
     /// Give a variable a value; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = super::run::pair, env = "HARNESS_VAR", value_delimiter = '\n')]
     var: Vec<(String, String)>,
+    /// Take warnings for mistakes
+    #[arg(long, env = "HARNESS_DENY_WARNINGS")]
+    deny_warnings: bool,
 }
 
 pub(super) fn check(args: &CheckArgs, talk: Talk) -> u8 {
@@ -30,33 +33,71 @@ pub(super) fn check(args: &CheckArgs, talk: Talk) -> u8 {
     let known = Known { vars: args.var.clone(), env: files::environment(), seed: 0, read: Some(files::read) };
     let loaded = files::load_all(&found, &known);
     let look = Look::of_stderr(talk.color());
-    let (mut output, mut cases, mut invalid, mut mistakes) = (String::new(), 0, 0, 0);
+    let (mut output, mut tally) = (String::new(), Tally::default());
     for file in &loaded {
+        let mut is_invalid = false;
         match &file.result {
-            Ok(scenario) => cases += scenario.cases.len(),
+            Ok(scenario) => tally.cases += scenario.cases.len(),
             Err(found) => {
-                invalid += 1;
-                mistakes += found.len();
+                is_invalid = true;
+                tally.mistakes += found.len();
                 for mistake in found {
                     push_mistake(&mut output, mistake, &look);
                     output.push('\n');
                 }
             }
         }
+        for lint in &file.lints {
+            let mut mistake = lint.mistake.clone();
+            match lint.severity {
+                Severity::Error => tally.mistakes += 1,
+                Severity::Warning => {
+                    mistake.message = format!("warning: {}", mistake.message);
+                    tally.warnings += 1;
+                }
+            }
+            is_invalid |= lint.severity == Severity::Error || args.deny_warnings;
+            push_mistake(&mut output, &mistake, &look);
+            output.push('\n');
+        }
+        tally.invalid += usize::from(is_invalid);
     }
-    use crate::text::count;
-    if invalid > 0 {
-        let (mistakes, invalid) = (count(mistakes, "mistake"), count(invalid, "file"));
-        output.push_str(&format!("{mistakes} in {invalid} of {}\n", loaded.len()));
-    } else if !talk.quiet {
-        output.push_str(&format!("{} in {}, no mistakes\n", count(cases, "case"), count(loaded.len(), "file")));
-    }
+    tally.push(&mut output, loaded.len(), talk);
     // Where stderr is closed the exit code is what is left.
     let _ = anstream::AutoStream::new(std::io::stderr(), look_choice(talk)).write_all(output.as_bytes());
-    match (invalid, loaded.len()) {
+    match (tally.invalid, loaded.len()) {
         (0, 0) => complain("there is no scenario in these folders", None, Exit::Nothing),
         (0, _) => Exit::Held.code(),
         _ => Exit::Invalid.code(),
+    }
+}
+
+/// What was found.
+#[derive(Default)]
+struct Tally {
+    cases: usize,
+    /// Files that are not as they have to be.
+    invalid: usize,
+    mistakes: usize,
+    warnings: usize,
+}
+
+impl Tally {
+    fn push(&self, output: &mut String, files: usize, talk: Talk) {
+        use crate::text::count;
+        let (mistakes, warnings) = (count(self.mistakes, "mistake"), count(self.warnings, "warning"));
+        let found = match (self.mistakes, self.warnings) {
+            (0, _) => warnings.clone(),
+            (_, 0) => mistakes,
+            _ => format!("{mistakes} and {warnings}"),
+        };
+        if self.invalid > 0 {
+            output.push_str(&format!("{found} in {} of {files}\n", count(self.invalid, "file")));
+        } else if !talk.quiet {
+            let (cases, files) = (count(self.cases, "case"), count(files, "file"));
+            let warned = if self.warnings > 0 { format!(", {warnings}") } else { String::new() };
+            output.push_str(&format!("{cases} in {files}, no mistakes{warned}\n"));
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::print;
 use crate::framing::FRAMINGS;
 use crate::matcher::MATCHERS;
 use crate::report::REPORTERS;
-use crate::scenario::{OPTIONS, VERBS};
+use crate::scenario::{OPTIONS, RULES, VERBS};
 
 /// What `harness list` is given.
 #[derive(Clone, Debug, Args)]
@@ -20,6 +20,8 @@ pub(super) struct ListArgs {
 enum What {
     /// How messages end
     Framings,
+    /// What `check` finds in a file that can be played
+    Lints,
     /// What an `expect` can ask
     Matchers,
     /// What can stand beside a verb
@@ -61,6 +63,7 @@ fn rows(what: What) -> Vec<(String, String)> {
         What::Framings => {
             FRAMINGS.iter().map(|entry| row(entry.name, &format!("{}: `{}`", entry.about, entry.example))).collect()
         }
+        What::Lints => RULES.iter().map(|rule| row(rule.name, rule.about)).collect(),
         What::Matchers => MATCHERS.iter().map(|entry| row(entry.name, entry.about)).collect(),
         What::Options => OPTIONS.iter().map(|word| row(word.name, word.about)).collect(),
         What::Reports => REPORTERS.iter().map(|entry| row(entry.name, entry.about)).collect(),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use targets::{
-    Address, AddressError, LIMITS, Limits, Log, ServeError, ServerConfig, Setting, SettingError, TARGETS, Target,
+    Address, AddressError, LIMITS, Limits, Log, Note, ServeError, ServerConfig, Setting, SettingError, TARGETS, Target,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -141,6 +141,9 @@ fn run(prepared: &Prepared) -> Result<(), Error> {
         };
         let log: Log = Arc::new(|note| {
             let _ = writeln!(io::stderr(), "{note}");
+            if let Note::EndsProcess { end } = note {
+                end.carry_out();
+            }
         });
         serve_until(stopped, prepared, log, &mut io::stdout()).await
     })

@@ -152,11 +152,12 @@ impl Failing {
     pub(super) fn flooded(expected: &str, link: &Link) -> Box<Failing> {
         let len = link.unread();
         let front = link.front().unwrap_or_default();
-        let message = format!("expected {expected}, received {len} bytes that do not match");
+        let message = format!("expected {expected}, received {} that do not match", count(len, "byte"));
         let shown = Bytes::copy_from_slice(&front[..front.len().min(RECEIVED_MAX)]);
-        Failing::new(FailureKind::Limit, message)
-            .received(&shown, 0)
-            .hint(format!("at most {} unread bytes are kept of a connection", super::UNREAD_MAX))
+        Failing::new(FailureKind::Limit, message).received(&shown, 0).hint(format!(
+            "at most {} unread are kept of a connection",
+            crate::text::show_size(super::UNREAD_MAX as u64)
+        ))
     }
 
     pub(super) fn timeout(expected: &str, link: &Link) -> Box<Failing> {

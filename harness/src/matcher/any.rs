@@ -20,6 +20,10 @@ impl Matcher for Anything {
         "anything".into()
     }
 
+    fn is_always(&self) -> bool {
+        true
+    }
+
     fn check(&self, input: Input<'_>, _: &mut Progress) -> Outcome {
         match input.bytes.len() {
             0 if !input.message => Outcome::NeedMore,

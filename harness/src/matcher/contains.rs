@@ -20,6 +20,10 @@ impl Matcher for Contains {
         format!("something that contains {}", quote(&self.0))
     }
 
+    fn lens(&self) -> (usize, usize) {
+        (self.0.len(), usize::MAX)
+    }
+
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {
         let from = progress.position.min(input.bytes.len());
         if let Some(at) = memmem::find(&input.bytes[from..], &self.0) {

@@ -29,6 +29,10 @@ impl Matcher for Exact {
         Some(&self.0)
     }
 
+    fn lens(&self) -> (usize, usize) {
+        (self.0.len(), self.0.len())
+    }
+
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {
         let common = self.0.len().min(input.bytes.len());
         let from = progress.position.min(common);

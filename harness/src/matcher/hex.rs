@@ -43,6 +43,10 @@ impl Matcher for Hex {
         format!("{} bytes `{}`", self.bytes.len(), self.text)
     }
 
+    fn lens(&self) -> (usize, usize) {
+        (self.bytes.len(), self.bytes.len())
+    }
+
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {
         let common = self.bytes.len().min(input.bytes.len());
         for at in progress.position.min(common)..common {

@@ -49,6 +49,10 @@ impl Matcher for Length {
         }
     }
 
+    fn lens(&self) -> (usize, usize) {
+        (self.min, self.max)
+    }
+
     fn check(&self, input: Input<'_>, _: &mut Progress) -> Outcome {
         let len = input.bytes.len();
         match input.message {

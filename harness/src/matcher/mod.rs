@@ -46,8 +46,34 @@ pub trait Matcher: fmt::Debug + Send + Sync {
         None
     }
 
+    /// How many bytes what it matches has at least and at most, as far as that is known.
+    fn lens(&self) -> (usize, usize) {
+        (0, usize::MAX)
+    }
+
+    /// Whether it matches whatever there is.
+    fn is_always(&self) -> bool {
+        false
+    }
+
+    /// The matchers that it is made of.
+    fn parts(&self) -> Parts<'_> {
+        Parts::None
+    }
+
     /// Looks at `input`. `progress` is its own note of what it saw before: `input` then only has more bytes at its end.
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome;
+}
+
+/// The matchers that one is made of.
+#[derive(Clone, Copy, Debug)]
+pub enum Parts<'a> {
+    /// All of them have to match.
+    All(&'a [Arc<dyn Matcher>]),
+    /// One of them has to.
+    Any(&'a [Arc<dyn Matcher>]),
+    /// It is one by itself.
+    None,
 }
 
 /// What a matcher looks at.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Input, Match, Matcher, Outcome, Pattern, Progress};
+use super::{Input, Match, Matcher, Outcome, Parts, Pattern, Progress};
 use crate::document::{Node, Reader};
 
 /// One of these matches. The first in the list that does is taken, so a match waits while an earlier one is still open.
@@ -18,6 +18,15 @@ impl Matcher for OneOf {
     fn describe(&self) -> String {
         let parts: Vec<String> = self.0.iter().map(|matcher| matcher.describe()).collect();
         format!("one of: {}", parts.join("; "))
+    }
+
+    fn lens(&self) -> (usize, usize) {
+        let lens = self.0.iter().map(|matcher| matcher.lens());
+        lens.reduce(|(least, most), len| (least.min(len.0), most.max(len.1))).unwrap_or((0, usize::MAX))
+    }
+
+    fn parts(&self) -> Parts<'_> {
+        Parts::Any(&self.0)
     }
 
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {

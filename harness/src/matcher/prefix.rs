@@ -23,6 +23,10 @@ impl Matcher for Prefix {
         Some(&self.0.0)
     }
 
+    fn lens(&self) -> (usize, usize) {
+        (self.0.0.len(), usize::MAX)
+    }
+
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {
         match self.0.check(Input { message: false, ..input }, progress) {
             Outcome::NeedMore if input.message => {

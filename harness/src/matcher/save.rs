@@ -24,6 +24,10 @@ impl Matcher for Save {
         format!("anything, as `{}`", self.0)
     }
 
+    fn is_always(&self) -> bool {
+        true
+    }
+
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {
         match Anything.check(input, progress) {
             Outcome::Match(mut found) => {

@@ -20,6 +20,10 @@ impl Matcher for Suffix {
         format!("something that ends with {}", quote(&self.0))
     }
 
+    fn lens(&self) -> (usize, usize) {
+        (self.0.len(), usize::MAX)
+    }
+
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {
         if !input.message {
             return Contains(self.0.clone()).check(input, progress);

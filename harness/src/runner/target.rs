@@ -207,7 +207,7 @@ async fn start_one(
                 None => "udp://127.0.0.1:0".into(),
             };
             let listen = owner.family.map_or(listen.clone(), |family| family.apply(&listen));
-            if target.limits.is_some() {
+            if target.limits.is_some() || builtin.ends_process {
                 return serve_apart(target, builtin, &listen, settings, owner, setting).await;
             }
             let config = match listen.starts_with("tls://") {

@@ -8,6 +8,7 @@ mod case;
 mod fault;
 mod fragment;
 mod include;
+mod lint;
 mod loops;
 mod payload;
 mod scope;
@@ -24,6 +25,7 @@ pub use actor::{Actor, COUNT_MAX, Connect, Role};
 pub use case::{Case, SkipUnless};
 pub use fragment::{EXPANDED_MAX, FRAGMENT_DEPTH_MAX};
 pub use include::INCLUDES_MAX;
+pub use lint::{Lint, RULES, Rule, Severity};
 pub use loops::UNROLLED_MAX;
 pub use step::{OPTIONS, VERBS, Word};
 pub use target::{Command, Limits, ReadyWhen, Restart, Target, TargetKind, UsageLimit};
@@ -112,6 +114,17 @@ const CASE_KEYS: &[&str] = &["vary", "strict_end", "quiet", "deadline", "skip", 
 
 /// Reads a scenario from `text`. `file` names it, and its folder is where relative paths start.
 pub fn load(file: &str, text: &str, known: &Known) -> Result<Scenario, Vec<Mistake>> {
+    read(file, text, known).map(|(scenario, _)| scenario)
+}
+
+/// Reads a scenario, and looks for what cannot work in it, or was hardly meant.
+pub fn load_and_lint(file: &str, text: &str, known: &Known) -> Result<(Scenario, Vec<Lint>), Vec<Mistake>> {
+    let (scenario, Read { written, table, source }) = read(file, text, known)?;
+    let lints = lint::lint(&scenario, written.as_ref().unwrap_or(&table), &source);
+    Ok((scenario, lints))
+}
+
+fn read(file: &str, text: &str, known: &Known) -> Result<(Scenario, Read), Vec<Mistake>> {
     let source = Source::new(file, text);
     let (mut table, mistakes) = parse(&source);
     if !mistakes.is_empty() {
@@ -120,12 +133,23 @@ pub fn load(file: &str, text: &str, known: &Known) -> Result<Scenario, Vec<Mista
     let mut reader = Reader::new(source);
     set_known(&mut reader, known);
     include::include(&mut reader, &mut table, known);
+    let mut written = None;
     if fragment::is_needed(&table) {
-        table = fragment::expand(&mut reader, &table);
+        let expanded = fragment::expand(&mut reader, &table);
+        written = Some(std::mem::replace(&mut table, expanded));
     }
     let scenario = lower(&mut reader, &table, known);
+    let source = Arc::clone(reader.source());
     let mistakes = reader.into_mistakes();
-    if mistakes.is_empty() { Ok(scenario) } else { Err(mistakes) }
+    if mistakes.is_empty() { Ok((scenario, Read { written, table, source })) } else { Err(mistakes) }
+}
+
+/// What a scenario was read from.
+struct Read {
+    /// The tree, as far as fragments make it another.
+    written: Option<Table>,
+    table: Table,
+    source: Arc<Source>,
 }
 
 fn lower(reader: &mut Reader, table: &Table, known: &Known) -> Scenario {

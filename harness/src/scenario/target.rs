@@ -360,6 +360,9 @@ fn lower_builtin(reader: &mut Reader, entry: &Entry, table: &Table, scope: &mut 
             };
             settings.push((entry.key.clone(), value));
         }
+        if let Err(error) = target.make(&settings, &targets::Limits::default(), || jiff::Timestamp::UNIX_EPOCH) {
+            reader.mistake(&node.span, error.to_string());
+        }
     }
     let tls = table.get("tls").and_then(|node| super::tls::lower(reader, node, "`tls`", scope)).map(Box::new);
     let on_tls = listen.as_ref().is_some_and(|listen| listen.beginning().starts_with(b"tls://"));

@@ -122,10 +122,17 @@ async fn answer_all<D: Datagrams>(socket: &D, context: &Context) {
         };
         let (transport, address) = D::peer(&from);
         let peer = Peer::new(number, transport, address);
-        if answer_into(&*context.server, &peer, &buffer[..len], &mut reply)
-            && let Err(error) = socket.send(&reply.output, &from).await
-        {
-            (context.log)(&Note::Unanswered { peer, len: reply.output.len(), error });
+        let answered = answer_into(&*context.server, &peer, &buffer[..len], &mut reply);
+        if let Some(end) = reply.process_end.take() {
+            (context.log)(&Note::EndsProcess { end });
+        }
+        if let Some(pause) = reply.pause {
+            tokio::time::sleep(pause).await;
+        }
+        for _ in 0..if answered { reply.copies } else { 0 } {
+            if let Err(error) = socket.send(&reply.output, &from).await {
+                (context.log)(&Note::Unanswered { peer, len: reply.output.len(), error });
+            }
         }
     }
 }

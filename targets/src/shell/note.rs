@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::service::Peer;
+use crate::service::{Peer, ProcessEnd};
 
 /// Where a server's notes go.
 pub type Log = Arc<dyn Fn(&Note) + Send + Sync>;
@@ -22,6 +22,11 @@ pub enum Note {
     Cut {
         /// How many.
         connections: usize,
+    },
+    /// A service wants its process to end. Whoever runs the server in one of its own does it.
+    EndsProcess {
+        /// How.
+        end: ProcessEnd,
     },
     /// A connection broke.
     Failed {
@@ -60,6 +65,8 @@ impl fmt::Display for Note {
         match self {
             Note::AcceptFailed { error } => write!(f, "cannot accept: {error}"),
             Note::Cut { connections } => write!(f, "cut {connections} connections that were still writing"),
+            Note::EndsProcess { end: ProcessEnd::Crash } => write!(f, "crashes on purpose"),
+            Note::EndsProcess { end: ProcessEnd::Exit(status) } => write!(f, "exits with {status} on purpose"),
             Note::Failed { peer, error } => write!(f, "{peer}: {error}"),
             Note::Idle { peer } => write!(f, "{peer}: closed, it was silent for too long"),
             Note::OverLimit { peer, connections_max } => {

@@ -223,6 +223,8 @@ enum Over {
     Ended(Ending),
     /// It was silent for too long.
     Idle,
+    /// Nothing happens for so long.
+    Pause(Duration),
     /// The server was stopped, and nothing was pending.
     Stopped,
 }
@@ -234,7 +236,18 @@ async fn serve<L: Listener>(raw: L::Raw, peer: Peer, context: Arc<Context>) {
         Err(error) => return (context.log)(&Note::Failed { peer, error }),
     };
     let mut connection = Connection::open(&*context.server, &peer, context.limits.output_len_max);
-    let ended = match drive(&mut stream, &mut connection, &context).await {
+    let over = loop {
+        match drive(&mut stream, &mut connection, &context).await {
+            Ok(Over::Pause(pause)) => {
+                let _ = timeout(pause, context.stop.wait()).await;
+            }
+            over => break over,
+        }
+    };
+    if let Some(end) = connection.take_process_end() {
+        (context.log)(&Note::EndsProcess { end });
+    }
+    let ended = match over {
         Ok(Over::Ended(Ending::Close)) => {
             // A peer that has sent its last byte already makes this short.
             let _ = timeout(context.limits.linger, linger(&mut stream)).await;
@@ -245,7 +258,7 @@ async fn serve<L: Listener>(raw: L::Raw, peer: Peer, context: Arc<Context>) {
             (context.log)(&Note::Idle { peer });
             Ok(())
         }
-        Ok(Over::Stopped) => Ok(()),
+        Ok(Over::Pause(_) | Over::Stopped) => Ok(()),
         Err(error) => Err(error),
     };
     if let Err(error) = ended {
@@ -285,7 +298,7 @@ where
             exchanged
         });
         if let Poll::Ready(ending) = exchanged {
-            return Poll::Ready(ending.map(Over::Ended));
+            return Poll::Ready(ending);
         }
         if context.stop.is_set() {
             connection.close();
@@ -317,18 +330,21 @@ thread_local! {
         RefCell::new(Scratch { input: vec![0; READ_LEN_MAX].into_boxed_slice(), output: Vec::new() });
 }
 
-/// Writes and reads as far as the socket goes along. Ready when the connection has ended or is broken.
+/// Writes and reads as far as the socket goes along. Ready when the connection has ended, is broken, or pauses.
 fn poll_exchange<S>(
     stream: &mut S,
     connection: &mut Connection,
     buffer: &mut [u8],
     active: &mut bool,
     task: &mut Task<'_>,
-) -> Poll<io::Result<Ending>>
+) -> Poll<io::Result<Over>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     loop {
+        if let Some(pause) = connection.take_pause() {
+            return Poll::Ready(Ok(Over::Pause(pause)));
+        }
         while !connection.output().is_empty() {
             match Pin::new(&mut *stream).poll_write(task, connection.output())? {
                 Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -342,7 +358,7 @@ where
             flushed?;
         }
         if let Some(ending) = connection.ending() {
-            return Poll::Ready(Ok(ending));
+            return Poll::Ready(Ok(Over::Ended(ending)));
         }
         if !connection.wants_input() {
             return Poll::Pending; // the write above wakes us

@@ -8,6 +8,7 @@ mod faults;
 mod hostile;
 mod interrupted;
 mod limits;
+mod lying;
 mod options;
 mod programs;
 mod progress;
