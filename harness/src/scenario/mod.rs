@@ -65,6 +65,24 @@ pub struct Scenario {
     pub wants_tls_files: bool,
 }
 
+impl Scenario {
+    /// Whoever connects to this target, or to any, begins with TLS from now on, unless the file says how it does TLS.
+    pub fn begin_with_tls(&mut self, target: Option<&str>) {
+        for (at, actor) in self.actors.iter().enumerate() {
+            let Role::Client(Connect::Target(to)) = actor.role else { continue };
+            let is_meant = target.is_none_or(|target| target == self.targets[to].name);
+            if !is_meant || actor.tls.is_some() || actor.starttls.is_some() {
+                continue;
+            }
+            let folder = Path::new(&self.file).parent().unwrap_or(Path::new(""));
+            for case in &mut self.cases {
+                case.tls.push(Tls::plain(actor.place.clone(), folder.to_path_buf()));
+                Arc::make_mut(&mut case.script).actors[at].tls = Some(case.tls.len() - 1);
+            }
+        }
+    }
+}
+
 /// Reads the text of a file, or says why not.
 pub type ReadFile = fn(&Path) -> Result<String, String>;
 

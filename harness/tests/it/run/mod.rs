@@ -116,7 +116,7 @@ impl Folder {
     }
 
     /// `harness run s.toml --out out ARGS..`, not started yet.
-    fn command(&self, args: &[&str]) -> Command {
+    pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = harness(self.path());
         command.args(["run", "s.toml", "--out", "out"]).args(args);
         command
