@@ -680,6 +680,16 @@ impl<'f> Steps<'f> {
                     reader.mistake(&node.span, "`exec` has at least the program's name");
                     return None;
                 }
+                // A program is found from the folder of the file that names it; a run knows only that of the scenario.
+                let folder = reader.folder(&node.span);
+                if let Some(program) = argv[0].as_literal().map(|text| String::from_utf8_lossy(text).into_owned())
+                    && program.contains('/')
+                    && folder != reader.folder(&(0..0))
+                {
+                    let path = folder.join(program);
+                    let path = std::path::absolute(&path).unwrap_or(path);
+                    argv[0] = Template::literal(path.to_string_lossy().into_owned());
+                }
                 Some(Control::Exec(argv))
             }
             ("signal", Value::Table(table)) => {

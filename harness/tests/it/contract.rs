@@ -106,3 +106,23 @@ fn a_secret_that_a_step_finds_is_nowhere_in_the_results() {
         assert!(!bytes.windows(5).any(|found| found == b"t0ken"), "it is in {}", path.display());
     }
 }
+
+#[test]
+fn a_certificate_that_is_its_own_authority_is_trusted_for_its_name_alone() {
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".into()]).expect("a name");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let text = |name: &str| {
+        format!(
+            "[actor.server]\nlisten = \"tls://127.0.0.1:0\"\ntls = {{ cert = \"c.pem\", key = \"k.pem\" }}\n[actor.client]\n\
+             connect = \"server\"\ntls = {{ ca = \"c.pem\", server_name = \"{name}\" }}\n[[case]]\nname = \"c\"\nsteps = \
+             [{{ client.send = \"x\" }}, {{ server.accept = \"c\" }}, {{ c.expect = \"x\" }}]\n"
+        )
+    };
+    let folder = Folder::with(&text("localhost"));
+    folder.write("c.pem", params.self_signed(&key).expect("a certificate").pem());
+    folder.write("k.pem", key.serialize_pem());
+    folder.run(&[]).exits(0);
+    folder.write("s.toml", text("other.example"));
+    folder.run(&[]).exits(1).says("is not for `other.example`");
+}
