@@ -4,12 +4,14 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::FalseyValueParser;
 
 use super::{Talk, complain, files};
 use crate::exit::Exit;
 use crate::report::Look;
 use crate::report::place::push_mistake;
-use crate::scenario::{Known, Severity};
+use crate::scenario::Known;
+use crate::scenario::lint::{Finding, Severity};
 
 /// What `harness check` is given.
 #[derive(Clone, Debug, Args)]
@@ -20,8 +22,8 @@ pub(super) struct CheckArgs {
     /// Give a variable a value; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = super::run::pair, env = "HARNESS_VAR", value_delimiter = '\n')]
     var: Vec<(String, String)>,
-    /// Take warnings for mistakes
-    #[arg(long, env = "HARNESS_DENY_WARNINGS")]
+    /// Let a warning count as a mistake (exit code 3)
+    #[arg(long, env = "HARNESS_DENY_WARNINGS", value_parser = FalseyValueParser::new())]
     deny_warnings: bool,
 }
 
@@ -47,18 +49,16 @@ pub(super) fn check(args: &CheckArgs, talk: Talk) -> u8 {
                 }
             }
         }
-        for lint in &file.lints {
-            let mut mistake = lint.mistake.clone();
-            match lint.severity {
-                Severity::Error => tally.mistakes += 1,
-                Severity::Warning => {
-                    mistake.message = format!("warning: {}", mistake.message);
-                    tally.warnings += 1;
-                }
+        for finding in &file.findings {
+            match finding.severity {
+                Severity::Mistake => tally.mistakes += 1,
+                Severity::Warning => tally.warnings += 1,
             }
-            is_invalid |= lint.severity == Severity::Error || args.deny_warnings;
-            push_mistake(&mut output, &mistake, &look);
-            output.push('\n');
+            let counts = finding.severity == Severity::Mistake || args.deny_warnings;
+            is_invalid |= counts;
+            if counts || !talk.quiet {
+                push_finding(&mut output, finding, &look);
+            }
         }
         tally.invalid += usize::from(is_invalid);
     }
@@ -101,8 +101,20 @@ impl Tally {
     }
 }
 
+/// Appends what a lint says, with the lint's name.
+pub(super) fn push_finding(output: &mut String, finding: &Finding, look: &Look) {
+    let mut mistake = finding.mistake.clone();
+    let word = match finding.severity {
+        Severity::Mistake => "",
+        Severity::Warning => "warning: ",
+    };
+    mistake.message = format!("{word}{} [{}]", mistake.message, finding.lint);
+    push_mistake(output, &mistake, look);
+    output.push('\n');
+}
+
 /// The choice of colours for a stream that was rendered with [`Look`] already.
-fn look_choice(talk: Talk) -> anstream::ColorChoice {
+pub(super) fn look_choice(talk: Talk) -> anstream::ColorChoice {
     if talk.color().applies_to(&std::io::stderr()) {
         anstream::ColorChoice::Always
     } else {

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::document::{FILE_LEN_MAX, Source, parse};
 use crate::event::{Mistake, Place};
-use crate::scenario::{Known, Lint, Scenario, load_and_lint};
+use crate::scenario::lint::{Finding, lint};
+use crate::scenario::{Known, Scenario, load};
 
 /// A folder with a file of this name is passed over, unless it is named itself. What the file says is for people.
 const SKIP_FILE: &str = ".harness-skip";
@@ -20,8 +21,8 @@ const FILES_MAX: usize = 10_000;
 pub(super) struct Loaded {
     pub(super) file: String,
     pub(super) result: Result<Box<Scenario>, Vec<Mistake>>,
-    /// What is wrong with it although it can be played.
-    pub(super) lints: Vec<Lint>,
+    /// What the lints say of it, although it can be played.
+    pub(super) findings: Vec<Finding>,
 }
 
 /// A path that leads to no file.
@@ -78,13 +79,10 @@ pub(super) fn load_all(found: &[(PathBuf, bool)], known: &Known) -> Vec<Loaded> 
                 Err(vec![Mistake { place, message, hint: None }])
             }
             Ok(text) if !named && is_something_else(&file, &text) => continue,
-            Ok(text) => load_and_lint(&file, &text, known),
+            Ok(text) => load(&file, &text, known).map(Box::new),
         };
-        let (result, lints) = match result {
-            Ok((scenario, lints)) => (Ok(Box::new(scenario)), lints),
-            Err(mistakes) => (Err(mistakes), Vec::new()),
-        };
-        loaded.push(Loaded { file, result, lints });
+        let findings = result.as_ref().map_or_else(|_| Vec::new(), |scenario| lint(scenario));
+        loaded.push(Loaded { file, result, findings });
     }
     loaded
 }

@@ -6,7 +6,8 @@ use super::print;
 use crate::framing::FRAMINGS;
 use crate::matcher::MATCHERS;
 use crate::report::REPORTERS;
-use crate::scenario::{OPTIONS, RULES, VERBS};
+use crate::scenario::lint::{LINTS, Lint, Severity};
+use crate::scenario::{OPTIONS, VERBS};
 
 /// What `harness list` is given.
 #[derive(Clone, Debug, Args)]
@@ -20,7 +21,7 @@ pub(super) struct ListArgs {
 enum What {
     /// How messages end
     Framings,
-    /// What `check` finds in a file that can be played
+    /// What `check` looks for in what is well written
     Lints,
     /// What an `expect` can ask
     Matchers,
@@ -63,7 +64,13 @@ fn rows(what: What) -> Vec<(String, String)> {
         What::Framings => {
             FRAMINGS.iter().map(|entry| row(entry.name, &format!("{}: `{}`", entry.about, entry.example))).collect()
         }
-        What::Lints => RULES.iter().map(|rule| row(rule.name, rule.about)).collect(),
+        What::Lints => {
+            let severity = |lint: &Lint| match lint.severity {
+                Severity::Mistake => "mistake",
+                Severity::Warning => "warning",
+            };
+            LINTS.iter().map(|lint| row(lint.name, &format!("{}: {}", severity(lint), lint.about))).collect()
+        }
         What::Matchers => MATCHERS.iter().map(|entry| row(entry.name, entry.about)).collect(),
         What::Options => OPTIONS.iter().map(|word| row(word.name, word.about)).collect(),
         What::Reports => REPORTERS.iter().map(|entry| row(entry.name, entry.about)).collect(),

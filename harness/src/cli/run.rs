@@ -1,6 +1,7 @@
 //! `harness run`: plays scenarios.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -197,6 +198,9 @@ pub(super) fn run(args: &RunArgs, talk: Talk, words: &[OsString]) -> u8 {
     let seed = args.seed.or(last.as_ref().map(|last| last.seed)).unwrap_or_else(|| clock.unix_ns() % 1_000_000_007);
     let known = Known { vars: args.var.clone(), env: files::environment(), seed, read: Some(files::read) };
     let loaded = files::load_all(&found, &known);
+    if talk.verbose {
+        warn(&loaded, talk);
+    }
     let inputs: Vec<Input> = loaded
         .into_iter()
         .map(|file| match file.result {
@@ -240,6 +244,15 @@ pub(super) fn run(args: &RunArgs, talk: Talk, words: &[OsString]) -> u8 {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Incomplete.code(),
         Err(error) => complain(&format!("not all results could be written: {error}"), None, Exit::Bug),
     }
+}
+
+/// Tells what the lints say, before anything is played.
+fn warn(loaded: &[files::Loaded], talk: Talk) {
+    let (mut output, look) = (String::new(), Look::of_stderr(talk.color()));
+    let findings = loaded.iter().flat_map(|file| &file.findings);
+    findings.for_each(|finding| super::check::push_finding(&mut output, finding, &look));
+    // Where stderr is closed the run goes on.
+    let _ = anstream::AutoStream::new(std::io::stderr(), super::check::look_choice(talk)).write_all(output.as_bytes());
 }
 
 /// The command line, as the runner takes it.

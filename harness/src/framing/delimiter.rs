@@ -5,6 +5,7 @@
 //! message, since otherwise it could not be given back.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use memchr::memmem::Finder;
@@ -63,6 +64,10 @@ impl Framing for Delimiter {
             return Ok(Decoded::NeedMore);
         }
         Err(FramingError::NoTerminator { terminator: self.finder.needle().into(), max: self.max })
+    }
+
+    fn lens(&self) -> RangeInclusive<usize> {
+        0..=self.max
     }
 
     fn encode(&self, message: &[u8], output: &mut Vec<u8>) -> Result<(), FramingError> {

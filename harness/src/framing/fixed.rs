@@ -1,5 +1,6 @@
 //! Messages that all have one length.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::{Decoded, FRAME_LEN_LIMIT, Framing, FramingError};
@@ -25,6 +26,10 @@ impl Framing for Fixed {
         } else {
             Decoded::Message { start: 0, end: self.len, consumed: self.len }
         })
+    }
+
+    fn lens(&self) -> RangeInclusive<usize> {
+        self.len..=self.len
     }
 
     fn encode(&self, message: &[u8], output: &mut Vec<u8>) -> Result<(), FramingError> {

@@ -1,5 +1,6 @@
 //! Messages that begin with their length.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::{Decoded, Framing, FramingError, check_max};
@@ -173,6 +174,10 @@ impl Framing for LengthPrefix {
         }
         let end = start + body as usize;
         Ok(if input.len() < end { Decoded::NeedMore } else { Decoded::Message { start, end, consumed: end } })
+    }
+
+    fn lens(&self) -> RangeInclusive<usize> {
+        0..=self.max
     }
 
     fn encode(&self, message: &[u8], output: &mut Vec<u8>) -> Result<(), FramingError> {

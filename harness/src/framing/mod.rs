@@ -8,6 +8,7 @@
 //! them keep to.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 mod datagram;
 mod delimiter;
@@ -34,6 +35,11 @@ pub trait Framing: fmt::Debug + Send + Sync {
     ///
     /// The answer points into `input`, so a length that lies costs no memory.
     fn decode(&self, input: &[u8], searched: usize) -> Result<Decoded, FramingError>;
+
+    /// How long a message can be, without what frames it.
+    fn lens(&self) -> RangeInclusive<usize> {
+        0..=usize::MAX
+    }
 
     /// Appends `message` to `output` with the framing around it.
     ///

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Input, Match, Matcher, Outcome, Parts, Pattern, Progress};
+use super::{Facts, Input, Match, Matcher, Outcome, Pattern, Progress};
 use crate::document::{Node, Reader};
 
 /// Every one of these matches. Of a stream the longest of them is taken, and `not` looks at just that.
@@ -19,13 +19,9 @@ impl Matcher for All {
         self.0.iter().map(|matcher| matcher.describe()).collect::<Vec<_>>().join(", and ")
     }
 
-    fn lens(&self) -> (usize, usize) {
-        let lens = self.0.iter().map(|matcher| matcher.lens());
-        lens.fold((0, usize::MAX), |(least, most), len| (least.max(len.0), most.min(len.1)))
-    }
-
-    fn parts(&self) -> Parts<'_> {
-        Parts::All(&self.0)
+    fn facts(&self, message: bool) -> Facts {
+        let parts: Vec<&dyn Matcher> = self.0.iter().map(|part| &**part).collect();
+        Facts::of_all(&parts, message)
     }
 
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Input, Matcher, Outcome, Pattern, Progress};
+use super::{Facts, Input, Matcher, Outcome, Pattern, Progress, facts};
 use crate::document::{Node, Reader};
 use crate::text::{parse_base64, quote};
 
@@ -29,8 +29,12 @@ impl Matcher for Exact {
         Some(&self.0)
     }
 
-    fn lens(&self) -> (usize, usize) {
-        (self.0.len(), self.0.len())
+    fn facts(&self, message: bool) -> Facts {
+        let begins = facts::begins_with(&self.0, message);
+        if !message {
+            return begins;
+        }
+        Facts { len_max: self.0.len(), bytes: Some(self.0.clone()), ..begins }
     }
 
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Exact, Input, Matcher, Outcome, Pattern, Progress};
+use super::{Exact, Facts, Input, Matcher, Outcome, Pattern, Progress};
 use crate::document::{Node, Reader};
 use crate::text::parse_hex;
 
@@ -43,8 +43,11 @@ impl Matcher for Hex {
         format!("{} bytes `{}`", self.bytes.len(), self.text)
     }
 
-    fn lens(&self) -> (usize, usize) {
-        (self.bytes.len(), self.bytes.len())
+    fn facts(&self, message: bool) -> Facts {
+        match message {
+            true => Facts { len_min: self.bytes.len(), len_max: self.bytes.len(), ..Facts::default() },
+            false => Facts::default(),
+        }
     }
 
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{BuildError, Input, Match, Matcher, Outcome, Pattern, Progress, State};
+use super::{BuildError, Facts, Input, Match, Matcher, Outcome, Pattern, Progress, State};
 use crate::document::{Node, Reader, Value};
 use crate::template::{Template, Variables};
 use std::sync::Arc;
@@ -96,6 +96,18 @@ fn difference(wanted: &Json, found: &Json, path: &str) -> Option<String> {
 impl Matcher for Subset {
     fn describe(&self) -> String {
         format!("JSON with {}", self.0)
+    }
+
+    fn facts(&self, _: bool) -> Facts {
+        let first: &[u8] = match &self.0 {
+            Json::Array(_) => b"[ \t\r\n",
+            Json::Bool(_) => b"tf \t\r\n",
+            Json::Null => b"n \t\r\n",
+            Json::Number(_) => b"-0123456789 \t\r\n",
+            Json::Object(_) => b"{ \t\r\n",
+            Json::String(_) => b"\" \t\r\n",
+        };
+        Facts { first: Some(first), ..Facts::default() }
     }
 
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {

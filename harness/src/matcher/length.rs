@@ -1,6 +1,6 @@
 //! So many bytes.
 
-use super::{Bound, Input, Matcher, Outcome, Pattern, Progress};
+use super::{Bound, Facts, Input, Matcher, Outcome, Pattern, Progress};
 use crate::document::{Node, Reader, Value};
 use crate::text::count;
 
@@ -49,8 +49,11 @@ impl Matcher for Length {
         }
     }
 
-    fn lens(&self) -> (usize, usize) {
-        (self.min, self.max)
+    fn facts(&self, message: bool) -> Facts {
+        match message {
+            true => Facts { len_min: self.min, len_max: self.max, ..Facts::default() },
+            false => Facts::default(),
+        }
     }
 
     fn check(&self, input: Input<'_>, _: &mut Progress) -> Outcome {

@@ -7,6 +7,7 @@ mod all;
 mod any;
 mod contains;
 mod exact;
+mod facts;
 mod hex;
 mod json;
 mod length;
@@ -29,6 +30,7 @@ use crate::document::{Node, Reader, Value, parse_size};
 use crate::template::{Template, Unset, Variables};
 
 pub use exact::Exact;
+pub use facts::Facts;
 pub(crate) use regex::group_names;
 
 /// One question about a reply.
@@ -46,34 +48,14 @@ pub trait Matcher: fmt::Debug + Send + Sync {
         None
     }
 
-    /// How many bytes what it matches has at least and at most, as far as that is known.
-    fn lens(&self) -> (usize, usize) {
-        (0, usize::MAX)
-    }
-
-    /// Whether it matches whatever there is.
-    fn is_always(&self) -> bool {
-        false
-    }
-
-    /// The matchers that it is made of.
-    fn parts(&self) -> Parts<'_> {
-        Parts::None
+    /// What every match has, of a whole message or of a stream.
+    fn facts(&self, message: bool) -> Facts {
+        let _ = message;
+        Facts::default()
     }
 
     /// Looks at `input`. `progress` is its own note of what it saw before: `input` then only has more bytes at its end.
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome;
-}
-
-/// The matchers that one is made of.
-#[derive(Clone, Copy, Debug)]
-pub enum Parts<'a> {
-    /// All of them have to match.
-    All(&'a [Arc<dyn Matcher>]),
-    /// One of them has to.
-    Any(&'a [Arc<dyn Matcher>]),
-    /// It is one by itself.
-    None,
 }
 
 /// What a matcher looks at.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Input, Matcher, Outcome, Pattern, Progress};
+use super::{Facts, Input, Matcher, Outcome, Pattern, Progress};
 use crate::document::{Node, Reader};
 
 /// The matcher inside does not match. A stream has no end that could settle it: there it goes with another matcher in `all`.
@@ -24,6 +24,13 @@ impl Matcher for Not {
 
     fn negated(&self) -> Option<&dyn Matcher> {
         Some(&*self.0)
+    }
+
+    fn facts(&self, message: bool) -> Facts {
+        // A stream may end without a byte, and that is not anything.
+        let never =
+            (message && self.0.facts(message).everything).then(|| "everything matches what it is not to be".into());
+        Facts { never, ..Facts::default() }
     }
 
     fn check(&self, input: Input<'_>, _: &mut Progress) -> Outcome {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Input, Match, Matcher, Outcome, Parts, Pattern, Progress};
+use super::{Facts, Input, Match, Matcher, Outcome, Pattern, Progress};
 use crate::document::{Node, Reader};
 
 /// One of these matches. The first in the list that does is taken, so a match waits while an earlier one is still open.
@@ -20,13 +20,8 @@ impl Matcher for OneOf {
         format!("one of: {}", parts.join("; "))
     }
 
-    fn lens(&self) -> (usize, usize) {
-        let lens = self.0.iter().map(|matcher| matcher.lens());
-        lens.reduce(|(least, most), len| (least.min(len.0), most.max(len.1))).unwrap_or((0, usize::MAX))
-    }
-
-    fn parts(&self) -> Parts<'_> {
-        Parts::Any(&self.0)
+    fn facts(&self, message: bool) -> Facts {
+        Facts::of_one_of(self.0.iter().map(|part| part.facts(message)).collect())
     }
 
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {

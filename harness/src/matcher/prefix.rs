@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Exact, Input, Matcher, Outcome, Pattern, Progress};
+use super::{Exact, Facts, Input, Matcher, Outcome, Pattern, Progress, facts};
 use crate::document::{Node, Reader};
 use crate::text::quote;
 
@@ -23,8 +23,8 @@ impl Matcher for Prefix {
         Some(&self.0.0)
     }
 
-    fn lens(&self) -> (usize, usize) {
-        (self.0.0.len(), usize::MAX)
+    fn facts(&self, message: bool) -> Facts {
+        facts::begins_with(&self.0.0, message)
     }
 
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {

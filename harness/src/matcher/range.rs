@@ -1,6 +1,6 @@
 //! A decimal number within bounds.
 
-use super::{Bound, Input, Match, Matcher, Outcome, Pattern, Progress};
+use super::{Bound, Facts, Input, Match, Matcher, Outcome, Pattern, Progress};
 use crate::document::{Node, Reader};
 
 /// The most digits that are read as one number.
@@ -31,6 +31,10 @@ pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
 impl Matcher for Range {
     fn describe(&self) -> String {
         format!("a number from {} to {}", self.low, self.high)
+    }
+
+    fn facts(&self, _: bool) -> Facts {
+        Facts { first: Some(b"-0123456789"), ..Facts::default() }
     }
 
     fn check(&self, input: Input<'_>, _: &mut Progress) -> Outcome {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::any::Anything;
-use super::{Input, Matcher, Outcome, Pattern, Progress};
+use super::{Facts, Input, Matcher, Outcome, Pattern, Progress};
 use crate::document::{Node, Reader};
 
 /// Anything, kept under a name.
@@ -24,8 +24,8 @@ impl Matcher for Save {
         format!("anything, as `{}`", self.0)
     }
 
-    fn is_always(&self) -> bool {
-        true
+    fn facts(&self, _: bool) -> Facts {
+        Facts { everything: true, ..Facts::default() }
     }
 
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::contains::Contains;
-use super::{Input, Matcher, Outcome, Pattern, Progress};
+use super::{Facts, Input, Matcher, Outcome, Pattern, Progress, facts};
 use crate::document::{Node, Reader};
 use crate::text::quote;
 
@@ -20,8 +20,8 @@ impl Matcher for Suffix {
         format!("something that ends with {}", quote(&self.0))
     }
 
-    fn lens(&self) -> (usize, usize) {
-        (self.0.len(), usize::MAX)
+    fn facts(&self, message: bool) -> Facts {
+        facts::holds(&self.0, message)
     }
 
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {

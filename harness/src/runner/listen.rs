@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use socket2::SockRef;
 use tokio::io::ReadBuf;
 use tokio::net::{TcpListener, UdpSocket, UnixListener};
 
@@ -64,6 +65,18 @@ pub(super) enum Arrival {
     Stream { socket: Socket, local: Endpoint, peer: Endpoint },
     /// A datagram, and the connection that it belongs to, if its sender is known.
     Datagram { from: SocketAddr, connection: Option<u32>, data: Bytes },
+}
+
+impl Drop for Listener {
+    /// Refuses from here on. A program that the run has just started has all of its descriptors for a moment, and a socket
+    /// that is only closed goes on listening for as long.
+    fn drop(&mut self) {
+        let _ = match &self.kind {
+            Kind::Tcp(listener) => SockRef::from(listener).shutdown(Shutdown::Both),
+            Kind::Unix(listener, _) => SockRef::from(listener).shutdown(Shutdown::Both),
+            Kind::Udp(_) => Ok(()),
+        };
+    }
 }
 
 impl Listener {
@@ -146,5 +159,21 @@ impl Listener {
                 Poll::Ready(Ok(Arrival::Datagram { from, connection, data }))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listener_that_is_gone_refuses_even_where_a_child_still_holds_it() {
+        let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
+        let (Kind::Tcp(socket), Address::Tcp(address)) = (&listener.kind, &listener.address) else { unreachable!() };
+        let (held, address) = (SockRef::from(socket).try_clone().unwrap(), *address);
+        drop(listener);
+        let dialled = tokio::net::TcpStream::connect(address).await;
+        assert_eq!(dialled.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        drop(held);
     }
 }

@@ -8,8 +8,9 @@ mod case;
 mod fault;
 mod fragment;
 mod include;
-mod lint;
+pub mod lint;
 mod loops;
+mod outline;
 mod payload;
 mod scope;
 mod step;
@@ -25,8 +26,8 @@ pub use actor::{Actor, COUNT_MAX, Connect, Role};
 pub use case::{Case, SkipUnless};
 pub use fragment::{EXPANDED_MAX, FRAGMENT_DEPTH_MAX};
 pub use include::INCLUDES_MAX;
-pub use lint::{Lint, RULES, Rule, Severity};
 pub use loops::UNROLLED_MAX;
+pub use outline::Outline;
 pub use step::{OPTIONS, VERBS, Word};
 pub use target::{Command, Limits, ReadyWhen, Restart, Target, TargetKind, UsageLimit};
 pub use tls::{Identity, TLS_VARIABLES, Tls, Trust};
@@ -63,6 +64,8 @@ pub struct Scenario {
     pub secret_names: Vec<String>,
     /// Whether it uses files of the run's own authority.
     pub wants_tls_files: bool,
+    /// What it names, and which names it uses.
+    pub outline: Outline,
 }
 
 impl Scenario {
@@ -132,17 +135,6 @@ const CASE_KEYS: &[&str] = &["vary", "strict_end", "quiet", "deadline", "skip", 
 
 /// Reads a scenario from `text`. `file` names it, and its folder is where relative paths start.
 pub fn load(file: &str, text: &str, known: &Known) -> Result<Scenario, Vec<Mistake>> {
-    read(file, text, known).map(|(scenario, _)| scenario)
-}
-
-/// Reads a scenario, and looks for what cannot work in it, or was hardly meant.
-pub fn load_and_lint(file: &str, text: &str, known: &Known) -> Result<(Scenario, Vec<Lint>), Vec<Mistake>> {
-    let (scenario, Read { written, table, source }) = read(file, text, known)?;
-    let lints = lint::lint(&scenario, written.as_ref().unwrap_or(&table), &source);
-    Ok((scenario, lints))
-}
-
-fn read(file: &str, text: &str, known: &Known) -> Result<(Scenario, Read), Vec<Mistake>> {
     let source = Source::new(file, text);
     let (mut table, mistakes) = parse(&source);
     if !mistakes.is_empty() {
@@ -151,26 +143,16 @@ fn read(file: &str, text: &str, known: &Known) -> Result<(Scenario, Read), Vec<M
     let mut reader = Reader::new(source);
     set_known(&mut reader, known);
     include::include(&mut reader, &mut table, known);
-    let mut written = None;
+    let outline = Outline::of(&reader, &table);
     if fragment::is_needed(&table) {
-        let expanded = fragment::expand(&mut reader, &table);
-        written = Some(std::mem::replace(&mut table, expanded));
+        table = fragment::expand(&mut reader, &table);
     }
-    let scenario = lower(&mut reader, &table, known);
-    let source = Arc::clone(reader.source());
+    let scenario = lower(&mut reader, &table, known, outline);
     let mistakes = reader.into_mistakes();
-    if mistakes.is_empty() { Ok((scenario, Read { written, table, source })) } else { Err(mistakes) }
+    if mistakes.is_empty() { Ok(scenario) } else { Err(mistakes) }
 }
 
-/// What a scenario was read from.
-struct Read {
-    /// The tree, as far as fragments make it another.
-    written: Option<Table>,
-    table: Table,
-    source: Arc<Source>,
-}
-
-fn lower(reader: &mut Reader, table: &Table, known: &Known) -> Scenario {
+fn lower(reader: &mut Reader, table: &Table, known: &Known, outline: Outline) -> Scenario {
     reader.check_keys(table, KEYS, "a scenario");
     let file = reader.source().file().to_string();
     let stem = Path::new(&file).file_stem().map_or_else(|| file.clone(), |stem| stem.to_string_lossy().into_owned());
@@ -190,7 +172,8 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known) -> Scenario {
     let file_case = case::File { name: &name, tags, timeout, targets: &targets, actors: &actors, faults: &faults };
     let cases = lower_cases(reader, table, &file_case);
     let wants_tls_files = reader.source().mentions("${tls.");
-    Scenario { file, name, description, targets, actors: actors.list, cases, secrets, secret_names, wants_tls_files }
+    let actors = actors.list;
+    Scenario { file, name, description, targets, actors, cases, secrets, secret_names, wants_tls_files, outline }
 }
 
 /// What is known before the file is read.
@@ -324,7 +307,11 @@ pub fn check_bytes(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let known = Known { seed: 1, ..Known::default() };
     match load("fuzz.toml", &text, &known) {
-        Ok(scenario) => assert!(!scenario.cases.is_empty(), "a valid file has a case"),
+        Ok(scenario) => {
+            assert!(!scenario.cases.is_empty(), "a valid file has a case");
+            let placed = |finding: &lint::Finding| finding.mistake.place.line >= 1;
+            assert!(lint::lint(&scenario).iter().all(placed), "every finding has a place");
+        }
         Err(mistakes) => {
             assert!(!mistakes.is_empty(), "an invalid file has a mistake");
             for mistake in mistakes {

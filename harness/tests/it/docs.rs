@@ -5,9 +5,11 @@ use std::process::{Command, Output};
 use harness::fault::FAULTS;
 use harness::framing::FRAMINGS;
 use harness::matcher::MATCHERS;
+use harness::scenario::lint::{LINTS, Severity, lint};
 use harness::scenario::{Known, OPTIONS, VERBS, load};
 
 const SCENARIOS: &str = include_str!("../../../docs/scenarios.md");
+const LINTS_PAGE: &str = include_str!("../../../docs/lints.md");
 const README: &str = include_str!("../../../README.md");
 
 /// A fenced block of a page.
@@ -205,4 +207,26 @@ fn the_limits_are_those_of_the_code() {
         let value = line.split(" = ").nth(1).and_then(|value| value.strip_suffix(';')).and_then(shown);
         assert_eq!(value.as_deref(), Some(is), "`{name}` in {file}");
     }
+}
+
+#[test]
+fn every_lint_has_a_section_with_an_example_in_which_it_alone_finds_something() {
+    let mut sections = LINTS_PAGE.split("\n## ").skip(1);
+    for expected in LINTS {
+        let section = sections.next().unwrap_or_else(|| panic!("`{}` has no section", expected.name));
+        let (name, rest) = section.split_once('\n').expect("a section has text");
+        assert_eq!(name, expected.name);
+        let severity = match expected.severity {
+            Severity::Mistake => "A mistake: ",
+            Severity::Warning => "A warning: ",
+        };
+        assert!(rest.trim_start().starts_with(severity), "`{name}` does not begin with `{severity}`");
+        let example = rest.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+        let scenario =
+            load("example.toml", example, &Known::default()).unwrap_or_else(|found| panic!("{name}: {found:?}"));
+        let mut found: Vec<&str> = lint(&scenario).iter().map(|finding| finding.lint).collect();
+        found.dedup();
+        assert_eq!(found, [name]);
+    }
+    assert_eq!(sections.next(), None);
 }

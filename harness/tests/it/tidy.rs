@@ -95,11 +95,11 @@ fn every_matcher_has_a_row() {
     let page = fs::read_to_string(root().join("harness/src/matcher/mod.rs")).expect("it is there");
     let mut files = Vec::new();
     walk(&root().join("harness/src/matcher"), &mut files);
-    for path in files.iter().filter(|path| !path.ends_with("mod.rs")) {
+    for path in files.iter().filter(|path| !path.ends_with("mod.rs") && !path.ends_with("facts.rs")) {
         let stem = path.file_stem().expect("a source file").to_string_lossy();
         assert!(page.contains(&format!("lower: {stem}::lower")), "{} has no row in MATCHERS", path.display());
     }
-    assert!(MATCHERS.len() >= files.len() - 1);
+    assert!(MATCHERS.len() >= files.len() - 2);
 }
 
 #[test]

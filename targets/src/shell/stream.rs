@@ -6,14 +6,15 @@
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
 
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::{JoinError, JoinSet};
@@ -54,13 +55,28 @@ pub(super) trait Listener: Send + Sync + 'static {
     fn reset(stream: &Self::Stream) -> io::Result<()>;
 }
 
-impl Listener for TcpListener {
+/// A TCP listener.
+pub(super) struct TcpSocket(TcpListener);
+
+impl TcpSocket {
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+impl Drop for TcpSocket {
+    fn drop(&mut self) {
+        refuse(&self.0);
+    }
+}
+
+impl Listener for TcpSocket {
     type Stream = TcpStream;
     type Raw = TcpStream;
     const TRANSPORT: Transport = Transport::Tcp;
 
     async fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
-        let (stream, address) = TcpListener::accept(self).await?;
+        let (stream, address) = self.0.accept().await?;
         // Answers go out as they are written. It fails where the peer is gone already, which the first read says too.
         let _ = stream.set_nodelay(true);
         Ok((stream, Some(address)))
@@ -77,7 +93,7 @@ impl Listener for TcpListener {
 
 /// A TCP listener whose connections begin with TLS.
 pub(super) struct TlsListener {
-    listener: TcpListener,
+    listener: TcpSocket,
     acceptor: TlsAcceptor,
 }
 
@@ -114,6 +130,7 @@ pub(super) struct UnixSocket {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
+        refuse(&self.listener);
         let _ = std::fs::remove_file(&self.path); // somebody else may have removed it
     }
 }
@@ -137,10 +154,10 @@ impl Listener for UnixSocket {
 }
 
 /// Listens on a TCP port.
-pub(super) fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+pub(super) fn bind_tcp(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?; // a server that ended a moment ago does not keep its port
-    TcpListener::from_std(listening(socket, &address.into())?.into())
+    Ok(TcpSocket(TcpListener::from_std(listening(socket, &address.into())?.into())?))
 }
 
 /// Listens on a TCP port for connections with TLS.
@@ -160,6 +177,12 @@ fn listening(socket: Socket, address: &SockAddr) -> io::Result<Socket> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// Stops a listener, whoever else holds it: a program that this process has just started has all its descriptors for a
+/// moment, and a socket that is only closed goes on listening for as long.
+fn refuse(listener: &impl AsFd) {
+    let _ = SockRef::from(listener).shutdown(Shutdown::Both); // fails where it does not listen any more
 }
 
 /// Accepts and serves connections until it is stopped or the server has had enough.

@@ -62,12 +62,12 @@ fn half_an_answer() {
 
 #[test]
 fn an_exit_in_place_of_an_answer() {
-    check("exit", 6, Verdict::Crashed, FailureKind::Crash, (11, 5));
+    check("exit", 6, Verdict::Crashed, FailureKind::Crash, (12, 5));
 }
 
 #[test]
 fn a_crash_in_place_of_an_answer() {
-    check("crash", 6, Verdict::Crashed, FailureKind::Crash, (11, 5));
+    check("crash", 6, Verdict::Crashed, FailureKind::Crash, (12, 5));
 }
 
 #[test]

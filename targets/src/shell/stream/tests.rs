@@ -106,3 +106,13 @@ async fn a_stop_before_the_first_byte_ends_a_connection() {
     assert!(matches!(task.await, Ok(Ok(Over::Stopped))));
     drop(ours);
 }
+
+#[tokio::test]
+async fn a_listener_that_is_gone_refuses_even_where_a_child_still_holds_it() {
+    let tcp = bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = tcp.local_addr().unwrap();
+    let held = SockRef::from(&tcp.0).try_clone().unwrap();
+    drop(tcp);
+    assert_eq!(TcpStream::connect(address).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    drop(held);
+}
