@@ -205,7 +205,12 @@ pub(super) fn run(args: &RunArgs, talk: Talk, words: &[OsString]) -> u8 {
     let inputs: Vec<Input> = loaded
         .into_iter()
         .map(|file| match file.result {
-            Ok(scenario) => Input::Scenario(scenario),
+            Ok(mut scenario) => {
+                for (target, _) in args.target.iter().filter(|(_, url)| url.tls) {
+                    scenario.begin_with_tls(target.as_deref());
+                }
+                Input::Scenario(scenario)
+            }
             Err(mistakes) => Input::Invalid { file: file.file, mistakes },
         })
         .collect();

@@ -39,7 +39,10 @@ pub(super) struct Frame {
 pub(super) struct Looping {
     /// The loop's own step.
     pub(super) step: At,
-    pub(super) started: Time,
+    pub(super) clocks: Clocks,
+    pub(super) earliest: Option<Time>,
+    /// When all rounds have to be done, where the loop says so.
+    pub(super) bound: Option<Time>,
     pub(super) times: u64,
     pub(super) done: u64,
     /// What the loop's variables were outside of it, and whether the lane had none of its own by that name.
@@ -77,6 +80,13 @@ impl Running {
     }
 }
 
+impl Looping {
+    /// The loop's own step, as one that is played.
+    pub(super) fn running(&self) -> Running {
+        Running { step: self.step.clone(), clocks: self.clocks, earliest: self.earliest, doing: Doing::Wait }
+    }
+}
+
 impl Lane {
     pub(super) fn new(name: Arc<str>, steps: Arc<[Step]>, now: Time) -> Lane {
         let frames = vec![Frame { steps, next: 0, looping: None }];
@@ -91,9 +101,17 @@ impl Lane {
         self.running.as_ref()
     }
 
+    /// The loop around the step in hand that has to be done first.
+    pub(super) fn bound(&self) -> Option<(Time, &Step)> {
+        let loops = self.frames.iter().filter_map(|frame| frame.looping.as_ref());
+        let bounds = loops.filter_map(|looping| Some((looping.bound?, &looping.step.0[looping.step.1])));
+        bounds.min_by_key(|(bound, _)| *bound)
+    }
+
     /// Which repetition it is in, for the report: the outermost first.
     pub(super) fn repetitions(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.frames.iter().filter_map(|frame| frame.looping.as_ref()).map(|looping| (looping.done, looping.times))
+        let loops = self.frames.iter().filter_map(|frame| frame.looping.as_ref());
+        loops.filter(|looping| looping.times > 1).map(|looping| (looping.done, looping.times))
     }
 
     /// How many more steps like this are still to come; `None` where a loop makes it any number.

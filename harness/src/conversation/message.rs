@@ -57,7 +57,7 @@ impl Tree {
                 Given::List(items.iter().map(|item| item.fill(variables, random)).collect::<Result<_, _>>()?)
             }
             Tree::Number(number) => Given::Number(*number),
-            Tree::Payload(payload) => Given::Bytes(payload.fill(variables, random)?),
+            Tree::Payload(payload) => Given::Bytes(payload.fill(variables, random, None)?),
             Tree::Table(fields) => Given::Table(table(fields, variables, random)?),
             Tree::Text(template) => Given::Bytes(template.fill(variables)?),
         })

@@ -208,11 +208,14 @@ impl Conversation {
     pub fn new(
         script: Arc<Script>,
         transports: Vec<Transport>,
-        variables: Variables,
+        mut variables: Variables,
         random: Random,
         case: u32,
         now: Time,
     ) -> Conversation {
+        for (name, value) in &script.variables {
+            variables.entry(Arc::clone(name)).or_insert_with(|| value.clone());
+        }
         let mut conversation = Conversation {
             transports,
             links: Vec::new(),

@@ -102,8 +102,13 @@ impl Number {
 }
 
 impl Payload {
-    /// The bytes of one message, without framing.
-    pub fn fill(&self, variables: &Variables, random: &mut Random) -> Result<Bytes, PayloadError> {
+    /// The bytes of one message, without framing but for what is `framed` inside of it.
+    pub fn fill(
+        &self,
+        variables: &Variables,
+        random: &mut Random,
+        framing: Option<&dyn Framing>,
+    ) -> Result<Bytes, PayloadError> {
         Ok(match self {
             Payload::Base64(template) => {
                 let text = template.fill_text(variables)?;
@@ -113,12 +118,13 @@ impl Payload {
             Payload::Concat(parts) => {
                 let mut whole = Vec::new();
                 for part in parts {
-                    whole.extend_from_slice(&part.fill(variables, random)?);
+                    whole.extend_from_slice(&part.fill_part(variables, random, framing)?);
                     check_len(whole.len() as u64)?;
                 }
                 whole.into()
             }
-            Payload::Framed(inner) | Payload::Raw(inner) => inner.fill(variables, random)?,
+            Payload::Framed(inner) => inner.fill(variables, random, framing)?,
+            Payload::Raw(inner) => inner.fill_part(variables, random, framing)?,
             Payload::Hex(template) => parse_hex(&template.fill_text(variables)?).map_err(PayloadError::Invalid)?.into(),
             Payload::Message(giving) => giving.fill(variables, random)?,
             Payload::Random(len) => {
@@ -127,13 +133,27 @@ impl Payload {
                 bytes.into()
             }
             Payload::Repeat(times, inner) => {
-                let inner = inner.fill(variables, random)?;
+                let inner = inner.fill_part(variables, random, framing)?;
                 let times = times.fill(variables)?;
                 check_len(times.saturating_mul(inner.len() as u64))?;
                 if inner.is_empty() { inner } else { inner.repeat(times as usize).into() }
             }
             Payload::Text(template) => template.fill(variables)?,
         })
+    }
+
+    /// The bytes of a part of a message.
+    fn fill_part(
+        &self,
+        variables: &Variables,
+        random: &mut Random,
+        framing: Option<&dyn Framing>,
+    ) -> Result<Bytes, PayloadError> {
+        let body = self.fill(variables, random, framing)?;
+        match self {
+            Payload::Framed(_) => self.frame(body, framing),
+            _ => Ok(body),
+        }
     }
 
     /// The bytes of one message as they go on the wire.
@@ -251,15 +271,15 @@ mod tests {
         let (variables, mut random) = (Variables::new(), Random::new(1, "x"));
         let text = Payload::Text(Template::literal("ab"));
         let long = Payload::Repeat(Number::Literal(u64::MAX), Box::new(text.clone()));
-        assert_eq!(long.fill(&variables, &mut random), Err(PayloadError::TooLong));
+        assert_eq!(long.fill(&variables, &mut random, None), Err(PayloadError::TooLong));
         let short = Payload::Repeat(Number::Literal(3), Box::new(text));
-        assert_eq!(short.fill(&variables, &mut random), Ok(Bytes::from("ababab")));
+        assert_eq!(short.fill(&variables, &mut random, None), Ok(Bytes::from("ababab")));
     }
 
     #[test]
     fn the_same_seed_gives_the_same_random_payload() {
         let payload = Payload::Random(Number::Literal(100));
-        let fill = |name| payload.fill(&Variables::new(), &mut Random::new(9, name));
+        let fill = |name| payload.fill(&Variables::new(), &mut Random::new(9, name), None);
         assert_eq!(fill("a"), fill("a"));
         assert_ne!(fill("a"), fill("b"));
     }

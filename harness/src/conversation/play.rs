@@ -281,6 +281,18 @@ impl Conversation {
             self.actions.push_back(Action::Looped);
         }
         if done < times {
+            if let Some((bound, around)) = lane.bound()
+                && now >= bound
+            {
+                let shown = crate::time::show_duration(around.limit.duration);
+                let set_by = Arc::clone(&around.limit.set_by);
+                let message = format!("the loop was not done within {shown}: {done} of {times} rounds");
+                let looping = lane.frames.last().and_then(|frame| frame.looping.as_ref()).expect("it loops");
+                lane.running = Some(looping.running());
+                let mut failing = Failing::new(FailureKind::Timeout, message);
+                failing.notes.push(format!("deadline: {shown}, {set_by}"));
+                return Err(failing);
+            }
             let frame = lane.frames.last_mut().expect("it was there");
             frame.next = 0;
             self.set_loop_variables(&step.0[step.1], done)?;
@@ -288,6 +300,7 @@ impl Conversation {
         }
         let frame = lane.frames.pop().expect("it was there");
         let looping = frame.looping.expect("it loops");
+        let running = looping.running();
         for (name, value, new) in looping.outer {
             let value = if new { lane.unhide(&name) } else { value };
             match value {
@@ -295,7 +308,8 @@ impl Conversation {
                 None => self.variables.remove(&name),
             };
         }
-        self.passed(looping.step.0[looping.step.1].id, looping.started, now, None);
+        lane.running = Some(running);
+        self.finish(lane, now)?;
         Ok(Some(None))
     }
 
@@ -318,29 +332,33 @@ impl Conversation {
         let unmarked = step.after.clone().filter(|_| marked.is_none());
         let base = marked.unwrap_or(now);
         let mut deadline = base + step.limit.duration;
+        let (mut bounded, around) = (false, lane.bound().map(|(bound, _)| bound));
         let mut earliest = None;
         if let Some((from, to)) = step.between {
             let since = marked.unwrap_or(lane.ended);
             earliest = Some(since + from);
             deadline = deadline.min(since + to);
+            bounded = true;
         }
+        deadline = around.map_or(deadline, |around| deadline.min(around));
         let clocks = Clocks { started: now, base, deadline };
         // What fails from here on fails in this step.
         let running = lane.running.insert(Running { step: at, clocks, earliest, doing: Doing::Wait });
         if let Some(mark) = unmarked {
             return Err(Failing::no_mark(&mark));
         }
-        if matches!(step.verb, Verb::Repeat(_)) {
-            return self.begin_loop(lane, now);
+        if let Verb::Repeat(repeat) = &step.verb {
+            let bound = (repeat.bounded || bounded).then_some(deadline);
+            return self.begin_loop(lane, bound, now);
         }
         running.doing = self.start(now, step, &clocks)?;
         Ok(())
     }
 
-    fn begin_loop(&mut self, lane: &mut Lane, now: Time) -> Result<(), Box<Failing>> {
+    fn begin_loop(&mut self, lane: &mut Lane, bound: Option<Time>, now: Time) -> Result<(), Box<Failing>> {
         let running = lane.running.as_ref().expect("a loop was begun");
-        let step = running.step.clone();
-        let Verb::Repeat(Repeat { times, values, steps, counts }) = &step.0[step.1].verb else {
+        let (step, clocks, earliest) = (running.step.clone(), running.clocks, running.earliest);
+        let Verb::Repeat(Repeat { times, values, steps, counts, .. }) = &step.0[step.1].verb else {
             unreachable!("only loops are begun here")
         };
         let times = match values.first() {
@@ -348,9 +366,7 @@ impl Conversation {
             None => times.fill(&self.variables).map_err(|error| Failing::payload(&error))?,
         };
         if times == 0 {
-            self.passed(step.0[step.1].id, now, now, None);
-            lane.running = None;
-            return Ok(());
+            return self.finish(lane, now);
         }
         let names = values.iter().map(|(name, _)| Arc::clone(name)).chain(counts.then(|| "i".into()));
         let several = self.script.lanes.len() > 1;
@@ -361,7 +377,7 @@ impl Conversation {
             outer.push((name, value, new));
         }
         self.set_loop_variables(&step.0[step.1], 0)?;
-        let looping = Looping { step: step.clone(), started: now, times, done: 0, outer };
+        let looping = Looping { step: step.clone(), clocks, earliest, bound, times, done: 0, outer };
         lane.running = None;
         lane.frames.push(Frame { steps: Arc::clone(steps), next: 0, looping: Some(looping) });
         Ok(())

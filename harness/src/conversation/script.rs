@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::payload::{Number, Payload};
 use crate::event::{Place, StepInfo};
 use crate::framing::Framing;
@@ -32,6 +34,8 @@ pub struct Script {
     pub quiet: Duration,
     /// What bounds the whole case.
     pub deadline: Option<Limit>,
+    /// Values that are known from the start, of variables that steps set as well.
+    pub variables: Vec<(Arc<str>, Bytes)>,
 }
 
 /// One who talks.
@@ -237,6 +241,8 @@ pub struct Repeat {
     pub steps: Arc<[Step]>,
     /// Whether a step in it uses `${i}`.
     pub counts: bool,
+    /// Whether its step's limit is for all rounds together; otherwise only its steps have one.
+    pub bounded: bool,
 }
 
 /// What is sent, and how.

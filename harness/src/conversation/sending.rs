@@ -52,7 +52,8 @@ impl Conversation {
         let framing = script.actors[script.slots[step.slot].actor].framing.as_deref();
         let (mut messages, mut bodies) = (Vec::with_capacity(send.payloads.len()), Vec::new());
         for payload in &send.payloads {
-            let body = payload.fill(&self.variables, &mut self.random).map_err(|error| Failing::payload(&error))?;
+            let body = payload.fill(&self.variables, &mut self.random, framing);
+            let body = body.map_err(|error| Failing::payload(&error))?;
             if step.save.is_some() {
                 bodies.push(body.clone());
             }

@@ -28,7 +28,7 @@ pub(super) struct Failing {
     received: Option<Bytes>,
     difference_at: Option<usize>,
     hint: Option<String>,
-    notes: Vec<String>,
+    pub(super) notes: Vec<String>,
     /// What follows the deadline in the message, where it was one that passed.
     timed_out: Option<&'static str>,
     unreached: Option<usize>,
@@ -232,9 +232,12 @@ impl Conversation {
             let allowed = running.clocks.deadline.since(running.clocks.base);
             message = format!("{message} within {}{rest}", show_duration(allowed));
             let limit = &running.step().limit;
-            let set_by = match limit.duration == allowed {
-                true => limit.set_by.to_string(),
-                false => "`between` of this step".to_owned(),
+            let set_by = match (limit.duration == allowed, lane.bound()) {
+                (true, _) => limit.set_by.to_string(),
+                (false, Some((bound, step))) if bound == running.clocks.deadline => {
+                    format!("what {} leaves of {}", step.limit.set_by, show_duration(step.limit.duration))
+                }
+                _ => "`between` of this step".to_owned(),
             };
             notes.push(format!("deadline: {}, {set_by}", show_duration(allowed)));
         }

@@ -155,8 +155,13 @@ impl Conversation {
                 self.close(now, at);
             }
             Verb::Connect => {
-                if self.current[step.slot].is_some_and(|at| self.links[at].state != State::Closed) {
-                    return Err(Failing::script("already connected").hint("`{ close = true }` closes the connection"));
+                if let Some(at) = self.current[step.slot].filter(|at| self.links[*at].state != State::Closed) {
+                    // Where the peer has ended it and all is read, nothing is left to be done on it.
+                    if self.links[at].ending.is_none() || self.links[at].has_unread() {
+                        let hint = "`{ close = true }` closes the connection";
+                        return Err(Failing::script("already connected").hint(hint));
+                    }
+                    self.close(now, at);
                 }
                 self.dial(now, step.slot)?;
             }

@@ -1,6 +1,6 @@
 //! So many bytes.
 
-use super::{Facts, Input, Matcher, Outcome, Pattern, Progress};
+use super::{Bound, Facts, Input, Matcher, Outcome, Pattern, Progress};
 use crate::document::{Node, Reader, Value};
 use crate::text::count;
 
@@ -12,21 +12,32 @@ struct Length {
 }
 
 pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
-    let Value::Table(table) = &node.value else {
-        let len = reader.size(node, "`length`", 0, i64::MAX as u64)? as usize;
-        return Some(Pattern::ready(Length { min: len, max: len }));
+    let read = |reader: &mut Reader, node: &Node, what: &str| {
+        Bound::lower(reader, node, what, |reader, node, what| {
+            reader.size(node, what, 0, i64::MAX as u64).map(|size| size as i64)
+        })
     };
-    reader.check_keys(table, &["min", "max"], "`length`");
-    let mut bound = |key: &str, default| match table.get(key) {
-        Some(node) => reader.size(node, &format!("`{key}`"), 0, i64::MAX as u64).map(|len| len as usize),
-        None => Some(default),
+    let (min, max) = match &node.value {
+        Value::Table(table) => {
+            reader.check_keys(table, &["min", "max"], "`length`");
+            let mut bound = |key: &str, default| match table.get(key) {
+                Some(node) => read(reader, node, &format!("`{key}`")),
+                None => Some(Bound::Known(default)),
+            };
+            (bound("min", 0)?, bound("max", i64::MAX)?)
+        }
+        _ => {
+            let len = read(reader, node, "`length`")?;
+            (len.clone(), len)
+        }
     };
-    let (min, max) = (bound("min", 0)?, bound("max", usize::MAX)?);
-    if min > max {
-        reader.mistake(&node.span, format!("`min` is at most `max`, and {min} is more than {max}"));
-        return None;
-    }
-    Some(Pattern::ready(Length { min, max }))
+    Pattern::of_bounds(reader, node, min, max, |min, max| {
+        if min > max {
+            return Err(format!("`min` is at most `max`, and {min} is more than {max}"));
+        }
+        let max = if max == i64::MAX { usize::MAX } else { max as usize };
+        Ok(Length { min: min.max(0) as usize, max })
+    })
 }
 
 impl Matcher for Length {

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::document::{Node, Reader, Value};
+use crate::document::{Node, Reader, Value, parse_size};
 use crate::protocol::{Direction, Protocol};
 use crate::template::{Template, Unset, Variables};
 
@@ -252,6 +252,35 @@ impl Pattern {
         })
     }
 
+    /// A pattern between two numbers; `build` says why they will not do.
+    fn of_bounds<M: Matcher + 'static>(
+        reader: &mut Reader,
+        node: &Node,
+        low: Bound,
+        high: Bound,
+        build: impl Fn(i64, i64) -> Result<M, String> + Send + Sync + 'static,
+    ) -> Option<Pattern> {
+        if let (Bound::Known(low), Bound::Known(high)) = (&low, &high) {
+            return match build(*low, *high) {
+                Ok(matcher) => Some(Pattern::ready(matcher)),
+                Err(why) => {
+                    reader.mistake(&node.span, why);
+                    None
+                }
+            };
+        }
+        let templates = [&low, &high].into_iter().filter_map(|bound| match bound {
+            Bound::Known(_) => None,
+            Bound::Open(template) => Some(template),
+        });
+        let uses = templates.flat_map(Template::variables).map(str::to_owned).collect();
+        let build: Arc<Build> = Arc::new(move |variables| {
+            let matcher = build(low.fill(variables)?, high.fill(variables)?).map_err(BuildError::Invalid)?;
+            Ok(Arc::new(matcher))
+        });
+        Some(Pattern { state: State::Open(build), uses, sets: Vec::new() })
+    }
+
     /// A pattern made of others.
     fn of_many<M: Matcher + 'static>(
         parts: Vec<Pattern>,
@@ -300,6 +329,39 @@ impl Pattern {
             State::Open(_) => None,
             State::Ready(matcher) => Some(&**matcher),
         }
+    }
+}
+
+/// A number that a matcher compares with, which a variable may hold.
+#[derive(Clone, Debug)]
+enum Bound {
+    Known(i64),
+    Open(Template),
+}
+
+impl Bound {
+    /// Reads a number with `read` where no variable is missing.
+    fn lower(
+        reader: &mut Reader,
+        node: &Node,
+        what: &str,
+        read: impl Fn(&mut Reader, &Node, &str) -> Option<i64>,
+    ) -> Option<Bound> {
+        match reader.holds_variable(node) {
+            true => reader.template(node, what).map(Bound::Open),
+            false => read(reader, node, what).map(Bound::Known),
+        }
+    }
+
+    fn fill(&self, variables: &Variables) -> Result<i64, BuildError> {
+        let template = match self {
+            Bound::Known(number) => return Ok(*number),
+            Bound::Open(template) => template,
+        };
+        let text = template.fill_text(variables)?;
+        let size = || parse_size(&text).and_then(|size| i64::try_from(size).ok());
+        let number = text.trim().parse().ok().or_else(size);
+        number.ok_or_else(|| BuildError::Invalid(format!("expected a number, got `{text}`")))
     }
 }
 

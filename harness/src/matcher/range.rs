@@ -1,6 +1,6 @@
 //! A decimal number within bounds.
 
-use super::{Facts, Input, Match, Matcher, Outcome, Pattern, Progress};
+use super::{Bound, Facts, Input, Match, Matcher, Outcome, Pattern, Progress};
 use crate::document::{Node, Reader};
 
 /// The most digits that are read as one number.
@@ -18,14 +18,14 @@ pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
         reader.mistake(&node.span, "`range` takes two numbers: the least and the greatest");
         return None;
     };
-    let low = reader.integer(low, "`range`", i64::MIN, i64::MAX);
-    let high = reader.integer(high, "`range`", i64::MIN, i64::MAX);
-    let (low, high) = (low?, high?);
-    if low > high {
-        reader.mistake(&node.span, format!("`range` goes from the least to the greatest, not from {low} to {high}"));
-        return None;
-    }
-    Some(Pattern::ready(Range { low, high }))
+    let read = |reader: &mut Reader, node: &Node| {
+        Bound::lower(reader, node, "`range`", |reader, node, what| reader.integer(node, what, i64::MIN, i64::MAX))
+    };
+    let (low, high) = (read(reader, low), read(reader, high));
+    Pattern::of_bounds(reader, node, low?, high?, |low, high| match low > high {
+        true => Err(format!("`range` goes from the least to the greatest, not from {low} to {high}")),
+        false => Ok(Range { low, high }),
+    })
 }
 
 impl Matcher for Range {

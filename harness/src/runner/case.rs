@@ -185,8 +185,9 @@ impl Run {
             frame: None,
             reproduce: (!good).then(|| self.reproduce(scenario, Some(name))),
         };
-        self.secrets.mask(&mut events);
-        self.secrets.mask_texts(&mut finished);
+        let secrets = self.secrets.with_found(&events).into_owned();
+        secrets.mask(&mut events);
+        secrets.mask_texts(&mut finished);
         if let Some(path) = path {
             let wanted = self.options.record == Record::All || !good;
             let own = again.then(|| self.sink.borrow_mut().names.pick_attempt(path, attempt));
@@ -277,7 +278,7 @@ impl Run {
     /// Whose secrets a case of this file may tell. What a file calls secret must not be opened by a capture.
     fn keys(&self, scenario: &Scenario) -> Keys {
         match self.options.tls_keys {
-            Keys::Own if !scenario.secrets.is_empty() => Keys::Never,
+            Keys::Own if !scenario.secret_names.is_empty() => Keys::Never,
             keys => keys,
         }
     }

@@ -74,11 +74,7 @@ fn elsewhere(name: &str) -> String {
 async fn exec(mut argv: Vec<String>, folder: &Path, guard: &Guard) -> Result<Bytes, String> {
     let shown: Vec<_> = argv.iter().map(|word| crate::report::text::shell_word(word)).collect();
     let shown = shown.join(" ");
-    // A program with a slash is found from the folder of the file.
-    if argv[0].contains('/') && Path::new(&argv[0]).is_relative() {
-        let path = folder.join(&argv[0]);
-        argv[0] = std::path::absolute(&path).unwrap_or(path).to_string_lossy().into_owned();
-    }
+    super::target::find_program(&mut argv, folder);
     let mut command = process::Command::new(argv);
     command.cwd = Some(folder.to_path_buf()).filter(|folder| !folder.as_os_str().is_empty());
     let failed = |error: &process::StartError| format!("cannot run `{shown}`: {}", super::target::explain(error));

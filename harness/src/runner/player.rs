@@ -199,7 +199,7 @@ impl Player<'_, '_> {
     fn secure(&mut self, connection: u32, profile: usize, server: bool) {
         let Link::Open { socket, .. } = self.take_link(connection) else { return };
         let inner = match socket {
-            Socket::Tcp(stream) => Inner::Tcp(stream),
+            Socket::Lost(stream) | Socket::Tcp(stream) => Inner::Tcp(stream),
             Socket::Unix(stream) => Inner::Unix(stream),
             socket => return self.set_link(connection, Link::Open { socket, writing: None, over: false }),
         };

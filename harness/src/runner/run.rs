@@ -104,11 +104,14 @@ pub fn run(
 ) -> std::io::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
-    let secrets = inputs.iter().flat_map(|input| match input {
-        Input::Invalid { .. } => &[],
-        Input::Scenario(scenario) => &*scenario.secrets,
-    });
-    let secrets = Secrets::new(secrets.cloned());
+    let scenarios = || {
+        inputs.iter().filter_map(|input| match input {
+            Input::Invalid { .. } => None,
+            Input::Scenario(scenario) => Some(scenario),
+        })
+    };
+    let values = scenarios().flat_map(|scenario| &scenario.secrets).map(|value| value.clone().into());
+    let secrets = Secrets::new(values, scenarios().flat_map(|scenario| scenario.secret_names.clone()));
     let exit =
         local.block_on(&runtime, async move { Run::new(options, secrets, reporters, guard, clock).play(inputs).await });
     // What still runs there are servers of ours, whose connections nobody waits for any more.

@@ -17,18 +17,35 @@ use crate::event::{Event, EventKind};
 use crate::text::quote;
 
 /// The values to be masked.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Secrets {
-    values: Vec<String>,
+    values: Vec<Bytes>,
+    /// Variables whose values are secret, too, once a step has set them.
+    names: Vec<String>,
 }
 
 impl Secrets {
     /// The longest first, so that one that holds another is masked as a whole.
-    pub(super) fn new(values: impl IntoIterator<Item = String>) -> Secrets {
-        let mut values: Vec<String> = values.into_iter().filter(|value| !value.is_empty()).collect();
+    pub(super) fn new(values: impl IntoIterator<Item = Bytes>, names: impl IntoIterator<Item = String>) -> Secrets {
+        let mut values: Vec<Bytes> = values.into_iter().filter(|value| !value.is_empty()).collect();
         values.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
         values.dedup();
-        Secrets { values }
+        Secrets { values, names: names.into_iter().collect() }
+    }
+
+    /// These and what the steps of a case have found, as its events tell.
+    pub(super) fn with_found(&self, events: &[Event]) -> Cow<'_, Secrets> {
+        let found = |event: &Event| match &event.kind {
+            EventKind::VariableSet { name, value } if self.names.iter().any(|secret| **secret == **name) => {
+                Some(value.clone())
+            }
+            _ => None,
+        };
+        let found: Vec<Bytes> = events.iter().filter_map(found).collect();
+        match found.is_empty() {
+            true => Cow::Borrowed(self),
+            false => Cow::Owned(Secrets::new(found.into_iter().chain(self.values.iter().cloned()), self.names.clone())),
+        }
     }
 
     /// Masks all events of one case, or one of the run.
@@ -56,11 +73,12 @@ impl Secrets {
 
     /// The events as they may be shown, while the case goes on.
     pub(super) fn masked<'e>(&self, events: &'e [Event]) -> Cow<'e, [Event]> {
-        if self.values.is_empty() {
+        let secrets = self.with_found(events);
+        if secrets.values.is_empty() {
             return Cow::Borrowed(events);
         }
         let mut events = events.to_vec();
-        self.mask(&mut events);
+        secrets.mask(&mut events);
         Cow::Owned(events)
     }
 
@@ -87,11 +105,12 @@ impl Secrets {
             Value::String(text) => {
                 for value in &self.values {
                     // Messages hold it as it is quoted.
-                    let quoted = quote(value.as_bytes());
+                    let quoted = quote(value);
                     let quoted = quoted.trim_matches('`');
-                    *text = text
-                        .replace(value.as_str(), &"*".repeat(value.len()))
-                        .replace(quoted, &"*".repeat(quoted.len()));
+                    if let Ok(value) = str::from_utf8(value) {
+                        *text = text.replace(value, &"*".repeat(value.len()));
+                    }
+                    *text = text.replace(quoted, &"*".repeat(quoted.len()));
                 }
             }
             _ => {}
@@ -108,9 +127,9 @@ impl Secrets {
     }
 
     fn find(&self, bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
-        let places = |value: &String| {
+        let places = |value: &Bytes| {
             let len = value.len();
-            memmem::find_iter(bytes, value.as_bytes()).map(move |at| at..at + len).collect::<Vec<_>>()
+            memmem::find_iter(bytes, value).map(move |at| at..at + len).collect::<Vec<_>>()
         };
         self.values.iter().flat_map(places).collect()
     }
@@ -152,7 +171,8 @@ mod tests {
     fn masked(kinds: Vec<EventKind>) -> String {
         let mut events: Vec<Event> =
             kinds.into_iter().map(|kind| Event { at: Time::ZERO, case: Some(0), kind }).collect();
-        Secrets::new(["s3cret".into(), "a\nb".into(), String::new()]).mask(&mut events);
+        let secrets = Secrets::new(["s3cret".into(), "a\nb".into(), Bytes::new()], ["session".into()]);
+        secrets.with_found(&events).mask(&mut events);
         serde_json::to_string(&events).expect("events are plain data")
     }
 
@@ -162,6 +182,16 @@ mod tests {
         let shown = masked(vec![sent(b"PASS s3"), sent(b"cr"), sent(b"et\xff\r\n")]);
         assert!(shown.contains(r#""data":"PASS **""#) && shown.contains(r#""data":"**""#), "{shown}");
         assert!(!shown.contains("cr") && !shown.contains("s3"), "{shown}");
+    }
+
+    #[test]
+    fn what_a_step_has_found_is_masked_before_and_after() {
+        let received = EventKind::Received { connection: 0, data: Bytes::from_static(b"id=t0ken;\xff") };
+        let set = |name: &str, value| EventKind::VariableSet { name: name.into(), value: Bytes::from_static(value) };
+        let logged = EventKind::Logged { message: "it is t0ken".into() };
+        let shown = masked(vec![received, set("session", b"t0ken"), set("other", b"stays"), logged]);
+        assert!(shown.contains("it is *****") && shown.contains("stays"), "{shown}");
+        assert!(!shown.contains("t0ken"), "{shown}");
     }
 
     #[test]

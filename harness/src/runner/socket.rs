@@ -13,9 +13,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use socket2::SockRef;
+use socket2::{Domain, Protocol, SockRef, Type};
 use tokio::io::{AsyncRead, Interest, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream, UdpSocket, UnixDatagram, UnixStream};
+use tokio::net::{TcpStream, UdpSocket, UnixDatagram, UnixStream};
 
 use super::address::Url;
 use super::player::{Dial, Origin};
@@ -33,6 +33,8 @@ const READ_LEN_MIN: usize = 8 << 10;
 /// A socket that is open.
 #[derive(Debug)]
 pub(super) enum Socket {
+    /// The peer has reset it already. What it sent before can still be read.
+    Lost(TcpStream),
     Tcp(TcpStream),
     Tls(Box<TlsStream>),
     Udp(Udp),
@@ -164,17 +166,7 @@ async fn resolve(url: &str, origin: &Origin) -> Result<Address, NotOpened> {
 
 async fn open_socket(address: &Address, bind: Option<SocketAddr>, follow: bool) -> io::Result<Socket> {
     Ok(match address.clone() {
-        Address::Tcp(peer) => {
-            let socket = if peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-            if let Some(local) = bind {
-                socket.set_reuseaddr(true)?;
-                socket.bind(local)?;
-            }
-            let stream = socket.connect(peer).await?;
-            // Each write is a segment of its own: what a step cuts stays cut.
-            stream.set_nodelay(true)?;
-            Socket::Tcp(stream)
-        }
+        Address::Tcp(peer) => connect(peer, bind).await?,
         Address::Udp(peer) => {
             // Whoever takes anybody's answer is reached where it sends from, and nowhere else.
             let any: IpAddr = match (follow && peer.ip().is_loopback(), peer.is_ipv4()) {
@@ -212,6 +204,31 @@ async fn open_socket(address: &Address, bind: Option<SocketAddr>, follow: bool) 
     })
 }
 
+/// A server that speaks first and resets can have done both before anybody here looks: that is a connection all the same.
+/// An ordinary connect takes its error for one of its own, and what was sent is lost.
+async fn connect(peer: SocketAddr, bind: Option<SocketAddr>) -> io::Result<Socket> {
+    let socket = socket2::Socket::new(Domain::for_address(peer), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    if let Some(local) = bind {
+        socket.set_reuse_address(true)?;
+        socket.bind(&local.into())?;
+    }
+    match socket.connect(&peer.into()) {
+        Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => return Err(error),
+        _ => {}
+    }
+    let stream = TcpStream::from_std(socket.into())?;
+    stream.writable().await?;
+    let is_lost = match stream.take_error()? {
+        None => false,
+        Some(error) if error.kind() == io::ErrorKind::ConnectionReset => true,
+        Some(error) => return Err(error),
+    };
+    // Each write is a segment of its own: what a step or a fault cuts stays cut.
+    stream.set_nodelay(true)?;
+    Ok(if is_lost { Socket::Lost(stream) } else { Socket::Tcp(stream) })
+}
+
 /// The name behind the `@` of an abstract Unix socket.
 fn abstract_name(path: &Path) -> Option<String> {
     path.to_str()?.strip_prefix('@').map(str::to_owned)
@@ -226,7 +243,7 @@ impl Socket {
     /// Both addresses.
     pub(super) fn endpoints(&self, peer: &Address) -> (Endpoint, Endpoint) {
         let local = match self {
-            Socket::Tcp(stream) => stream.local_addr().ok().map(Endpoint::Ip),
+            Socket::Lost(stream) | Socket::Tcp(stream) => stream.local_addr().ok().map(Endpoint::Ip),
             Socket::Udp(udp) => udp.socket.local_addr().ok().map(Endpoint::Ip),
             Socket::Tls(_) | Socket::Unix(_) => None,
             Socket::Unixgram(socket) => socket.local_addr().ok().and_then(|address| {
@@ -249,7 +266,7 @@ impl Socket {
     /// What carries it.
     pub(super) fn transport(&self) -> Transport {
         match self {
-            Socket::Tcp(_) | Socket::Tls(_) => Transport::Tcp,
+            Socket::Lost(_) | Socket::Tcp(_) | Socket::Tls(_) => Transport::Tcp,
             Socket::Udp(_) => Transport::Udp,
             Socket::Unix(_) => Transport::Unix,
             Socket::Unixgram(_) => Transport::Unixgram,
@@ -266,6 +283,7 @@ impl Socket {
             return Some(Input::Written(0));
         }
         let written = match self {
+            Socket::Lost(_) => return Some(Input::Reset),
             Socket::Tcp(stream) => stream.try_write(data),
             Socket::Tls(stream) => return stream.write(data),
             Socket::Udp(udp) => match udp.try_send(data) {
@@ -288,6 +306,7 @@ impl Socket {
     /// Waits until it takes more.
     pub(super) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
+            Socket::Lost(_) => Poll::Ready(Ok(())),
             Socket::Tcp(stream) => stream.poll_write_ready(cx),
             Socket::Tls(stream) => stream.poll_writable(cx).map(Ok),
             Socket::Udp(udp) => udp.socket.poll_send_ready(cx),
@@ -298,13 +317,13 @@ impl Socket {
 
     /// Reads once: some bytes of a stream, or one datagram.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, block: &mut Block) -> Poll<Input> {
-        let is_datagram = self.is_datagram();
+        let (is_datagram, is_lost) = (self.is_datagram(), matches!(self, Socket::Lost(_)));
         if let Socket::Tls(stream) = self {
             return stream.poll_read(cx);
         }
         let mut buffer = block.buffer(if is_datagram { READ_LEN_MAX } else { READ_LEN_MIN });
         let read = match self {
-            Socket::Tcp(stream) => ready!(Pin::new(stream).poll_read(cx, &mut buffer)),
+            Socket::Lost(stream) | Socket::Tcp(stream) => ready!(Pin::new(stream).poll_read(cx, &mut buffer)),
             Socket::Tls(_) => unreachable!("it reads by itself"),
             Socket::Udp(udp) => ready!(udp.poll_recv(cx, &mut buffer)),
             Socket::Unix(stream) => ready!(Pin::new(stream).poll_read(cx, &mut buffer)),
@@ -312,6 +331,8 @@ impl Socket {
         };
         let len = buffer.filled().len();
         Poll::Ready(match read {
+            // The reset was told when it was opened, so the system tells an ordinary end now.
+            Ok(()) if len == 0 && is_lost => Input::Reset,
             Ok(()) if len == 0 && !is_datagram => Input::Eof,
             Ok(()) => Input::Data(block.take(len, is_datagram)),
             Err(error) if is_datagram && is_refusal(&error) => Input::Unreachable,
@@ -329,7 +350,7 @@ impl Socket {
                 stream.shutdown();
                 Ok(())
             }
-            Socket::Udp(_) | Socket::Unixgram(_) => Ok(()),
+            Socket::Lost(_) | Socket::Udp(_) | Socket::Unixgram(_) => Ok(()),
         };
     }
 
@@ -402,5 +423,35 @@ pub(super) fn in_folder(address: Address, folder: &Path) -> Address {
         Address::Unix(path) => Address::Unix(place(path)),
         Address::Unixgram(path) => Address::Unixgram(place(path)),
         address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_speaks_and_resets_before_we_look_was_connected_and_has_spoken() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let mut connecting = Box::pin(connect(address, None));
+        // The system has connected once it is asked to, and nobody has looked yet.
+        let looked = std::future::poll_fn(|cx| Poll::Ready(connecting.as_mut().poll(cx))).await;
+        assert!(looked.is_pending());
+        let (mut stream, _) = listener.accept().expect("a client");
+        stream.write_all(b"hello").expect("it is connected");
+        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a stream lingers");
+        drop(stream);
+
+        let mut socket = connecting.await.expect("it was connected");
+        assert!(matches!(socket, Socket::Lost(_)), "{socket:?}");
+        assert!(matches!(socket.write(b"x"), Some(Input::Reset)));
+        let mut block = Block::default();
+        let first = std::future::poll_fn(|cx| socket.poll_read(cx, &mut block)).await;
+        assert!(matches!(&first, Input::Data(data) if data == "hello"), "{first:?}");
+        let second = std::future::poll_fn(|cx| socket.poll_read(cx, &mut block)).await;
+        assert!(matches!(second, Input::Reset), "{second:?}");
     }
 }

@@ -152,9 +152,16 @@ pub(super) async fn start(
 /// superuser may be somebody else soon.
 fn work_folder(owner: Owner<'_>, target: &str, setting: &Setting) -> std::io::Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
-    let path = setting.folder.join(setting.logs.borrow_mut().pick_work(owner.scenario, owner.case, target));
-    let path = std::path::absolute(path)?;
-    std::fs::create_dir_all(&path)?;
+    let root = std::path::absolute(&setting.folder)?;
+    // What an earlier run has left in the same `--out` is not this one's, and may be in its way.
+    let path = loop {
+        let path = root.join(setting.logs.borrow_mut().pick_work(owner.scenario, owner.case, target));
+        std::fs::create_dir_all(path.parent().expect("it is below the run's"))?;
+        match std::fs::create_dir(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => break made.map(|()| path)?,
+        }
+    };
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777))?;
     Ok(path)
 }
@@ -231,15 +238,14 @@ async fn start_one(
             };
             let fill = |template: &Template| filled(target, template, &variables);
             let mut argv: Vec<String> = spec.argv.iter().map(&fill).collect::<Result<_, _>>()?;
-            // A program with a slash is found from the folder of the file, wherever it then runs.
-            if argv[0].contains('/') && Path::new(&argv[0]).is_relative() {
-                let path = folder.join(&argv[0]);
-                let path = std::path::absolute(&path).unwrap_or(path);
-                argv[0] = path.to_string_lossy().into_owned();
-            }
+            find_program(&mut argv, folder);
             let regex = |text: &str| Regex::new(text).expect("the scenario was checked");
             let ready = match &spec.ready {
-                ReadyWhen::Command(argv) => process::Ready::Command(argv.iter().map(&fill).collect::<Result<_, _>>()?),
+                ReadyWhen::Command(argv) => {
+                    let mut argv: Vec<String> = argv.iter().map(&fill).collect::<Result<_, _>>()?;
+                    find_program(&mut argv, folder);
+                    process::Ready::Command(argv)
+                }
                 ReadyWhen::Connect => process::Ready::Connect,
                 ReadyWhen::Delay(delay) => process::Ready::Delay(*delay),
                 ReadyWhen::Listening => process::Ready::Listening,
@@ -264,6 +270,15 @@ async fn start_one(
             };
             start_process(target, command, setting).await
         }
+    }
+}
+
+/// A program with a slash is found from the folder of the file that names it, wherever it then runs.
+pub(super) fn find_program(argv: &mut [String], folder: &Path) {
+    let Some(program) = argv.first_mut().filter(|program| program.contains('/')) else { return };
+    if Path::new(&*program).is_relative() {
+        let path = folder.join(&*program);
+        *program = std::path::absolute(&path).unwrap_or(path).to_string_lossy().into_owned();
     }
 }
 

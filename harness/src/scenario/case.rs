@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::actor::{Actors, Connect, Role};
 use super::limit_of;
+use super::scope::Scope;
 use super::step::Steps;
 use super::target::Target;
 use super::tls::Tls;
@@ -136,9 +137,14 @@ pub(super) fn lower(
     };
 
     let mut steps = Steps::new(file, timeout);
+    let variables = set_by_steps(reader, table);
+    variables.iter().for_each(|(name, _)| {
+        reader.statics.remove(&**name);
+        steps.scope.set(name);
+    });
     let lanes = match (table.entry("steps"), table.entry("play")) {
-        (Some(entry), None) => lower_steps(reader, &mut steps, entry)?,
-        (None, Some(entry)) => lower_play(reader, &mut steps, entry)?,
+        (Some(entry), None) => lower_steps(reader, &mut steps, entry),
+        (None, Some(entry)) => lower_play(reader, &mut steps, entry),
         (Some(_), Some(entry)) => {
             let hint = "`steps` is one order for all actors, `play` one for each: a case has either";
             reader.mistake_with_hint(&entry.key_span, "this case has `steps` as well as `play`", hint);
@@ -153,6 +159,10 @@ pub(super) fn lower(
             return None;
         }
     };
+    for (name, value) in &variables {
+        reader.statics.insert(name.to_string(), value.clone());
+    }
+    let lanes = lanes?;
     let marked: Vec<&Node> = ["steps", "play"].iter().filter_map(|key| table.get(key)).collect();
     let own = super::fault::lower_all(reader, table, &marked, file.actors);
     let faults = file.faults.iter().cloned().chain(own).collect();
@@ -166,10 +176,18 @@ pub(super) fn lower(
         strict_end,
         quiet,
         deadline,
+        variables: variables.into_iter().map(|(name, value)| (name, value.into())).collect(),
     };
     let (disturbs, tls) = (steps.disturbed.into_iter().collect(), steps.tls);
     let family = variant.family;
     Some(Case { name, tags, spec, skip, skip_unless, xfail, family, tls, disturbs, faults, script: Arc::new(script) })
+}
+
+/// Variables with a value from the start that a step sets as well: what they are is known only when they are used.
+fn set_by_steps(reader: &Reader, table: &Table) -> Vec<(Arc<str>, String)> {
+    let mut scope = Scope::new(std::iter::empty());
+    ["steps", "play"].iter().filter_map(|key| table.get(key)).for_each(|node| scope.set_by(node));
+    scope.names().filter_map(|name| Some((Arc::from(name), reader.statics.get(name)?.clone()))).collect()
 }
 
 fn script_actor(actor: &super::Actor) -> script::Actor {

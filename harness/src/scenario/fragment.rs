@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::loops::ONCE;
 use super::step::{OPTIONS, VERBS};
 use crate::document::{Entry, Node, Reader, Table, Value, Values, did_you_mean, substitute};
 
@@ -141,7 +142,9 @@ impl<'t> Expansion<'t> {
 
     /// Puts a fragment's steps where it is used.
     fn call(&mut self, reader: &mut Reader, call: &Call, into: &mut Vec<Node>) {
-        for entry in &call.others {
+        let is_option = |entry: &&Entry| ["after", "between", "mark", "within"].contains(&entry.key.as_str());
+        let (options, others): (Vec<&Entry>, Vec<&Entry>) = call.others.iter().partition(is_option);
+        for entry in others {
             let message = format!("`{}` does not go with `use`", entry.key);
             reader.mistake_with_hint(&entry.key_span, message, "`with = { .. }` gives a fragment its parameters");
         }
@@ -181,7 +184,22 @@ impl<'t> Expansion<'t> {
         self.expand_node(reader, &mut list);
         self.chain.pop();
         let Value::Array(steps) = list.value else { unreachable!("it is a list") };
-        into.extend(steps.into_iter().map(|step| belongs(step, call)));
+        let steps = steps.into_iter().map(|step| belongs(step, call));
+        if options.is_empty() {
+            return into.extend(steps);
+        }
+        // Clocks and marks are for all of it.
+        let node = |value| Node { span: call.span.clone(), value };
+        let entry = |key: &str, node| Entry { key: key.into(), key_span: call.span.clone(), node };
+        let entries = vec![
+            entry("times", node(Value::Integer(1))),
+            entry("steps", node(Value::Array(steps.collect()))),
+            entry(ONCE, node(Value::Boolean(true))),
+        ];
+        let once = entry("repeat", node(Value::Table(Table { entries })));
+        let via = call.via.iter().cloned();
+        let entries = std::iter::once(once).chain(options.into_iter().cloned()).chain(via).collect();
+        into.push(node(Value::Table(Table { entries })));
     }
 }
 

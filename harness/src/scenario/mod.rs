@@ -9,6 +9,7 @@ mod fault;
 mod fragment;
 mod include;
 pub mod lint;
+mod loops;
 mod message;
 mod outline;
 mod payload;
@@ -26,6 +27,7 @@ pub use actor::{Actor, COUNT_MAX, Connect, Role};
 pub use case::{Case, SkipUnless};
 pub use fragment::{EXPANDED_MAX, FRAGMENT_DEPTH_MAX};
 pub use include::INCLUDES_MAX;
+pub use loops::UNROLLED_MAX;
 pub(crate) use message::{no_number, unknown as unknown_field};
 pub use outline::Outline;
 pub use payload::PAYLOADS;
@@ -61,10 +63,30 @@ pub struct Scenario {
     pub cases: Vec<Case>,
     /// Values that no output may show.
     pub secrets: Vec<String>,
+    /// Variables whose values no output may show, whatever step sets them.
+    pub secret_names: Vec<String>,
     /// Whether it uses files of the run's own authority.
     pub wants_tls_files: bool,
     /// What it names, and which names it uses.
     pub outline: Outline,
+}
+
+impl Scenario {
+    /// Whoever connects to this target, or to any, begins with TLS from now on, unless the file says how it does TLS.
+    pub fn begin_with_tls(&mut self, target: Option<&str>) {
+        for (at, actor) in self.actors.iter().enumerate() {
+            let Role::Client(Connect::Target(to)) = actor.role else { continue };
+            let is_meant = target.is_none_or(|target| target == self.targets[to].name);
+            if !is_meant || actor.tls.is_some() || actor.starttls.is_some() {
+                continue;
+            }
+            let folder = Path::new(&self.file).parent().unwrap_or(Path::new(""));
+            for case in &mut self.cases {
+                case.tls.push(Tls::plain(actor.place.clone(), folder.to_path_buf()));
+                Arc::make_mut(&mut case.script).actors[at].tls = Some(case.tls.len() - 1);
+            }
+        }
+    }
 }
 
 /// Reads the text of a file, or says why not.
@@ -145,7 +167,7 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known, outline: Outline) ->
     let tags = table.get("tags").and_then(|node| reader.static_strings(node, "`tags`")).unwrap_or_default();
     let timeout = limit_of(reader, table, "timeout")
         .unwrap_or(Limit { duration: TIMEOUT_DEFAULT, set_by: "the default `timeout`".into() });
-    let secrets = lower_secrets(reader, table);
+    let (secrets, secret_names) = lower_secrets(reader, table);
     let targets = target::lower_all(reader, table);
     let actors = actor::lower_all(reader, table, &targets);
     let marked: Vec<&Node> = ["case", "steps", "play"].iter().filter_map(|key| table.get(key)).collect();
@@ -153,7 +175,8 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known, outline: Outline) ->
     let file_case = case::File { name: &name, tags, timeout, targets: &targets, actors: &actors, faults: &faults };
     let cases = lower_cases(reader, table, &file_case);
     let wants_tls_files = reader.source().mentions("${tls.");
-    Scenario { file, name, description, targets, actors: actors.list, cases, secrets, wants_tls_files, outline }
+    let actors = actors.list;
+    Scenario { file, name, description, targets, actors, cases, secrets, secret_names, wants_tls_files, outline }
 }
 
 /// What is known before the file is read.
@@ -188,23 +211,28 @@ fn lower_vars(reader: &mut Reader, table: &Table, known: &Known) {
     }
 }
 
-fn lower_secrets(reader: &mut Reader, table: &Table) -> Vec<String> {
-    let Some(node) = table.get("secret") else { return Vec::new() };
+/// The values that are known already, and the names of them all.
+fn lower_secrets(reader: &mut Reader, table: &Table) -> (Vec<String>, Vec<String>) {
+    let Some(node) = table.get("secret") else { return Default::default() };
     let names = reader.static_strings(node, "`secret`").unwrap_or_default();
+    let mut by_steps = scope::Scope::new(std::iter::empty());
+    ["case", "steps", "play"].iter().filter_map(|key| table.get(key)).for_each(|node| by_steps.set_by(node));
     let mut secrets = Vec::new();
-    for name in names {
-        match reader.statics.get(&name) {
+    for name in &names {
+        match reader.statics.get(name) {
             Some(value) if !value.is_empty() => secrets.push(value.clone()),
             Some(_) => {}
+            None if by_steps.names().any(|known| known == name) => {}
             None => {
                 let message = format!("`secret` names `{name}`, and there is no such variable");
                 let known = reader.statics.keys().map(String::as_str).filter(|known| !known.starts_with("env."));
-                let hint = did_you_mean(&name, known).unwrap_or_else(|| "`[vars]` and `--var` make variables".into());
+                let hint = "`[vars]`, `--var`, and `save`, `set` and named groups of a step make variables";
+                let hint = did_you_mean(name, known.chain(by_steps.names())).unwrap_or_else(|| hint.into());
                 reader.mistake_with_hint(&node.span, message, hint);
             }
         }
     }
-    secrets
+    (secrets, names)
 }
 
 fn lower_cases(reader: &mut Reader, table: &Table, file: &case::File<'_>) -> Vec<Case> {

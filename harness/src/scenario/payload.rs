@@ -97,7 +97,7 @@ fn fixed(reader: &mut Reader, node: &Node, is_fixed: bool, payload: Payload) -> 
         return Some(payload);
     }
     let mut random = crate::random::Random::new(0, "");
-    match payload.fill(&crate::template::Variables::new(), &mut random) {
+    match payload.fill(&crate::template::Variables::new(), &mut random, None) {
         Ok(bytes) => Some(Payload::Bytes(bytes)),
         Err(error) => {
             reader.mistake(&node.span, error.to_string());

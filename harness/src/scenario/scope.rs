@@ -27,6 +27,11 @@ impl Scope {
         self.names.extend(["port", "address", "url", "dir"].map(|part| format!("{name}.{part}")));
     }
 
+    /// What it knows.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
     pub(super) fn set(&mut self, name: &str) {
         self.names.insert(name.into());
     }

@@ -12,8 +12,7 @@ use super::payload;
 use super::scope::Scope;
 use super::target::{Target, TargetKind};
 use super::tls::Tls;
-use crate::conversation::payload::Number;
-use crate::conversation::script::{Control, Limit, Repeat, Send, Slot, Split, Step, Then, Verb};
+use crate::conversation::script::{Control, Limit, Send, Slot, Split, Step, Then, Verb};
 use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean, parse_duration, parse_size};
 use crate::event::{Place, StepInfo};
 use crate::matcher::{self, Speaking};
@@ -114,7 +113,7 @@ pub(super) struct Steps<'f> {
     pub(super) scope: Scope,
     /// How long a step may take that does not say: its case's, or that of the `alt` it stands in.
     pub(super) limit: Limit,
-    case_limit: Limit,
+    pub(super) case_limit: Limit,
     pub(super) infos: Vec<StepInfo>,
     /// Where the fragments that the step in hand comes from are used, the innermost first.
     via: Vec<Place>,
@@ -410,7 +409,7 @@ impl<'f> Steps<'f> {
         let limit = limit.unwrap_or_else(|| self.limit.clone());
         let after = options.get("after").and_then(|node| self.mark(reader, node));
         let between = options.get("between").and_then(|node| lower_between(reader, node));
-        let mark = options.get("mark").and_then(|node| reader.string(node, "`mark`")).map(Arc::from);
+        let mark = options.get("mark").and_then(|node| reader.static_string(node, "`mark`")).map(Arc::from);
         let around = std::mem::replace(&mut self.limit, limit.clone());
         let lowered = self.lower_verb(reader, slot.unwrap_or(0), verb, options);
         self.limit = around;
@@ -431,9 +430,10 @@ impl<'f> Steps<'f> {
     }
 
     fn mark(&mut self, reader: &mut Reader, node: &Node) -> Option<Arc<str>> {
-        let name = reader.string(node, "`after`")?;
-        if !self.marks.iter().any(|mark| mark == name) {
-            let hint = did_you_mean(name, self.marks.iter().map(String::as_str));
+        let name = reader.static_string(node, "`after`")?;
+        // What a mark with a variable is called is known when its step is read.
+        if !self.marks.iter().any(|mark| *mark == name || mark.contains("${")) {
+            let hint = did_you_mean(&name, self.marks.iter().map(String::as_str));
             let hint = hint.unwrap_or_else(|| format!("`mark = \"{name}\"` on an earlier step sets it"));
             reader.mistake_with_hint(&node.span, format!("no step sets the mark `{name}`"), hint);
         }
@@ -574,83 +574,8 @@ impl<'f> Steps<'f> {
         Some(Send { payloads, split, pace, coalesce, corrupt, truncate, then })
     }
 
-    fn lower_repeat(&mut self, reader: &mut Reader, node: &Node, options: &Options<'_>) -> Option<Verb> {
-        let table = reader.table(node, "`repeat`")?;
-        reader.check_keys(table, &["times", "for", "steps"], "`repeat`");
-        let body = table.get("steps").or(options.get("steps"));
-        if let Some(values) = table.get("for") {
-            return self.lower_loop(reader, node, Some(values), Number::Literal(0), body);
-        }
-        let Some(times) = table.get("times") else {
-            reader.mistake(&node.span, "`repeat` says how often: `times = 10`");
-            return None;
-        };
-        let number = payload::number(reader, times, "`times`", u64::MAX)?;
-        let names: Vec<String> = number.variables().map(str::to_owned).collect();
-        self.scope.check(reader, &times.span, names.iter().map(String::as_str));
-        self.lower_loop(reader, node, None, number, body)
-    }
-
-    fn lower_for(&mut self, reader: &mut Reader, node: &Node, options: &Options<'_>) -> Option<Verb> {
-        let table = reader.table(node, "`for`")?;
-        let body = table.get("steps").or(options.get("steps"));
-        self.lower_loop(reader, node, Some(node), Number::Literal(0), body)
-    }
-
-    fn lower_loop(
-        &mut self,
-        reader: &mut Reader,
-        node: &Node,
-        values: Option<&Node>,
-        times: Number,
-        body: Option<&Node>,
-    ) -> Option<Verb> {
-        let mut lists: Vec<(Arc<str>, Vec<Template>)> = Vec::new();
-        if let Some(values) = values {
-            for entry in &reader.table(values, "`for`")?.entries {
-                if entry.key == "steps" {
-                    continue;
-                }
-                let items = reader.array(&entry.node, &format!("`{}`", entry.key))?;
-                let templates: Vec<_> = items.iter().map(|item| scalar(reader, item, "a value")).collect();
-                let templates: Vec<Template> = templates.into_iter().collect::<Option<_>>()?;
-                if lists.first().is_some_and(|(_, first)| first.len() != templates.len()) {
-                    reader.mistake(&entry.key_span, "the lists of one `for` are of one length");
-                    return None;
-                }
-                for (item, template) in items.iter().zip(&templates) {
-                    self.scope.check(reader, &item.span, template.variables());
-                }
-                lists.push((entry.key.as_str().into(), templates));
-            }
-            if lists.is_empty() {
-                reader.mistake(&values.span, "`for` names a variable and its values: `{ key = [\"a\", \"b\"] }`");
-                return None;
-            }
-        }
-        let Some(body) = body else {
-            reader.mistake(&node.span, "a loop has `steps`");
-            return None;
-        };
-        let items = reader.array(body, "`steps`")?;
-        // What one round sets the next can use.
-        self.scope.set_by(body);
-        let names: Vec<Arc<str>> = lists.iter().map(|(name, _)| Arc::clone(name)).chain(["i".into()]).collect();
-        names.iter().for_each(|name| self.scope.set(name));
-        let outer = std::mem::take(&mut self.scope.used);
-        let around = std::mem::replace(&mut self.limit, self.case_limit.clone());
-        let steps = self.lower_inner(reader, node, items);
-        self.limit = around;
-        let counts = self.scope.used.contains("i");
-        self.scope.used.extend(outer);
-        if self.depth == 0 {
-            names.iter().for_each(|name| self.scope.unset(name));
-        }
-        Some(Verb::Repeat(Repeat { times, values: lists, steps: steps?.into(), counts }))
-    }
-
     /// Steps that stand in another.
-    fn lower_inner(&mut self, reader: &mut Reader, node: &Node, items: &[Node]) -> Option<Vec<Step>> {
+    pub(super) fn lower_inner(&mut self, reader: &mut Reader, node: &Node, items: &[Node]) -> Option<Vec<Step>> {
         if self.depth == DEPTH_MAX {
             reader.mistake(&node.span, format!("steps stand at most {DEPTH_MAX} deep in each other"));
             return None;
@@ -767,6 +692,16 @@ impl<'f> Steps<'f> {
                     reader.mistake(&node.span, "`exec` has at least the program's name");
                     return None;
                 }
+                // A program is found from the folder of the file that names it; a run knows only that of the scenario.
+                let folder = reader.folder(&node.span);
+                if let Some(program) = argv[0].as_literal().map(|text| String::from_utf8_lossy(text).into_owned())
+                    && program.contains('/')
+                    && folder != reader.folder(&(0..0))
+                {
+                    let path = folder.join(program);
+                    let path = std::path::absolute(&path).unwrap_or(path);
+                    argv[0] = Template::literal(path.to_string_lossy().into_owned());
+                }
                 Some(Control::Exec(argv))
             }
             ("signal", Value::Table(table)) => {
@@ -851,7 +786,7 @@ impl<'f> Steps<'f> {
 }
 
 /// The keys of one step.
-struct Options<'s> {
+pub(super) struct Options<'s> {
     entries: Vec<&'s Entry>,
     verb: &'s str,
 }
@@ -861,7 +796,7 @@ impl<'s> Options<'s> {
         self.entries.iter().find(|entry| entry.key == key).copied()
     }
 
-    fn get(&self, key: &str) -> Option<&'s Node> {
+    pub(super) fn get(&self, key: &str) -> Option<&'s Node> {
         self.entry(key).map(|entry| &entry.node)
     }
 
@@ -889,7 +824,7 @@ impl<'s> Options<'s> {
 }
 
 /// A string with variables in it, or a number or boolean as its text.
-fn scalar(reader: &mut Reader, node: &Node, what: &str) -> Option<Template> {
+pub(super) fn scalar(reader: &mut Reader, node: &Node, what: &str) -> Option<Template> {
     Some(match &node.value {
         Value::Boolean(boolean) => Template::literal(boolean.to_string()),
         Value::Float(float) => Template::literal(float.to_string()),

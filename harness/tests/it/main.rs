@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests look at the world from outside")]
 
 mod capture;
+mod contract;
 mod docs;
 mod framing;
 mod laws;

@@ -65,8 +65,8 @@ enum Progress {
 }
 
 impl Connection {
-    /// Between whoever came and whoever was connected to, and whether they are lost already.
-    pub(super) fn new(route: Route, number: u32, sides: [(Socket, bool); 2]) -> Connection {
+    /// Between whoever came and whoever was connected to.
+    pub(super) fn new(route: Route, number: u32, sides: [Socket; 2]) -> Connection {
         let now = route.log.clock.now();
         let marks = route.board.marks.borrow().clone();
         let flow = |direction| Flow {
@@ -76,7 +76,7 @@ impl Connection {
             is_reset: false,
         };
         let flows = [flow(Direction::Up), flow(Direction::Down)];
-        let sides = sides.map(|(socket, is_lost)| Some(Side { socket, is_read: false, is_lost }));
+        let sides = sides.map(|socket| Some(Side { socket, is_read: false, is_lost: false }));
         Connection { route, number, sides, flows, block: Block::default(), marks, timer: None, lingers_until: None }
     }
 

@@ -6,7 +6,6 @@
 
 mod connection;
 mod datagrams;
-mod dial;
 mod stream;
 
 use std::cell::RefCell;

@@ -7,9 +7,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::super::listen::{Arrival, Listener};
-use super::super::socket::{NotOpened, Socket};
+use super::super::player::{Dial, Origin};
+use super::super::socket::{self, NotOpened, Opened, Socket};
 use super::connection::Connection;
-use super::dial::{Dialled, dial};
 use super::{CONNECTIONS_MAX, Route, told_on};
 use crate::event::{Endpoint, EventKind};
 
@@ -58,14 +58,14 @@ pub(super) async fn serve(route: Route, mut listener: Listener, mut stopped: one
 
 /// Connects on, and passes bytes until both sides have ended.
 async fn pass(route: Route, number: u32, client: Socket, peer: Endpoint) {
-    let dialled = dial(&route.to).await;
+    let opened = socket::open(&Dial::to(route.to.clone()), None, &Origin::default()).await;
     let Route { relay, log, .. } = &route;
     let (relay, log) = (Arc::clone(relay), Rc::clone(log));
-    match dialled {
-        Ok(Dialled { socket, to, is_lost }) => {
+    match opened {
+        Ok(Opened { socket, peer: to, .. }) => {
             let transport = client.transport();
             log.tell(EventKind::RelayOpened { relay, connection: number, transport, peer, to });
-            Connection::new(route, number, [(client, false), (socket, is_lost)]).run().await;
+            Connection::new(route, number, [client, socket]).run().await;
         }
         Err(NotOpened { peer: to, refused, reason }) => {
             log.tell(EventKind::RelayFailed { relay, connection: number, peer, to, refused, reason });

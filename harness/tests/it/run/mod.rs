@@ -23,12 +23,12 @@ use std::sync::Arc;
 use harness::event::{CaseStarted, Event, EventKind, Failure, Verdict};
 
 /// The root of the project.
-fn root() -> &'static Path {
+pub(super) fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
 /// The program, in `folder`, with nothing of the test's own environment that would change what it does.
-fn harness(folder: &Path) -> Command {
+pub(super) fn harness(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
     command.current_dir(folder).stdin(Stdio::null()).env("NO_COLOR", "1");
     for (name, _) in std::env::vars_os() {
@@ -40,14 +40,14 @@ fn harness(folder: &Path) -> Command {
 }
 
 /// What a process came to.
-struct Ran {
+pub(super) struct Ran {
     code: Option<i32>,
     stdout: String,
     stderr: String,
 }
 
 #[track_caller]
-fn ran(command: &mut Command) -> Ran {
+pub(super) fn ran(command: &mut Command) -> Ran {
     let output = command.output().expect("it was built");
     let text = |bytes| String::from_utf8(bytes).expect("what it says is text");
     Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
@@ -56,19 +56,19 @@ fn ran(command: &mut Command) -> Ran {
 impl Ran {
     /// Fails with all that was said unless the exit code is this.
     #[track_caller]
-    fn exits(self, code: i32) -> Ran {
+    pub(super) fn exits(self, code: i32) -> Ran {
         assert_eq!(self.code, Some(code), "{}{}", self.stdout, self.stderr);
         self
     }
 
     #[track_caller]
-    fn says(self, what: &str) -> Ran {
+    pub(super) fn says(self, what: &str) -> Ran {
         assert!(self.stderr.contains(what), "`{what}` is missing in:\n{}", self.stderr);
         self
     }
 
     #[track_caller]
-    fn says_not(self, what: &str) -> Ran {
+    pub(super) fn says_not(self, what: &str) -> Ran {
         assert!(!self.stderr.contains(what), "`{what}` is in:\n{}", self.stderr);
         self
     }
@@ -82,15 +82,15 @@ impl Ran {
 }
 
 /// A folder with scenarios, for one test.
-struct Folder(tempfile::TempDir);
+pub(super) struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn new() -> Folder {
+    pub(super) fn new() -> Folder {
         Folder(tempfile::tempdir().expect("a folder"))
     }
 
     /// A folder with one scenario, `s.toml`.
-    fn with(text: &str) -> Folder {
+    pub(super) fn with(text: &str) -> Folder {
         let folder = Folder::new();
         folder.write("s.toml", text);
         folder
@@ -105,45 +105,45 @@ impl Folder {
         Folder::with(&text)
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+    pub(super) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().expect("it lies in the folder")).expect("a folder");
         fs::write(path, text).expect("a file");
     }
 
     /// `harness run s.toml --out out ARGS..`, not started yet.
-    fn command(&self, args: &[&str]) -> Command {
+    pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = harness(self.path());
         command.args(["run", "s.toml", "--out", "out"]).args(args);
         command
     }
 
     #[track_caller]
-    fn run(&self, args: &[&str]) -> Ran {
+    pub(super) fn run(&self, args: &[&str]) -> Ran {
         ran(&mut self.command(args))
     }
 
-    fn out(&self) -> PathBuf {
+    pub(super) fn out(&self) -> PathBuf {
         self.path().join("out")
     }
 
     /// What the last run told.
     #[track_caller]
-    fn story(&self) -> Story {
+    pub(super) fn story(&self) -> Story {
         Story::read(&self.out())
     }
 }
 
 /// The events of a run.
-struct Story(Vec<Event>);
+pub(super) struct Story(Vec<Event>);
 
 impl Story {
     #[track_caller]
-    fn read(folder: &Path) -> Story {
+    pub(super) fn read(folder: &Path) -> Story {
         let text = fs::read_to_string(folder.join("events.ndjson")).expect("every run leaves its events");
         Story(text.lines().map(|line| serde_json::from_str(line).expect("an event a line")).collect())
     }
@@ -153,7 +153,7 @@ impl Story {
     }
 
     /// Every case with its verdict, by name.
-    fn verdicts(&self) -> Vec<(String, Verdict)> {
+    pub(super) fn verdicts(&self) -> Vec<(String, Verdict)> {
         let mut verdicts = Vec::new();
         let mut case: Option<&Arc<CaseStarted>> = None;
         for kind in self.kinds() {
@@ -172,7 +172,7 @@ impl Story {
 
     /// The verdict of the only case.
     #[track_caller]
-    fn verdict(&self) -> Verdict {
+    pub(super) fn verdict(&self) -> Verdict {
         let verdicts = self.verdicts();
         assert_eq!(verdicts.len(), 1, "{verdicts:?}");
         verdicts[0].1
@@ -180,7 +180,7 @@ impl Story {
 
     /// The only failure.
     #[track_caller]
-    fn failure(&self) -> &Failure {
+    pub(super) fn failure(&self) -> &Failure {
         let failures: Vec<&Failure> = self
             .kinds()
             .filter_map(|kind| match kind {
