@@ -150,7 +150,7 @@ impl<'a> Cursor<'a> {
             return self.wrong(from, format!("at most {MESSAGE_LEN_MAX} bytes of a message"), count(len, "byte"));
         };
         if let Some(end) = self.end.at.filter(|end| to > *end) {
-            return self.wrong(from, count(len, "byte"), format!("{} left", end.saturating_sub(from)));
+            return self.wrong(from, count(len, "byte"), format!("{} left", count(end.saturating_sub(from), "byte")));
         }
         if to > self.input.len() {
             return Err(Stop::NeedMore);
@@ -227,7 +227,7 @@ impl<'a> Cursor<'a> {
     /// An end that a length says, where it can be one.
     fn bound(&self, end: usize) -> Step<usize> {
         if let Some(around) = self.end.at.filter(|around| end > *around) {
-            let found = format!("{} left", around.saturating_sub(self.at));
+            let found = format!("{} left", count(around.saturating_sub(self.at), "byte"));
             return self.wrong(self.at, count(end.saturating_sub(self.at), "byte"), found);
         }
         // Nothing can be said of a message whose end is not there yet; to look at its parts again and again is of no use.
@@ -298,8 +298,7 @@ impl<'a> Cursor<'a> {
             }
             Kind::Array { of, extent } => Value::Array(self.array(of, extent, scope)?),
             Kind::Bytes { extent, max, text, constant } => {
-                let range = self.extent(extent, scope, Some(*max))?;
-                let mut range = range;
+                let mut range = self.extent(extent, scope, Some(*max))?;
                 if let Some(pad) = text.as_ref().and_then(|text| text.pad) {
                     let padded = self.input[range.clone()].iter().take_while(|byte| **byte == pad).count();
                     self.canonical &= padded == 1;
@@ -312,8 +311,7 @@ impl<'a> Cursor<'a> {
                 if let Some(text) = text {
                     match std::str::from_utf8(bytes) {
                         Ok(found) => {
-                            if let Some(pattern) = text.pattern.as_ref().filter(|pattern| !pattern.is_match(found)) {
-                                let _ = pattern;
+                            if text.pattern.as_ref().is_some_and(|pattern| !pattern.is_match(found)) {
                                 return self.wrong(range.start, "a text of the field's `pattern`", quote(bytes));
                             }
                         }
@@ -328,7 +326,8 @@ impl<'a> Cursor<'a> {
             Kind::DomainName => Value::Owned(self.domain_name()?),
             Kind::Digits { extent, radix, number } => {
                 let range = self.extent(extent, scope, Some(DIGITS_MAX))?;
-                let value = self.digits(range, *radix)?;
+                let width = if let Extent::Fixed(len) = extent { *len } else { 0 };
+                let value = self.digits(range, *radix, width)?;
                 self.check_number(start, number, value)?;
                 Value::Number(value)
             }
@@ -480,7 +479,9 @@ impl<'a> Cursor<'a> {
         }
         match end.checked_sub(tail).filter(|end| *end >= self.at) {
             Some(end) => Ok(end),
-            None => self.wrong(self.at, count(tail, "byte"), format!("{} left", end.saturating_sub(self.at))),
+            None => {
+                self.wrong(self.at, count(tail, "byte"), format!("{} left", count(end.saturating_sub(self.at), "byte")))
+            }
         }
     }
 
@@ -576,8 +577,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A number in digits.
-    fn digits(&mut self, range: std::ops::Range<usize>, radix: u32) -> Step<i128> {
+    /// A number in digits, which are written in so many at least.
+    fn digits(&mut self, range: std::ops::Range<usize>, radix: u32, width: usize) -> Step<i128> {
         let text = &self.input[range.clone()];
         let (sign, digits) = match text.split_first() {
             Some((b'-', digits)) => (-1, digits),
@@ -592,7 +593,7 @@ impl<'a> Cursor<'a> {
             value * i128::from(radix) + i128::from((*byte as char).to_digit(radix).unwrap_or_default())
         };
         let value = sign * digits.iter().fold(0, fold);
-        self.canonical &= super::encode::digits(value, radix).as_bytes() == text;
+        self.canonical &= super::encode::digits(value, radix, width).as_bytes() == text;
         Ok(value)
     }
 
