@@ -44,14 +44,23 @@ impl Protocol {
             return if whole { Err(self.unknown(input, direction)) } else { Ok(None) };
         };
         let mut nearest: Option<Box<DecodeError>> = None;
+        let mut shortest: Option<Decoded> = None;
+        let mut waits = false;
         for at in &self.begins[usize::from(*first)] {
             let message = &self.messages[usize::from(*at)];
             if !Protocol::goes(message, direction) {
                 continue;
             }
             match self.decode_as(usize::from(*at), input, whole) {
-                Ok(decoded) => return Ok(Some(decoded)),
-                Err(Stop::NeedMore) => return Ok(None),
+                Ok(decoded) if whole => return Ok(Some(decoded)),
+                // Of several that it could be, the one that is whole first: that is the one which is found when the bytes
+                // come one by one.
+                Ok(decoded) => {
+                    if shortest.as_ref().is_none_or(|shortest| decoded.len < shortest.len) {
+                        shortest = Some(decoded);
+                    }
+                }
+                Err(Stop::NeedMore) => waits = true,
                 Err(Stop::Wrong(mut error)) => {
                     if nearest.as_ref().is_none_or(|nearest| nearest.at < error.at) {
                         error.message = Some(message.name.to_string());
@@ -60,7 +69,10 @@ impl Protocol {
                 }
             }
         }
-        Err(nearest.map_or_else(|| self.unknown(input, direction), |error| *error))
+        match (shortest, waits) {
+            (None, false) => Err(nearest.map_or_else(|| self.unknown(input, direction), |error| *error)),
+            (shortest, _) => Ok(shortest),
+        }
     }
 
     /// Decodes `input` as this message and no other.
