@@ -14,6 +14,7 @@ pub mod shell;
 
 mod address;
 mod auth_lines;
+mod bell;
 mod chargen;
 mod connection;
 mod daytime;
@@ -33,6 +34,7 @@ pub mod utf8;
 use std::sync::Arc;
 
 pub use address::{Address, AddressError};
+pub use bell::Bell;
 pub use connection::{Connection, Ending, answer};
 pub use service::{Peer, ProcessEnd, Reply, Server, Service, Transport};
 pub use settings::{Clock, Setting, SettingError, Settings, Setup};
