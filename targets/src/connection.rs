@@ -269,7 +269,8 @@ mod tests {
         fn receive(&mut self, input: &[u8], reply: &mut Reply) {
             reply.send(input);
             let bell = reply.bell();
-            (bell.ring(), bell.ring());
+            bell.ring();
+            bell.ring();
         }
 
         fn woken(&mut self, reply: &mut Reply) {

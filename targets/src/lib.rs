@@ -25,6 +25,7 @@ mod greeting;
 mod inbox;
 pub mod kv;
 pub mod lines;
+mod mqtt;
 mod one_shot;
 mod service;
 mod settings;
@@ -143,6 +144,14 @@ pub const TARGETS: &[Target] = &[
         ends_process: false,
         settings: lines::SETTINGS,
         make: lines::make,
+    },
+    Target {
+        name: "mqtt-broker",
+        about: "MQTT 3.1.1: QoS 0, 1 and 2, retained messages, wills, wildcards, sessions, users",
+        transports: STREAMS,
+        ends_process: false,
+        settings: mqtt::SETTINGS,
+        make: mqtt::make,
     },
     Target {
         name: "one-shot",
