@@ -25,6 +25,7 @@ mod inbox;
 pub mod kv;
 pub mod lines;
 mod one_shot;
+pub mod resp;
 mod service;
 mod settings;
 mod store;
@@ -149,6 +150,14 @@ pub const TARGETS: &[Target] = &[
         ends_process: false,
         settings: &[],
         make: one_shot::make,
+    },
+    Target {
+        name: "resp",
+        about: "a small Redis: strings, lists, sets, hashes, sorted sets, keys that expire, a password (RESP 2)",
+        transports: STREAMS,
+        ends_process: false,
+        settings: resp::SETTINGS,
+        make: resp::make,
     },
     Target {
         name: "tcp-echo",

@@ -32,7 +32,13 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
             [&len.to_be_bytes()[..], &body].concat()
         },
     );
+    let words = "(ping|get a|set a [a-c]{0,300}|mget( a| b){1,40}|lpush b a a|lrange b 0 -1|hset a a|keys \\*)";
+    let words = words.prop_map(|line| {
+        let words: Vec<_> = line.split(' ').map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+        format!("*{}\r\n{}", words.len(), words.concat()).into_bytes()
+    });
     let piece = prop_oneof![
+        3 => words,
         3 => line.prop_map(String::into_bytes),
         3 => message,
         1 => vec(any::<u8>(), 0..50),

@@ -11,4 +11,5 @@ mod process;
 mod report;
 mod run;
 mod serve;
+mod systems;
 mod tidy;
