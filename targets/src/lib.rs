@@ -21,6 +21,7 @@ mod discard;
 mod echo;
 pub mod faulty;
 mod greeting;
+pub mod http;
 mod inbox;
 pub mod kv;
 pub mod lines;
@@ -118,6 +119,14 @@ pub const TARGETS: &[Target] = &[
         ends_process: false,
         settings: &[],
         make: greeting::make,
+    },
+    Target {
+        name: "http",
+        about: "a web server: keep-alive, pipelining, chunks both ways, files to put and get, errors (RFC 9110, RFC 9112)",
+        transports: STREAMS,
+        ends_process: false,
+        settings: http::SETTINGS,
+        make: http::make,
     },
     Target {
         name: "kv",

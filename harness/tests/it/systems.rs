@@ -33,6 +33,53 @@ fn say(program: &str, args: &[&str], input: &[u8]) -> (String, Option<i32>) {
 }
 
 #[test]
+fn curl_works_with_http() {
+    if !is_here("curl") {
+        return;
+    }
+    let (_server, port) = started(&["http"]);
+    let url = |path: &str| format!("http://127.0.0.1:{port}{path}");
+    let curl = |args: &[&str], input: &[u8]| {
+        let (said, code) = say("curl", &[&["--silent", "--show-error", "--max-time", "20"], args].concat(), input);
+        assert_eq!(code, Some(0), "{args:?} {said}");
+        said
+    };
+    // The second request goes over the first one's connection: it counts no new one.
+    let connects = ["--write-out", "%{http_code} %{num_connects} "];
+    let (hello, page) = (url("/hello.txt"), url("/redirect"));
+    assert_eq!(curl(&[&connects[..], &[&hello, &hello]].concat(), b""), "hello, world\n200 1 hello, world\n200 0 ");
+    assert_eq!(curl(&["--location", &page], b""), "hello, world\n");
+    assert!(curl(&["--head", &hello], b"").contains("\r\nContent-Length: 13\r\n"));
+    assert_eq!(curl(&["--http1.0", &hello], b""), "hello, world\n");
+    let alphabet: String = ('a'..='z').cycle().take(100_000).collect();
+    assert_eq!(curl(&[&url("/chunked/100000")], b""), alphabet);
+    assert_eq!(curl(&["--http1.0", &url("/chunked/100000")], b""), alphabet);
+    assert_eq!(curl(&[&url("/bytes/100000")], b""), alphabet);
+    // A body of unknown length is sent in chunks; a known one of more than a megabyte waits for a 100.
+    assert_eq!(curl(&["--upload-file", "-", &url("/echo")], alphabet.as_bytes()), alphabet);
+    let large = alphabet.repeat(10);
+    assert_eq!(
+        curl(&["--data-binary", "@-", "--header", "Expect: 100-continue", &url("/echo")], large.as_bytes()),
+        large
+    );
+    let status = ["--output", "/dev/null", "--write-out", "%{http_code}"];
+    let code = |args: &[&str], input: &[u8]| curl(&[&status[..], args].concat(), input);
+    assert_eq!(code(&["--upload-file", "-", &url("/files/a%20b")], b"hi"), "201");
+    assert_eq!(curl(&[&url("/files/a%20b")], b""), "hi");
+    assert_eq!(code(&["--request", "DELETE", &url("/files/a%20b")], b""), "204");
+    assert_eq!(code(&[&url("/files/a%20b")], b""), "404");
+    assert_eq!(code(&["--data", "x", &hello], b""), "405");
+    assert_eq!(
+        code(&["--data-binary", "@-", "--header", "Expect:", &url("/echo")], &large.as_bytes().repeat(2)),
+        "413"
+    );
+    assert_eq!(code(&["--request", "BREW", &hello], b""), "501");
+    assert_eq!(code(&["--header", "A : b", &hello], b""), "400");
+    assert_eq!(code(&[&url("/private")], b""), "401");
+    assert_eq!(curl(&["--user", "user:secret", &url("/private")], b""), "you are in\n");
+}
+
+#[test]
 fn redis_cli_works_with_resp() {
     if !is_here("redis-cli") {
         return;
