@@ -18,6 +18,7 @@ mod chargen;
 mod connection;
 mod daytime;
 mod discard;
+mod dns;
 mod echo;
 pub mod faulty;
 mod greeting;
@@ -111,6 +112,14 @@ pub const TARGETS: &[Target] = &[
         ends_process: false,
         settings: &[],
         make: discard::make,
+    },
+    Target {
+        name: "dns",
+        about: "an authoritative server of one zone, with answers too long for UDP (RFC 1035, RFC 6891)",
+        transports: ANY,
+        ends_process: false,
+        settings: dns::SETTINGS,
+        make: dns::make,
     },
     Target {
         name: "greeting",
