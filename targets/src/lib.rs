@@ -30,6 +30,7 @@ mod one_shot;
 pub mod resp;
 mod service;
 mod settings;
+pub mod smtp;
 mod store;
 pub mod utf8;
 
@@ -176,6 +177,14 @@ pub const TARGETS: &[Target] = &[
         ends_process: false,
         settings: resp::SETTINGS,
         make: resp::make,
+    },
+    Target {
+        name: "smtp",
+        about: "a mail server for one domain: a login, pipelining, mail refused in every way (RFC 5321, RFC 4954)",
+        transports: STREAMS,
+        ends_process: false,
+        settings: smtp::SETTINGS,
+        make: smtp::make,
     },
     Target {
         name: "tcp-echo",

@@ -58,7 +58,10 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
         let query = [&id.to_be_bytes()[..], &[1, 0], &counts, &name, &[0, 0, kind % 40, 0, 1]].concat();
         [&(query.len() as u16).to_be_bytes()[..], &query].concat()
     });
+    let mail = "(EHLO me\r\n(MAIL FROM:<>\r\n(RCPT TO:<[a-b]@example.test>\r\n(DATA\r\n([a-z.]{0,30}\r?\n){0,9}\\.\r\n)?)?)?)?\
+                (XLAST <a@example.test>|RSET|NOOP a{0,9}|AUTH PLAIN)\r\n";
     let piece = prop_oneof![
+        3 => mail.prop_map(String::into_bytes),
         3 => question,
         3 => request.prop_map(String::into_bytes),
         3 => words,
