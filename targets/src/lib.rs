@@ -14,6 +14,7 @@ pub mod shell;
 
 mod address;
 mod auth_lines;
+mod bell;
 mod chargen;
 mod connection;
 mod daytime;
@@ -26,6 +27,7 @@ pub mod http;
 mod inbox;
 pub mod kv;
 pub mod lines;
+mod mqtt;
 mod one_shot;
 pub mod resp;
 mod service;
@@ -37,6 +39,7 @@ pub mod utf8;
 use std::sync::Arc;
 
 pub use address::{Address, AddressError};
+pub use bell::Bell;
 pub use connection::{Connection, Ending, answer};
 pub use service::{Peer, ProcessEnd, Reply, Server, Service, Transport};
 pub use settings::{Clock, Setting, SettingError, Settings, Setup};
@@ -161,6 +164,14 @@ pub const TARGETS: &[Target] = &[
         ends_process: false,
         settings: lines::SETTINGS,
         make: lines::make,
+    },
+    Target {
+        name: "mqtt-broker",
+        about: "MQTT 3.1.1: QoS 0, 1 and 2, retained messages, wills, wildcards, sessions, users",
+        transports: STREAMS,
+        ends_process: false,
+        settings: mqtt::SETTINGS,
+        make: mqtt::make,
     },
     Target {
         name: "one-shot",

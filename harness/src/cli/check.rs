@@ -1,4 +1,4 @@
-//! `harness check`: every mistake in scenarios, and nothing sent.
+//! `harness check`: every mistake in scenarios and protocols, and nothing sent.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 
 use super::{Talk, complain, files};
+use crate::event::Mistake;
 use crate::exit::Exit;
 use crate::report::Look;
 use crate::report::place::push_mistake;
@@ -28,26 +29,32 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) fn check(args: &CheckArgs, talk: Talk) -> u8 {
-    let found = match files::find(&args.paths) {
+    let mut found = match files::find(&args.paths) {
         Ok(found) => found,
         Err(files::Missing(message)) => return complain(&message, None, Exit::Invalid),
     };
     let known =
         Known { vars: args.var.clone(), env: files::environment(), seed: 0, read: Some(crate::document::read_text) };
+    let protocols = files::take_protocols(&mut found);
     let loaded = files::load_all(&found, &known);
     let look = Look::of_stderr(talk.color());
     let (mut output, mut tally) = (String::new(), Tally::default());
+    for (_, read) in &protocols {
+        match read {
+            Ok(messages) => tally.messages += messages,
+            Err(found) => {
+                tally.invalid += 1;
+                tally.push_mistakes(&mut output, found, &look);
+            }
+        }
+    }
     for file in &loaded {
         let mut is_invalid = false;
         match &file.result {
             Ok(scenario) => tally.cases += scenario.cases.len(),
             Err(found) => {
                 is_invalid = true;
-                tally.mistakes += found.len();
-                for mistake in found {
-                    push_mistake(&mut output, mistake, &look);
-                    output.push('\n');
-                }
+                tally.push_mistakes(&mut output, found, &look);
             }
         }
         for finding in &file.findings {
@@ -63,10 +70,11 @@ pub(super) fn check(args: &CheckArgs, talk: Talk) -> u8 {
         }
         tally.invalid += usize::from(is_invalid);
     }
-    tally.push(&mut output, loaded.len(), talk);
+    let files = loaded.len() + protocols.len();
+    tally.push(&mut output, files, talk);
     // Where stderr is closed the exit code is what is left.
     let _ = anstream::AutoStream::new(std::io::stderr(), look_choice(talk)).write_all(output.as_bytes());
-    match (tally.invalid, loaded.len()) {
+    match (tally.invalid, files) {
         (0, 0) => complain("there is no scenario in these folders", None, Exit::Nothing),
         (0, _) => Exit::Held.code(),
         _ => Exit::Invalid.code(),
@@ -77,6 +85,8 @@ pub(super) fn check(args: &CheckArgs, talk: Talk) -> u8 {
 #[derive(Default)]
 struct Tally {
     cases: usize,
+    /// Of protocols.
+    messages: usize,
     /// Files that are not as they have to be.
     invalid: usize,
     mistakes: usize,
@@ -84,6 +94,14 @@ struct Tally {
 }
 
 impl Tally {
+    fn push_mistakes(&mut self, output: &mut String, mistakes: &[Mistake], look: &Look) {
+        self.mistakes += mistakes.len();
+        for mistake in mistakes {
+            push_mistake(output, mistake, look);
+            output.push('\n');
+        }
+    }
+
     fn push(&self, output: &mut String, files: usize, talk: Talk) {
         use crate::text::count;
         let (mistakes, warnings) = (count(self.mistakes, "mistake"), count(self.warnings, "warning"));
@@ -95,7 +113,12 @@ impl Tally {
         if self.invalid > 0 {
             output.push_str(&format!("{found} in {} of {files}\n", count(self.invalid, "file")));
         } else if !talk.quiet {
-            let (cases, files) = (count(self.cases, "case"), count(files, "file"));
+            let files = count(files, "file");
+            let cases = match (self.cases, self.messages) {
+                (0, messages) if messages > 0 => count(messages, "message"),
+                (cases, 0) => count(cases, "case"),
+                (cases, messages) => format!("{} and {}", count(cases, "case"), count(messages, "message")),
+            };
             let warned = if self.warnings > 0 { format!(", {warnings}") } else { String::new() };
             output.push_str(&format!("{cases} in {files}, no mistakes{warned}\n"));
         }

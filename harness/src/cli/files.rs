@@ -77,8 +77,15 @@ pub(super) fn load_all(found: &[(PathBuf, bool)], known: &Known) -> Vec<Loaded> 
                 let place = Place { file: file.as_str().into(), line: 1, column: 1, width: 1, text: "".into() };
                 Err(vec![Mistake { place, message, hint: None }])
             }
-            Ok(text) if !named && is_something_else(&file, &text) => continue,
-            Ok(text) => load(&file, &text, known).map(Box::new),
+            Ok(text) => match kind(&file, &text) {
+                Kind::Fragments | Kind::Protocol if !named => continue,
+                Kind::Protocol => {
+                    let message = "this describes a protocol, and there is no case in it".to_owned();
+                    let hint = Some("`protocol = \"..\"` on an actor uses it, `harness check` reads it".to_owned());
+                    Err(vec![Mistake { place: Source::new(&file, text).place(0..0), message, hint }])
+                }
+                Kind::Fragments | Kind::Scenario => load(&file, &text, known).map(Box::new),
+            },
         };
         let findings = result.as_ref().map_or_else(|_| Vec::new(), |scenario| lint(scenario));
         loaded.push(Loaded { file, result, findings });
@@ -86,12 +93,44 @@ pub(super) fn load_all(found: &[(PathBuf, bool)], known: &Known) -> Vec<Loaded> 
     loaded
 }
 
-/// Whether a file is a protocol's description, or only fragments for other files.
-fn is_something_else(file: &str, text: &str) -> bool {
+/// Takes the descriptions of protocols out of what was found, and reads them: each with its number of messages, or its
+/// mistakes.
+pub(super) fn take_protocols(found: &mut Vec<(PathBuf, bool)>) -> Vec<(String, Result<usize, Vec<Mistake>>)> {
+    let mut protocols = Vec::new();
+    found.retain(|(path, _)| {
+        let file = path.to_string_lossy().into_owned();
+        // What cannot be read is told of where scenarios are read.
+        let Ok(text) = read_text(path) else { return true };
+        let is_protocol = kind(&file, &text) == Kind::Protocol;
+        if is_protocol {
+            let read = crate::protocol::load(&file, &text).map(|protocol| protocol.messages.len());
+            protocols.push((file, read));
+        }
+        !is_protocol
+    });
+    protocols
+}
+
+/// What a file holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Only fragments, for other files.
+    Fragments,
+    /// A protocol's description.
+    Protocol,
+    /// A scenario, or what was meant to be one.
+    Scenario,
+}
+
+fn kind(file: &str, text: &str) -> Kind {
     let (table, mistakes) = parse(&Source::new(file, text));
     let has = |key: &str| table.get(key).is_some();
     let scenario = ["case", "steps", "play", "target", "actor"].into_iter().any(has);
-    mistakes.is_empty() && !scenario && ["message", "fragment"].into_iter().any(has)
+    match (scenario || !mistakes.is_empty(), has("message"), has("fragment")) {
+        (true, ..) | (_, false, false) => Kind::Scenario,
+        (_, true, _) => Kind::Protocol,
+        _ => Kind::Fragments,
+    }
 }
 
 /// The environment, as far as it is text.

@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use super::print;
 use crate::framing::FRAMINGS;
 use crate::matcher::MATCHERS;
+use crate::protocol::PROTOCOLS;
 use crate::report::REPORTERS;
 use crate::scenario::lint::{LINTS, Lint, Severity};
 use crate::scenario::{OPTIONS, VERBS};
@@ -27,6 +28,8 @@ enum What {
     Matchers,
     /// What can stand beside a verb
     Options,
+    /// Descriptions of protocols that come with the harness
+    Protocols,
     /// What a run can write
     Reports,
     /// Reference servers
@@ -73,6 +76,7 @@ fn rows(what: What) -> Vec<(String, String)> {
         }
         What::Matchers => MATCHERS.iter().map(|entry| row(entry.name, entry.about)).collect(),
         What::Options => OPTIONS.iter().map(|word| row(word.name, word.about)).collect(),
+        What::Protocols => PROTOCOLS.iter().map(|entry| row(entry.name, entry.about)).collect(),
         What::Reports => REPORTERS.iter().map(|entry| row(entry.name, entry.about)).collect(),
         What::Targets => {
             let mut rows = Vec::new();

@@ -44,14 +44,23 @@ impl Protocol {
             return if whole { Err(self.unknown(input, direction)) } else { Ok(None) };
         };
         let mut nearest: Option<Box<DecodeError>> = None;
+        let mut shortest: Option<Decoded> = None;
+        let mut waits = false;
         for at in &self.begins[usize::from(*first)] {
             let message = &self.messages[usize::from(*at)];
             if !Protocol::goes(message, direction) {
                 continue;
             }
             match self.decode_as(usize::from(*at), input, whole) {
-                Ok(decoded) => return Ok(Some(decoded)),
-                Err(Stop::NeedMore) => return Ok(None),
+                Ok(decoded) if whole => return Ok(Some(decoded)),
+                // Of several that it could be, the one that is whole first: that is the one which is found when the bytes
+                // come one by one.
+                Ok(decoded) => {
+                    if shortest.as_ref().is_none_or(|shortest| decoded.len < shortest.len) {
+                        shortest = Some(decoded);
+                    }
+                }
+                Err(Stop::NeedMore) => waits = true,
                 Err(Stop::Wrong(mut error)) => {
                     if nearest.as_ref().is_none_or(|nearest| nearest.at < error.at) {
                         error.message = Some(message.name.to_string());
@@ -60,7 +69,10 @@ impl Protocol {
                 }
             }
         }
-        Err(nearest.map_or_else(|| self.unknown(input, direction), |error| *error))
+        match (shortest, waits) {
+            (None, false) => Err(nearest.map_or_else(|| self.unknown(input, direction), |error| *error)),
+            (shortest, _) => Ok(shortest),
+        }
     }
 
     /// Decodes `input` as this message and no other.
@@ -150,7 +162,7 @@ impl<'a> Cursor<'a> {
             return self.wrong(from, format!("at most {MESSAGE_LEN_MAX} bytes of a message"), count(len, "byte"));
         };
         if let Some(end) = self.end.at.filter(|end| to > *end) {
-            return self.wrong(from, count(len, "byte"), format!("{} left", end.saturating_sub(from)));
+            return self.wrong(from, count(len, "byte"), format!("{} left", count(end.saturating_sub(from), "byte")));
         }
         if to > self.input.len() {
             return Err(Stop::NeedMore);
@@ -167,7 +179,10 @@ impl<'a> Cursor<'a> {
         // Lengths that were read, of spans that begin later.
         let mut waiting: Vec<(usize, usize, usize, usize)> = Vec::new();
         for (number, field) in fields.iter().enumerate() {
-            while let Some(at) = waiting.iter().position(|(from, ..)| *from == number) {
+            // Of several that begin here the one that reaches further has the others in it.
+            while let Some(at) =
+                (0..waiting.len()).filter(|at| waiting[*at].0 == number).max_by_key(|at| waiting[*at].1)
+            {
                 let (_, to, len, of) = waiting.remove(at);
                 let end = self.at.saturating_add(len);
                 bounds.push((to, self.bound(end)?, self.end, of));
@@ -227,7 +242,7 @@ impl<'a> Cursor<'a> {
     /// An end that a length says, where it can be one.
     fn bound(&self, end: usize) -> Step<usize> {
         if let Some(around) = self.end.at.filter(|around| end > *around) {
-            let found = format!("{} left", around.saturating_sub(self.at));
+            let found = format!("{} left", count(around.saturating_sub(self.at), "byte"));
             return self.wrong(self.at, count(end.saturating_sub(self.at), "byte"), found);
         }
         // Nothing can be said of a message whose end is not there yet; to look at its parts again and again is of no use.
@@ -298,8 +313,7 @@ impl<'a> Cursor<'a> {
             }
             Kind::Array { of, extent } => Value::Array(self.array(of, extent, scope)?),
             Kind::Bytes { extent, max, text, constant } => {
-                let range = self.extent(extent, scope, Some(*max))?;
-                let mut range = range;
+                let mut range = self.extent(extent, scope, Some(*max))?;
                 if let Some(pad) = text.as_ref().and_then(|text| text.pad) {
                     let padded = self.input[range.clone()].iter().take_while(|byte| **byte == pad).count();
                     self.canonical &= padded == 1;
@@ -312,8 +326,7 @@ impl<'a> Cursor<'a> {
                 if let Some(text) = text {
                     match std::str::from_utf8(bytes) {
                         Ok(found) => {
-                            if let Some(pattern) = text.pattern.as_ref().filter(|pattern| !pattern.is_match(found)) {
-                                let _ = pattern;
+                            if text.pattern.as_ref().is_some_and(|pattern| !pattern.is_match(found)) {
                                 return self.wrong(range.start, "a text of the field's `pattern`", quote(bytes));
                             }
                         }
@@ -328,7 +341,8 @@ impl<'a> Cursor<'a> {
             Kind::DomainName => Value::Owned(self.domain_name()?),
             Kind::Digits { extent, radix, number } => {
                 let range = self.extent(extent, scope, Some(DIGITS_MAX))?;
-                let value = self.digits(range, *radix)?;
+                let width = if let Extent::Fixed(len) = extent { *len } else { 0 };
+                let value = self.digits(range, *radix, width)?;
                 self.check_number(start, number, value)?;
                 Value::Number(value)
             }
@@ -480,7 +494,9 @@ impl<'a> Cursor<'a> {
         }
         match end.checked_sub(tail).filter(|end| *end >= self.at) {
             Some(end) => Ok(end),
-            None => self.wrong(self.at, count(tail, "byte"), format!("{} left", end.saturating_sub(self.at))),
+            None => {
+                self.wrong(self.at, count(tail, "byte"), format!("{} left", count(end.saturating_sub(self.at), "byte")))
+            }
         }
     }
 
@@ -576,8 +592,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A number in digits.
-    fn digits(&mut self, range: std::ops::Range<usize>, radix: u32) -> Step<i128> {
+    /// A number in digits, which are written in so many at least.
+    fn digits(&mut self, range: std::ops::Range<usize>, radix: u32, width: usize) -> Step<i128> {
         let text = &self.input[range.clone()];
         let (sign, digits) = match text.split_first() {
             Some((b'-', digits)) => (-1, digits),
@@ -592,7 +608,7 @@ impl<'a> Cursor<'a> {
             value * i128::from(radix) + i128::from((*byte as char).to_digit(radix).unwrap_or_default())
         };
         let value = sign * digits.iter().fold(0, fold);
-        self.canonical &= super::encode::digits(value, radix).as_bytes() == text;
+        self.canonical &= super::encode::digits(value, radix, width).as_bytes() == text;
         Ok(value)
     }
 

@@ -429,7 +429,7 @@ fn computed(number: usize, field: &Field, compute: &Compute, parts: &[Part], sta
 }
 
 /// Whether a field says how much another one beside it holds.
-fn is_size(fields: &[Field], number: usize) -> bool {
+pub(super) fn is_size(fields: &[Field], number: usize) -> bool {
     fields
         .iter()
         .any(|field| size_of(field).is_some_and(|(of, ..)| of.up == 0 && of.path == [number] && of.bits.is_none()))
@@ -498,12 +498,8 @@ fn write_number(field: &Field, value: i128, output: &mut Vec<u8>) -> Result<(), 
     match &field.kind {
         Kind::Integer(Integer { layout, .. }) => integer(*layout, value, output),
         Kind::Digits { extent, radix, .. } => {
-            let mut text = digits(value, *radix);
-            if let Extent::Fixed(len) = extent
-                && text.len() < *len
-            {
-                text.insert_str(usize::from(value < 0), &"0".repeat(*len - text.len()));
-            }
+            let width = if let Extent::Fixed(len) = extent { *len } else { 0 };
+            let text = digits(value, *radix, width);
             wrap(extent, text.as_bytes(), output)
         }
         Kind::Bytes { extent, .. } => wrap(extent, value.to_string().as_bytes(), output),
@@ -511,12 +507,13 @@ fn write_number(field: &Field, value: i128, output: &mut Vec<u8>) -> Result<(), 
     }
 }
 
-/// A number in digits, as they are written.
-pub(super) fn digits(value: i128, radix: u32) -> String {
+/// A number in digits, as they are written: in so many at least.
+pub(super) fn digits(value: i128, radix: u32, width: usize) -> String {
+    let (sign, value) = if value < 0 { ("-", value.unsigned_abs()) } else { ("", value.unsigned_abs()) };
+    let width = width.saturating_sub(sign.len());
     match radix {
-        16 if value < 0 => format!("-{:x}", -value),
-        16 => format!("{value:x}"),
-        _ => value.to_string(),
+        16 => format!("{sign}{value:0width$x}"),
+        _ => format!("{sign}{value:0width$}"),
     }
 }
 

@@ -1,6 +1,13 @@
 //! What holds for every description and every input: shared by the fuzz target, the corpus and the property tests.
 
+use super::PROTOCOLS;
 use super::description::Protocol;
+
+/// Any bytes: the first chooses a description that comes with the harness, the rest is what comes.
+pub fn check_bytes(bytes: &[u8]) {
+    let Some((first, input)) = bytes.split_first() else { return };
+    check(&PROTOCOLS[usize::from(*first) % PROTOCOLS.len()].protocol(), input);
+}
 
 /// Holds a protocol to its laws on `input`, whole and as the beginning of a stream.
 ///

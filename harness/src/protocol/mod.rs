@@ -13,6 +13,7 @@ mod encode;
 mod error;
 mod expression;
 mod frames;
+mod generate;
 pub mod laws;
 mod lower;
 mod show;
@@ -65,7 +66,7 @@ pub const PROTOCOLS: &[Entry] = &[
         "peer wire protocol of BitTorrent (BEP 3)",
         include_str!("../../protocols/bittorrent.toml"),
     ),
-    Entry::of("dns", "domain names (RFC 1035) over UDP", include_str!("../../protocols/dns.toml")),
+    Entry::of("dns", "domain names (RFC 1035), over UDP and TCP", include_str!("../../protocols/dns.toml")),
     Entry::of("echo", "whatever is sent comes back (RFC 862)", include_str!("../../protocols/echo.toml")),
     Entry::of(
         "http1",

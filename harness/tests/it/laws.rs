@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use harness::conversation::laws;
+use harness::protocol::PROTOCOLS;
+use harness::random::Random;
 use harness::scenario;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -25,6 +27,32 @@ fn replay(target: &str, at_least: usize, check: fn(&[u8])) {
 #[test]
 fn the_corpus_of_conversations_keeps_the_laws() {
     replay("conversation", 30, laws::check_bytes);
+}
+
+/// One message of each kind of each description, as a seed. `SNAPSHOTS=overwrite` writes them anew.
+#[test]
+fn every_message_of_every_description_is_a_seed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus/protocol");
+    for (number, entry) in PROTOCOLS.iter().enumerate() {
+        let protocol = entry.protocol();
+        for (message, description) in protocol.messages.iter().enumerate() {
+            let path = folder.join(format!("{}-{}", entry.name, description.name.replace('_', "-")));
+            if std::env::var_os("SNAPSHOTS").is_some() {
+                let values =
+                    protocol.generate(message, &mut Random::new(3, &description.name)).expect("something fits");
+                let encoded = protocol.encode(message, &values).expect("what is made up can be encoded");
+                fs::write(&path, [&[number as u8][..], &encoded].concat()).expect("a seed can be written");
+            }
+            let seed = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let decoded = protocol.decode_message(message, &seed[1..], true);
+            assert!(matches!(decoded, Ok(Some(_))), "{}: {decoded:?}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_corpus_of_protocols_keeps_the_laws() {
+    replay("protocol", 100, harness::protocol::laws::check_bytes);
 }
 
 #[test]

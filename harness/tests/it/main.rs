@@ -7,6 +7,7 @@ mod contract;
 mod docs;
 mod framing;
 mod laws;
+mod mqtt;
 mod process;
 mod report;
 mod run;
