@@ -4,8 +4,10 @@
 
 use std::fmt;
 use std::mem;
+use std::task::Waker;
 use std::time::Duration;
 
+use crate::bell::Bell;
 use crate::service::{Peer, ProcessEnd, Reply, Server, Service};
 
 /// How a connection ends.
@@ -40,7 +42,7 @@ impl Connection {
 
     /// Whether input is wanted now. While it is not, it stays with the transport, which slows the peer.
     pub fn wants_input(&self) -> bool {
-        !(self.ended || self.held || self.reply.closing || self.reply.resetting)
+        !(self.held || self.is_ending())
     }
 
     /// Takes input, where [`Connection::wants_input`].
@@ -84,6 +86,39 @@ impl Connection {
     /// Takes no more input and ends when the output is written.
     pub fn close(&mut self) {
         self.reply.close();
+    }
+
+    /// Has `waker` woken when [`Connection::answer_bell`] has something to do.
+    pub fn attach(&self, waker: &Waker) {
+        if let Some(bell) = &self.reply.bell {
+            bell.attach(waker);
+        }
+    }
+
+    /// Wakes the service if its bell was rung.
+    pub fn answer_bell(&mut self) {
+        if self.reply.bell.as_ref().is_some_and(Bell::take) && !self.is_ending() {
+            self.service.woken(&mut self.reply);
+            self.held |= self.reply.is_full(); // held before, it still has input put aside
+        }
+    }
+
+    /// After how long [`Connection::time_out`] is wanted, in place of what was said before; said once.
+    pub fn take_alarm(&mut self) -> Option<Duration> {
+        self.reply.alarm.take()
+    }
+
+    /// The time that was asked for is over.
+    pub fn time_out(&mut self) {
+        if !self.is_ending() {
+            self.service.timed_out(&mut self.reply);
+            self.held |= self.reply.is_full();
+        }
+    }
+
+    /// Whether nothing is received any more.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ended || self.reply.closing || self.reply.resetting
     }
 
     /// For how long nothing is to be read or written; said once.
@@ -220,6 +255,62 @@ mod tests {
         assert_eq!(connection.ending(), None);
         connection.written(2);
         assert_eq!(connection.ending(), Some(Ending::Close));
+    }
+
+    /// Says what woke it.
+    struct Wakes;
+
+    impl Service for Wakes {
+        fn open(&mut self, reply: &mut Reply) {
+            reply.bell().ring();
+            reply.wake_after(Duration::from_secs(3));
+        }
+
+        fn receive(&mut self, input: &[u8], reply: &mut Reply) {
+            reply.send(input);
+            let bell = reply.bell();
+            bell.ring();
+            bell.ring();
+        }
+
+        fn woken(&mut self, reply: &mut Reply) {
+            reply.send(b"woken ");
+        }
+
+        fn timed_out(&mut self, reply: &mut Reply) {
+            reply.send(b"timed out ");
+        }
+    }
+
+    #[test]
+    fn a_bell_wakes_once_for_many_rings_and_an_alarm_is_said_once() {
+        let mut connection = Connection::open(&|_: &Peer| Wakes, &PEER, 100);
+        connection.receive(b"x ");
+        connection.answer_bell();
+        connection.answer_bell();
+        assert_eq!(connection.take_alarm(), Some(Duration::from_secs(3)));
+        assert_eq!(connection.take_alarm(), None);
+        connection.time_out();
+        assert_eq!(connection.output(), b"x woken timed out ");
+    }
+
+    #[test]
+    fn a_connection_that_ends_is_not_woken() {
+        let mut connection = Connection::open(&|_: &Peer| Wakes, &PEER, 100);
+        connection.close();
+        connection.answer_bell();
+        connection.time_out();
+        assert_eq!(connection.output(), b"");
+    }
+
+    #[test]
+    fn a_wake_does_not_let_input_in_before_all_is_written() {
+        let mut connection = Connection::open(&|_: &Peer| Wakes, &PEER, 4);
+        connection.receive(b"12345678");
+        connection.written(7);
+        connection.reply.bell().ring();
+        connection.answer_bell();
+        assert!(!connection.wants_input(), "it was held, and not all is written");
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod shell;
 
 mod address;
 mod auth_lines;
+mod bell;
 mod chargen;
 mod connection;
 mod daytime;
@@ -21,10 +22,13 @@ mod discard;
 mod echo;
 pub mod faulty;
 mod greeting;
+pub mod http;
 mod inbox;
 pub mod kv;
 pub mod lines;
+mod mqtt;
 mod one_shot;
+pub mod resp;
 mod service;
 mod settings;
 mod store;
@@ -33,6 +37,7 @@ pub mod utf8;
 use std::sync::Arc;
 
 pub use address::{Address, AddressError};
+pub use bell::Bell;
 pub use connection::{Connection, Ending, answer};
 pub use service::{Peer, ProcessEnd, Reply, Server, Service, Transport};
 pub use settings::{Clock, Setting, SettingError, Settings, Setup};
@@ -119,6 +124,14 @@ pub const TARGETS: &[Target] = &[
         make: greeting::make,
     },
     Target {
+        name: "http",
+        about: "a web server: keep-alive, pipelining, chunks both ways, files to put and get, errors (RFC 9110, RFC 9112)",
+        transports: STREAMS,
+        ends_process: false,
+        settings: http::SETTINGS,
+        make: http::make,
+    },
+    Target {
         name: "kv",
         about: "a key-value store with length-prefixed binary messages and checksums",
         transports: STREAMS,
@@ -143,12 +156,28 @@ pub const TARGETS: &[Target] = &[
         make: lines::make,
     },
     Target {
+        name: "mqtt-broker",
+        about: "MQTT 3.1.1: QoS 0, 1 and 2, retained messages, wills, wildcards, sessions, users",
+        transports: STREAMS,
+        ends_process: false,
+        settings: mqtt::SETTINGS,
+        make: mqtt::make,
+    },
+    Target {
         name: "one-shot",
         about: "takes one connection, echoes its first bytes, closes and is gone",
         transports: STREAMS,
         ends_process: false,
         settings: &[],
         make: one_shot::make,
+    },
+    Target {
+        name: "resp",
+        about: "a small Redis: strings, lists, sets, hashes, sorted sets, keys that expire, a password (RESP 2)",
+        transports: STREAMS,
+        ends_process: false,
+        settings: resp::SETTINGS,
+        make: resp::make,
     },
     Target {
         name: "tcp-echo",

@@ -1,5 +1,7 @@
 //! A connection to a server without a socket, for tests, properties and fuzzing.
 
+use std::time::Duration;
+
 use crate::connection::{Connection, Ending};
 use crate::service::{Peer, Server, Transport};
 
@@ -41,8 +43,21 @@ impl Pipe {
         }
     }
 
-    /// Everything that came since it was last asked.
+    /// For how long the server then waits before it does something by itself, if it has said so since it was last asked.
+    pub fn take_alarm(&mut self) -> Option<Duration> {
+        self.connection.take_alarm()
+    }
+
+    /// That time is over.
+    pub fn time_out(&mut self) {
+        self.connection.time_out();
+        self.write();
+    }
+
+    /// Everything that came since it was last asked, and what other connections have led to.
     pub fn take_output(&mut self) -> Vec<u8> {
+        self.connection.answer_bell();
+        self.write();
         let output = std::mem::take(&mut self.output);
         self.write();
         output

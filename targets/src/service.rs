@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::bell::Bell;
+
 /// One server: what all its connections share.
 ///
 /// A function from a peer to a service is a server without a state.
@@ -49,6 +51,16 @@ pub trait Service: Send {
     /// All earlier output is written: a service with more to say says it here, so that it is never far ahead of
     /// its reader.
     fn drained(&mut self, reply: &mut Reply) {
+        let _ = reply;
+    }
+
+    /// Its [`Bell`] was rung. Like [`Service::receive`] it stops where [`Reply::is_full`]; not called for datagrams.
+    fn woken(&mut self, reply: &mut Reply) {
+        let _ = reply;
+    }
+
+    /// The time that it asked for with [`Reply::wake_after`] is over.
+    fn timed_out(&mut self, reply: &mut Reply) {
         let _ = reply;
     }
 }
@@ -142,6 +154,8 @@ pub struct Reply {
     pub(crate) pause: Option<Duration>,
     pub(crate) copies: usize,
     pub(crate) process_end: Option<ProcessEnd>,
+    pub(crate) bell: Option<Bell>,
+    pub(crate) alarm: Option<Duration>,
     output_len_max: usize,
 }
 
@@ -158,6 +172,8 @@ impl Reply {
             pause: None,
             copies: 1,
             process_end: None,
+            bell: None,
+            alarm: None,
             output_len_max,
         }
     }
@@ -186,6 +202,19 @@ impl Reply {
     /// Writes nothing more for so long, and reads nothing meanwhile.
     pub fn pause(&mut self, pause: Duration) {
         self.pause = Some(pause);
+    }
+
+    /// What wakes this service when something happened elsewhere. To be asked for in [`Service::open`].
+    pub fn bell(&mut self) -> Bell {
+        self.bell.get_or_insert_default().clone()
+    }
+
+    /// Has [`Service::timed_out`] called after so long, once; asked again, that holds in place of what was asked
+    /// before. [`Duration::MAX`] is never.
+    ///
+    /// While a service waits for a time of its own, the server's limit on silence is not applied to it.
+    pub fn wake_after(&mut self, time: Duration) {
+        self.alarm = Some(time);
     }
 
     /// Sends the answer to a datagram so many times.

@@ -105,6 +105,11 @@ pub enum SettingError {
         /// The value.
         value: String,
     },
+    /// It names no user with a password.
+    NotAUser {
+        /// What stands there.
+        value: String,
+    },
     /// Its value is none of those that there are.
     NotOneOf {
         /// Its name.
@@ -141,6 +146,7 @@ impl fmt::Display for SettingError {
             SettingError::NotANumber { name, value } => {
                 write!(f, "`{name}`: expected a number like `4096` or `64KiB`, got `{value}`")
             }
+            SettingError::NotAUser { value } => write!(f, "expected a user like `name:password`, got `{value}`"),
             SettingError::NotOneOf { name, value, known } => {
                 write!(f, "`{name}`: expected one of `{}`, got `{value}`", known.join("`, `"))
             }

@@ -76,12 +76,18 @@ impl Armed {
     }
 
     /// Where it fires in `data`, which begins after `position` bytes: offsets from 0 to its length.
-    pub(super) fn occasions(&mut self, data: &[u8], position: u64, unit: u64, begins: bool) -> Vec<usize> {
+    pub(super) fn occasions(
+        &mut self,
+        data: &[u8],
+        position: u64,
+        (unit, name): (u64, Option<&str>),
+        begins: bool,
+    ) -> Vec<usize> {
         let found = match &mut self.search {
             Some(search) => search.ends(data),
             None => Vec::new(),
         };
-        if !self.marked || self.spent || !self.when.holds_for(unit) {
+        if !self.marked || self.spent || !self.when.holds_for(unit, name) {
             return Vec::new();
         }
         let mut places: Vec<usize> = match (&self.when.contains, self.when.byte) {
@@ -105,10 +111,10 @@ impl Armed {
     }
 
     /// Whether it can fire on this datagram, before which so many bytes have come.
-    pub(super) fn fits(&mut self, data: &[u8], at_byte: u64, nth: u64) -> bool {
+    pub(super) fn fits(&mut self, data: &[u8], at_byte: u64, nth: u64, name: Option<&str>) -> bool {
         let contains = self.search.as_ref().is_none_or(|search| search.finder.find(data).is_some());
         let reached = self.when.byte.is_none_or(|byte| at_byte >= byte);
-        self.marked && contains && reached && self.when.holds_for(nth)
+        self.marked && contains && reached && self.when.holds_for(nth, name)
     }
 
     /// Whether chance wants it to fire.

@@ -80,6 +80,7 @@ impl Datagrams {
         let Delivery { connection, direction, mut data } = delivery;
         let len = data.len() as u64;
         let (plan, marks) = (&self.plan, &self.marks);
+        let name = if plan.wants_names() { plan.name_of(direction, &data) } else { None };
         let armed =
             self.armed.entry((connection, direction)).or_insert_with(|| arm(plan, connection, direction, marks));
         let (mut copies, mut late, mut overtakers, mut lost) = (1, Duration::ZERO, 0, false);
@@ -89,7 +90,7 @@ impl Datagrams {
             let (nth, at_byte) = (*nth, std::mem::replace(passed, *passed + len));
             let is_spent = self.spent.contains(&(armed.number, direction));
             // It is counted even where an earlier fault has lost it already.
-            if is_spent || !armed.fits(&data, at_byte, nth) || lost {
+            if is_spent || !armed.fits(&data, at_byte, nth, name.as_deref()) || lost {
                 continue;
             }
             let drawn = armed.draw();

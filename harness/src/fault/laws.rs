@@ -11,7 +11,7 @@ use crate::framing;
 use crate::time::Time;
 
 fn plan(faults: Vec<Fault>) -> Plan {
-    Plan { faults: faults.into(), relay: 0, framing: None, seed: 1, case: "case".into() }
+    Plan { faults: faults.into(), relay: 0, framing: None, protocol: None, seed: 1, case: "case".into() }
 }
 
 fn fault(when: When, does: Do) -> Fault {

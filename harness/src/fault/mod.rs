@@ -19,6 +19,7 @@ mod armed;
 mod datagrams;
 #[cfg(test)]
 mod laws;
+mod names;
 mod stream;
 mod units;
 
@@ -28,6 +29,7 @@ pub use stream::{Action, End, QUEUE_LEN_MAX, Stream};
 pub use crate::event::Direction;
 
 use crate::framing::Framing;
+use crate::protocol::Protocol;
 
 /// The most faults of one case.
 pub const FAULTS_MAX: usize = 100;
@@ -72,6 +74,8 @@ pub struct When {
     pub contains: Option<Bytes>,
     /// At every so-manieth unit.
     pub every: Option<u64>,
+    /// Only in messages of this name.
+    pub message: Option<Arc<str>>,
     /// At the units with these numbers, from 1.
     pub nth: Vec<u64>,
     /// In so many of all cases in which the rest holds, from 0 to 1.
@@ -79,9 +83,11 @@ pub struct When {
 }
 
 impl When {
-    /// Whether it holds for the unit with this number, from 1.
-    fn holds_for(&self, unit: u64) -> bool {
-        (self.nth.is_empty() || self.nth.contains(&unit)) && self.every.is_none_or(|every| unit.is_multiple_of(every))
+    /// Whether it holds for the unit with this number, from 1, and this name.
+    fn holds_for(&self, unit: u64, name: Option<&str>) -> bool {
+        self.message.as_deref().is_none_or(|wanted| name == Some(wanted))
+            && (self.nth.is_empty() || self.nth.contains(&unit))
+            && self.every.is_none_or(|every| unit.is_multiple_of(every))
     }
 
     /// Whether it says nothing about what passes.
@@ -91,7 +97,11 @@ impl When {
 
     /// Whether it holds from some place on.
     fn is_lasting(&self) -> bool {
-        self.contains.is_none() && self.every.is_none() && self.nth.is_empty() && self.probability.is_none()
+        self.contains.is_none()
+            && self.every.is_none()
+            && self.message.is_none()
+            && self.nth.is_empty()
+            && self.probability.is_none()
     }
 }
 
@@ -169,10 +179,40 @@ pub struct Plan {
     pub relay: usize,
     /// Where a message ends; `None`: each read of a stream is a unit.
     pub framing: Option<Arc<dyn Framing>>,
+    /// What passes, where that is described: it says where a message ends if `framing` does not.
+    pub protocol: Option<Arc<Protocol>>,
     /// The run's seed.
     pub seed: u64,
     /// The case's name.
     pub case: Arc<str>,
+}
+
+impl Plan {
+    /// Where a message ends in this direction.
+    fn framing_of(&self, direction: Direction) -> Option<Arc<dyn Framing>> {
+        let described = || Some(crate::protocol::framing(self.protocol.as_ref()?, Some(heard(direction))));
+        self.framing.clone().or_else(described)
+    }
+
+    /// The name of a message that goes in this direction.
+    fn name_of(&self, direction: Direction, message: &[u8]) -> Option<Arc<str>> {
+        let protocol = self.protocol.as_ref()?;
+        let decoded = protocol.decode(message, true, Some(heard(direction))).ok()??;
+        Some(Arc::clone(&protocol.messages[decoded.message].name))
+    }
+
+    /// Whether a fault of this relay goes by the names of messages.
+    fn wants_names(&self) -> bool {
+        self.faults.iter().any(|fault| fault.on == self.relay && fault.when.message.is_some())
+    }
+}
+
+/// What is heard at the end of a direction.
+fn heard(direction: Direction) -> crate::protocol::Direction {
+    match direction {
+        Direction::Down => crate::protocol::Direction::Reply,
+        Direction::Up => crate::protocol::Direction::Request,
+    }
 }
 
 /// The names of the marks that were reached.

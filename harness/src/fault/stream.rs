@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::armed::{Armed, arm};
+use super::names::Names;
 use super::units::{Part, Units};
 use super::{Direction, Do, Fired, Marks, Plan, bytes};
 use crate::time::{Time, show_duration};
@@ -50,6 +51,9 @@ pub struct Stream {
     direction: Direction,
     units: Units,
     unit: u64,
+    /// What finds the names of messages, where a fault asks for them, and the name of the one in hand.
+    names: Option<Names>,
+    name: Option<Arc<str>>,
     armed: Vec<Armed>,
     /// For each that is armed, whether what it does goes on.
     active: Vec<Active>,
@@ -108,8 +112,10 @@ impl Stream {
         let mut stream = Stream {
             connection,
             direction,
-            units: Units::new(plan.framing.clone()),
+            units: Units::new(plan.framing_of(direction)),
             unit: 0,
+            names: plan.wants_names().then(|| Names::new(plan, direction)),
+            name: None,
             active: vec![Active::No; armed.len()],
             armed,
             spoils: Vec::new(),
@@ -133,16 +139,19 @@ impl Stream {
         if self.armed.is_empty() {
             return self.push(now, data);
         }
-        for part in self.units.cut(data) {
-            if self.is_over {
-                return;
-            }
-            self.handle_part(now, part);
+        let Some(names) = &mut self.names else { return self.handle_unit(now, data) };
+        for (name, data) in names.push(&data) {
+            self.name = name;
+            self.handle_unit(now, data);
         }
     }
 
     /// Takes in the end of the direction.
     pub fn handle_end(&mut self, now: Time, end: End) {
+        if let Some(rest) = self.names.as_mut().and_then(Names::take) {
+            self.name = None;
+            self.handle_unit(now, rest);
+        }
         if !self.is_over {
             self.end(now, end);
         }
@@ -209,6 +218,15 @@ impl Stream {
         self.position
     }
 
+    fn handle_unit(&mut self, now: Time, data: Bytes) {
+        for part in self.units.cut(data) {
+            if self.is_over {
+                return;
+            }
+            self.handle_part(now, part);
+        }
+    }
+
     fn handle_part(&mut self, now: Time, part: Part) {
         let Part { mut data, begins, ends } = part;
         if begins {
@@ -219,7 +237,7 @@ impl Stream {
         }
         let mut places: Vec<(usize, usize)> = Vec::new();
         for (fault, armed) in self.armed.iter_mut().enumerate() {
-            let mut found = armed.occasions(&data, self.position, self.unit, begins);
+            let mut found = armed.occasions(&data, self.position, (self.unit, self.name.as_deref()), begins);
             if let (Do::Delay { .. } | Do::Rate(_) | Do::Slice(_), Some(_)) = (&armed.does, &armed.when.contains) {
                 // What has come together with the content is kept together with it.
                 found.truncate(1);

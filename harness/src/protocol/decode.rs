@@ -179,7 +179,10 @@ impl<'a> Cursor<'a> {
         // Lengths that were read, of spans that begin later.
         let mut waiting: Vec<(usize, usize, usize, usize)> = Vec::new();
         for (number, field) in fields.iter().enumerate() {
-            while let Some(at) = waiting.iter().position(|(from, ..)| *from == number) {
+            // Of several that begin here the one that reaches further has the others in it.
+            while let Some(at) =
+                (0..waiting.len()).filter(|at| waiting[*at].0 == number).max_by_key(|at| waiting[*at].1)
+            {
                 let (_, to, len, of) = waiting.remove(at);
                 let end = self.at.saturating_add(len);
                 bounds.push((to, self.bound(end)?, self.end, of));

@@ -13,7 +13,7 @@ use crate::framing::Framing;
 pub const MESSAGE_LEN_MAX: usize = 64 << 20;
 
 /// The most elements of all arrays of one message.
-pub const ELEMENTS_MAX: usize = 1 << 20;
+pub const ELEMENTS_MAX: usize = 1_000_000;
 
 /// How deep structures stand in each other.
 pub const NESTING_MAX: usize = 32;

@@ -302,10 +302,12 @@ impl Run {
         let log = relay::Log::new(self.clock, number);
         for (actor, station) in stations.iter_mut().enumerate() {
             if let Station::Relay(relay) = station {
-                let framing = scenario.actors[actor].framing.clone();
+                let (framing, protocol) =
+                    (scenario.actors[actor].framing.clone(), scenario.actors[actor].protocol.clone());
                 let plan_name = format!("{}/{name}", scenario.name).into();
                 let faults = Arc::clone(&case.faults);
-                relay.start(Plan { faults, relay: actor, framing, seed: self.options.seed, case: plan_name }, &log);
+                let seed = self.options.seed;
+                relay.start(Plan { faults, relay: actor, framing, protocol, seed, case: plan_name }, &log);
             }
         }
         let now = self.clock.now();

@@ -9,6 +9,7 @@ use super::tls::Tls;
 use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean};
 use crate::event::Place;
 use crate::framing::{self, Framing};
+use crate::matcher::Speaking;
 use crate::protocol::{Direction, Protocol};
 use crate::template::Template;
 
@@ -131,6 +132,7 @@ pub(super) fn lower_all(reader: &mut Reader, table: &Table, targets: &[Target]) 
                     actors.tls.push(Tls::plain(target.place.clone(), reader.folder(&(0..0))));
                     actors.list[0].tls = Some(0);
                 }
+                lay_links(table, targets, &mut actors);
                 return actors;
             }
             [_, second, ..] => {
@@ -183,7 +185,46 @@ pub(super) fn lower_all(reader: &mut Reader, table: &Table, targets: &[Target]) 
     let spans: Vec<_> = drafts.iter().flat_map(|draft| vec![&draft.entry.key_span; draft.count.unwrap_or(1)]).collect();
     super::fault::check_circles(reader, &actors.list, &spans);
     meet_in_tls(reader, &drafts, targets, &mut actors);
+    lay_links(table, targets, &mut actors);
     actors
+}
+
+/// What stands between a client and its peer where a fault names the client: a relay that no step can speak of.
+pub(super) fn link_of(client: &str) -> String {
+    format!("{client}~")
+}
+
+/// Puts such a relay behind each client that a fault names.
+fn lay_links(table: &Table, targets: &[Target], actors: &mut Actors) {
+    let mut wanted = Vec::new();
+    super::fault::names(table, &mut wanted);
+    wanted.sort_unstable();
+    wanted.dedup();
+    for name in wanted {
+        let Some(members) = actors.names.iter().find(|known| known.name == name).map(|name| name.members.clone())
+        else {
+            continue;
+        };
+        let Some(Actor { role: Role::Client(to), .. }) = actors.list.get(members.start) else { continue };
+        let (to, first) = (to.clone(), &actors.list[members.start]);
+        let scheme = if is_datagram(&first.role, targets) { "udp" } else { "tcp" };
+        let listen = Template::literal(format!("{scheme}://127.0.0.1:0"));
+        let link = Actor {
+            name: link_of(&name),
+            place: first.place.clone(),
+            role: Role::Relay { listen, to },
+            // What is described has messages of its own in each direction.
+            framing: if first.protocol.is_some() { None } else { first.framing.clone() },
+            protocol: first.protocol.clone(),
+            bind: None,
+            follow: first.follow,
+            tls: None,
+            starttls: None,
+        };
+        let at = actors.list.len();
+        actors.list.push(link);
+        actors.list[members].iter_mut().for_each(|member| member.role = Role::Client(Connect::Actor(at)));
+    }
 }
 
 /// Whoever connects to an actor that does TLS from the start does so, too, unless it says otherwise. Relays pass it on.
@@ -321,7 +362,12 @@ fn lower(
     let protocol = table.get("protocol").and_then(|node| lower_protocol(reader, node));
     let framing = match &protocol {
         // A datagram is a message; a framing that the actor has for itself goes first.
-        Some(protocol) if table.get("framing").is_none() && !is_datagram(&role, targets) => {
+        // A relay has two directions, each with messages of its own.
+        Some(protocol)
+            if table.get("framing").is_none()
+                && !is_datagram(&role, targets)
+                && !matches!(role, Role::Relay { .. }) =>
+        {
             Some(crate::protocol::framing(protocol, hears(&role)))
         }
         _ => framing,
@@ -334,8 +380,16 @@ fn lower(
     Actor { name, place, role, framing, protocol, bind, follow, tls: from_start, starttls }
 }
 
+impl Actor {
+    /// What it speaks, and what of it it hears.
+    pub(super) fn speaks(&self) -> Option<Speaking> {
+        let protocol = Arc::clone(self.protocol.as_ref()?);
+        Some(Speaking { protocol, hears: hears(&self.role) })
+    }
+}
+
 /// Which messages an actor hears.
-pub(super) fn hears(role: &Role) -> Option<Direction> {
+fn hears(role: &Role) -> Option<Direction> {
     match role {
         Role::Client(_) => Some(Direction::Reply),
         Role::Relay { .. } => None,

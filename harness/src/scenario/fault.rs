@@ -9,13 +9,31 @@ use super::actor::{Actor, Actors, Connect, Role};
 use super::step::lower_corrupt;
 use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean, parse_duration, parse_size};
 use crate::fault::{CONTAINS_LEN_MAX, CORRUPT_AT_MAX, Direction, Do, FAULTS, FAULTS_MAX, Fault, REORDER_MAX, When};
+use crate::protocol::Protocol;
 
 const KEYS: &[&str] = &["on", "when", "do"];
 
-const WHEN_KEYS: &[&str] = &["after", "byte", "connection", "contains", "every", "nth", "probability"];
+const WHEN_KEYS: &[&str] = &["after", "byte", "connection", "contains", "every", "message", "nth", "probability"];
 
-/// Parts of the language that this version does not know yet.
-const WHEN_LATER: &[&str] = &["message"];
+/// The names that faults of a file and of its cases act on.
+pub(super) fn names(table: &Table, found: &mut Vec<String>) {
+    let items = |node: Option<&Node>| match node.map(|node| &node.value) {
+        Some(Value::Array(items)) => items.clone(),
+        _ => Vec::new(),
+    };
+    for item in items(table.get("fault")) {
+        let Value::Table(fault) = &item.value else { continue };
+        if let Some(Value::String(on)) = fault.get("on").map(|node| &node.value) {
+            let name = on.strip_suffix(".up").or(on.strip_suffix(".down")).unwrap_or(on);
+            found.push(name.to_owned());
+        }
+    }
+    for case in items(table.get("case")) {
+        if let Value::Table(case) = &case.value {
+            names(case, found);
+        }
+    }
+}
 
 /// Reads `fault` of a file or a case. `marked` has the steps whose marks a fault can wait for.
 pub(super) fn lower_all(reader: &mut Reader, table: &Table, marked: &[&Node], actors: &Actors) -> Vec<Fault> {
@@ -68,7 +86,10 @@ fn lower(reader: &mut Reader, node: &Node, marks: &[String], actors: &Actors) ->
         }
     };
     let when = match table.get("when") {
-        Some(when) => lower_when(reader, when, marks),
+        Some(when) => {
+            let protocol = on.and_then(|(at, _)| actors.list[at].protocol.as_deref());
+            lower_when(reader, when, marks, protocol)
+        }
         None => Some(When::default()),
     };
     let does = match table.get("do") {
@@ -97,6 +118,11 @@ fn lower_on(reader: &mut Reader, node: &Node, actors: &Actors) -> Option<(usize,
         }
         _ => (text.as_str(), None),
     };
+    // A fault on a client is one on what it sends.
+    let link = actors.list.iter().position(|actor| actor.name == super::actor::link_of(name));
+    if let Some(at) = link {
+        return Some((at, direction.or(Some(Direction::Up))));
+    }
     let is_relay = |at: &usize| matches!(actors.list[*at].role, Role::Relay { .. });
     let found = actors.list.iter().position(|actor| actor.name == name);
     if let Some(at) = found.filter(is_relay) {
@@ -104,10 +130,10 @@ fn lower_on(reader: &mut Reader, node: &Node, actors: &Actors) -> Option<(usize,
     }
     let (message, hint) = match actors.names.iter().find(|known| known.name == name) {
         Some(_) => (
-            format!("a fault acts on a relay, and `{name}` is none"),
-            "`[actor.middle]` with `relay = { listen = \"tcp://127.0.0.1:0\", to = \"NAME\" }` stands in between; \
-             `split`, `pace`, `corrupt`, `truncate` and `then` go with a `send`"
-                .to_owned(),
+            format!("a fault acts on a client or a relay, and `{name}` is a server"),
+            format!(
+                "`[actor.middle]` with `relay = {{ listen = \"tcp://127.0.0.1:0\", to = \"{name}\" }}` stands in front of it"
+            ),
         ),
         None => {
             let relays = actors.list.iter().filter(|actor| matches!(actor.role, Role::Relay { .. }));
@@ -127,9 +153,9 @@ fn is_datagram(actors: &Actors, at: usize) -> bool {
     listen.beginning().starts_with(b"udp:")
 }
 
-fn lower_when(reader: &mut Reader, node: &Node, marks: &[String]) -> Option<When> {
+fn lower_when(reader: &mut Reader, node: &Node, marks: &[String], protocol: Option<&Protocol>) -> Option<When> {
     let table = reader.table(node, "`when`")?;
-    let known = reader.check_keys_but(table, WHEN_KEYS, WHEN_LATER, "`when`");
+    let known = reader.check_keys(table, WHEN_KEYS, "`when`");
     let mut when = When::default();
     let mut is_whole = known;
     for Entry { key, node, .. } in &table.entries {
@@ -141,6 +167,7 @@ fn lower_when(reader: &mut Reader, node: &Node, marks: &[String]) -> Option<When
                 .map(|connection| when.connection = Some(connection as u32)),
             "contains" => lower_contains(reader, node).map(|bytes| when.contains = Some(bytes)),
             "every" => reader.integer(node, "`every`", 1, i64::MAX).map(|every| when.every = Some(every as u64)),
+            "message" => lower_message(reader, node, protocol).map(|name| when.message = Some(name)),
             "nth" => lower_nth(reader, node).map(|nth| when.nth = nth),
             "probability" => lower_probability(reader, node).map(|chance| when.probability = Some(chance)),
             _ => Some(()),
@@ -159,6 +186,24 @@ fn lower_after(reader: &mut Reader, node: &Node, marks: &[String]) -> Option<Arc
         return None;
     }
     Some(mark.into())
+}
+
+/// Reads the name of a message of the relay's protocol.
+fn lower_message(reader: &mut Reader, node: &Node, protocol: Option<&Protocol>) -> Option<Arc<str>> {
+    let name = reader.static_string(node, "`message`")?;
+    let Some(protocol) = protocol else {
+        let hint = "`protocol = \"mqtt\"` on the relay says what passes through it";
+        reader.mistake_with_hint(&node.span, "`message` goes with a relay that knows its protocol", hint);
+        return None;
+    };
+    if protocol.message(&name).is_none() {
+        let known = protocol.messages.iter().map(|message| &*message.name);
+        let hint = did_you_mean(&name, known.clone())
+            .unwrap_or_else(|| format!("it has {}", known.collect::<Vec<_>>().join(", ")));
+        reader.mistake_with_hint(&node.span, format!("there is no message `{name}` in `{}`", protocol.name), hint);
+        return None;
+    }
+    Some(name.into())
 }
 
 fn lower_contains(reader: &mut Reader, node: &Node) -> Option<Bytes> {

@@ -10,6 +10,7 @@ use harness::scenario::{Known, OPTIONS, VERBS, load};
 
 const SCENARIOS: &str = include_str!("../../../docs/scenarios.md");
 const LINTS_PAGE: &str = include_str!("../../../docs/lints.md");
+const PROTOCOLS_PAGE: &str = include_str!("../../../docs/protocols.md");
 const README: &str = include_str!("../../../README.md");
 
 /// A fenced block of a page.
@@ -71,6 +72,38 @@ fn every_example_is_read_without_a_mistake() {
             check(&format!("{name}:{}", block.line), &format!("{}{rest}", block.text));
         }
     }
+}
+
+#[test]
+fn every_description_of_the_page_on_protocols_is_read_and_every_scenario_holds() {
+    for block in tomls(PROTOCOLS_PAGE) {
+        if block.text.starts_with("name = ") {
+            // The page leaves the response to the file that it links to.
+            let rest = if block.text.contains("memcached") { "[message.response]\nfields = []\n" } else { "" };
+            let read = harness::protocol::load("docs/protocols.md", &format!("{}{rest}", block.text));
+            assert!(read.is_ok(), "docs/protocols.md:{}: {:#?}", block.line, read.err());
+            continue;
+        }
+        let output = play(&block, "example.toml");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "docs/protocols.md:{}: {text}", block.line);
+    }
+}
+
+#[test]
+fn the_page_on_protocols_builds_the_description_that_lies_in_the_scenarios() {
+    let file = include_str!("../../../scenarios/protocols/memcached-binary.toml");
+    let page = tomls(PROTOCOLS_PAGE).find(|block| block.text.contains("memcached-binary")).expect("it is there").text;
+    let message = page.split("[message.request]").nth(1).expect("it has a request");
+    assert!(file.contains(message.trim()), "the page's request is not the file's");
+    assert_eq!(file.lines().count(), 58, "the page says how many lines it has");
+    let checked = Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(["check", concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/protocols/memcached-binary.toml")])
+        .output()
+        .expect("the program runs");
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert_eq!(said.trim(), "2 messages in 1 file, no mistakes");
+    assert!(PROTOCOLS_PAGE.contains(said.trim()));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -259,8 +259,9 @@ async fn serve<L: Listener>(raw: L::Raw, peer: Peer, context: Arc<Context>) {
         Err(error) => return (context.log)(&Note::Failed { peer, error }),
     };
     let mut connection = Connection::open(&*context.server, &peer, context.limits.output_len_max);
+    let mut alarm = Alarm::default();
     let over = loop {
-        match drive(&mut stream, &mut connection, &context).await {
+        match drive(&mut stream, &mut connection, &mut alarm, &context).await {
             Ok(Over::Pause(pause)) => {
                 let _ = timeout(pause, context.stop.wait()).await;
             }
@@ -297,7 +298,7 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> io::Result
 }
 
 /// Moves bytes between a socket and its connection until that is over.
-async fn drive<S>(stream: &mut S, connection: &mut Connection, context: &Context) -> io::Result<Over>
+async fn drive<S>(stream: &mut S, connection: &mut Connection, alarm: &mut Alarm, context: &Context) -> io::Result<Over>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -313,10 +314,11 @@ where
             watching = true;
             let _ = stop.as_mut().poll(task);
             let _ = watches && tick.as_mut().poll(task).is_pending();
+            connection.attach(task.waker());
         }
         let exchanged = SCRATCH.with_borrow_mut(|scratch| {
             connection.borrow_buffer(&mut scratch.output);
-            let exchanged = poll_exchange(stream, connection, &mut scratch.input, &mut active, task);
+            let exchanged = poll_exchange(stream, connection, alarm, &mut scratch.input, &mut active, task);
             connection.return_buffer(&mut scratch.output, SPARE_LEN_MAX);
             exchanged
         });
@@ -331,7 +333,7 @@ where
         }
         while watches && tick.is_elapsed() {
             quiet_parts = if std::mem::take(&mut active) { 0 } else { quiet_parts + 1 };
-            if quiet_parts >= IDLE_PARTS {
+            if quiet_parts >= IDLE_PARTS && (connection.is_ending() || !alarm.is_set()) {
                 return Poll::Ready(Ok(Over::Idle));
             }
             tick.as_mut().reset(Instant::now() + part);
@@ -340,6 +342,34 @@ where
         Poll::Pending
     })
     .await
+}
+
+/// The time that a service waits for, if it does.
+#[derive(Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    /// Has it go off after `time`, whatever was set before.
+    fn set(&mut self, time: Duration) {
+        match (Instant::now().checked_add(time), &mut self.0) {
+            (Some(at), Some(sleep)) => sleep.as_mut().reset(at),
+            (Some(_), none) => *none = Some(Box::pin(sleep(time))),
+            (None, _) => self.0 = None, // `Duration::MAX`
+        }
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether it went off; it does so once. If not, `task` is woken when it does.
+    fn poll(&mut self, task: &mut Task<'_>) -> bool {
+        let off = self.0.as_mut().is_some_and(|sleep| sleep.as_mut().poll(task).is_ready());
+        if off {
+            self.0 = None;
+        }
+        off
+    }
 }
 
 /// What the connections of one thread share, one at a time.
@@ -357,6 +387,7 @@ thread_local! {
 fn poll_exchange<S>(
     stream: &mut S,
     connection: &mut Connection,
+    alarm: &mut Alarm,
     buffer: &mut [u8],
     active: &mut bool,
     task: &mut Task<'_>,
@@ -364,6 +395,7 @@ fn poll_exchange<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    connection.answer_bell();
     loop {
         if let Some(pause) = connection.take_pause() {
             return Poll::Ready(Ok(Over::Pause(pause)));
@@ -379,6 +411,13 @@ where
         // What TLS has put aside goes out, too.
         if let Poll::Ready(flushed) = Pin::new(&mut *stream).poll_flush(task) {
             flushed?;
+        }
+        if let Some(time) = connection.take_alarm() {
+            alarm.set(time);
+        }
+        if alarm.poll(task) {
+            connection.time_out();
+            continue;
         }
         if let Some(ending) = connection.ending() {
             return Poll::Ready(Ok(Over::Ended(ending)));

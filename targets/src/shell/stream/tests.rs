@@ -19,14 +19,21 @@ impl Service for Echo {
 
 /// Serves an echo on one end, and gives the other.
 fn echo(limits: Limits) -> (DuplexStream, Arc<Context>, tokio::task::JoinHandle<io::Result<Over>>) {
+    connect(Arc::new(|_: &Peer| Echo), limits)
+}
+
+/// The same with any server.
+fn connect(
+    server: Arc<dyn crate::service::Server>,
+    limits: Limits,
+) -> (DuplexStream, Arc<Context>, tokio::task::JoinHandle<io::Result<Over>>) {
     let (ours, mut theirs) = duplex(STREAM_LEN);
-    let context =
-        Arc::new(Context { server: Arc::new(|_: &Peer| Echo), limits, log: Arc::new(|_| ()), stop: Stop::default() });
+    let context = Arc::new(Context { server, limits, log: Arc::new(|_| ()), stop: Stop::default() });
     let server = Arc::clone(&context);
     let task = tokio::spawn(async move {
         let peer = Peer::new(0, Transport::Tcp, None);
         let mut connection = Connection::open(&*server.server, &peer, server.limits.output_len_max);
-        drive(&mut theirs, &mut connection, &server).await
+        drive(&mut theirs, &mut connection, &mut Alarm::default(), &server).await
     });
     (ours, context, task)
 }
@@ -105,6 +112,58 @@ async fn a_stop_before_the_first_byte_ends_a_connection() {
     context.stop.set();
     assert!(matches!(task.await, Ok(Ok(Over::Stopped))));
     drop(ours);
+}
+
+/// Gives its bell away, says that it was woken, and closes when nothing came for 100 seconds.
+struct Called(Arc<std::sync::Mutex<Option<crate::Bell>>>);
+
+impl Service for Called {
+    fn open(&mut self, reply: &mut Reply) {
+        *self.0.lock().unwrap() = Some(reply.bell());
+        reply.wake_after(Duration::from_secs(100));
+    }
+
+    fn receive(&mut self, _: &[u8], reply: &mut Reply) {
+        reply.wake_after(Duration::from_secs(100));
+    }
+
+    fn woken(&mut self, reply: &mut Reply) {
+        reply.send(b"!");
+    }
+
+    fn timed_out(&mut self, reply: &mut Reply) {
+        reply.send(b".");
+        reply.close();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bell_wakes_a_connection_that_waits_for_input() {
+    let bell = Arc::default();
+    let calls = Arc::clone(&bell);
+    let (mut ours, _, task) = connect(Arc::new(move |_: &Peer| Called(Arc::clone(&calls))), Limits::default());
+    tokio::task::yield_now().await;
+    let rings = bell.lock().unwrap().clone().unwrap();
+    for _ in 0..3 {
+        rings.ring();
+        rings.ring();
+        assert_eq!(ours.read_u8().await.unwrap(), b'!');
+    }
+    assert!(timeout(Duration::from_secs(1), ours.read_u8()).await.is_err(), "two rings are one wake");
+    assert!(!task.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_with_a_time_of_its_own_is_called_then_and_not_closed_before() {
+    let bell = Arc::default();
+    let limits = Limits { idle: Duration::from_secs(8), ..Limits::default() };
+    let (mut ours, _, task) = connect(Arc::new(move |_: &Peer| Called(Arc::clone(&bell))), limits);
+    let start = Instant::now();
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    ours.write_all(b"x").await.unwrap();
+    assert_eq!(ours.read_u8().await.unwrap(), b'.');
+    assert_eq!(start.elapsed().as_secs(), 190);
+    assert!(matches!(task.await, Ok(Ok(Over::Ended(Ending::Close)))));
 }
 
 #[tokio::test]
