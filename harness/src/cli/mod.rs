@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand. Help, man pages and completions come from the same definitions.
 
 mod check;
+mod dissector;
 mod files;
 mod folder;
 mod last;
@@ -87,6 +88,8 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Write a dissector of a protocol that tshark and Wireshark load
+    Dissector(dissector::DissectorArgs),
     /// Show what there is: targets, matchers, verbs, …
     List(list::ListArgs),
     /// Write the man page of a command, or of the program
@@ -123,6 +126,7 @@ pub fn main() -> u8 {
             clap_complete::generate(shell, &mut Arguments::command(), "harness", &mut script);
             print(&script)
         }
+        Command::Dissector(args) => dissector::dissector(&args, arguments.talk),
         Command::List(args) => list::list(&args),
         Command::Man { command } => man(command.as_deref()),
         Command::Report(args) => report::report(&args, arguments.talk),

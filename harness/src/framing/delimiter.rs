@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use memchr::memmem::Finder;
 
-use super::{Decoded, Framing, FramingError, check_max};
+use super::{Decoded, Framing, FramingError, Shape, check_max};
 
 /// How long a delimiter may be. A longer one is more likely a mistake than a protocol.
 pub const DELIMITER_LEN_MAX: usize = 256;
@@ -64,6 +64,10 @@ impl Framing for Delimiter {
             return Ok(Decoded::NeedMore);
         }
         Err(FramingError::NoTerminator { terminator: self.finder.needle().into(), max: self.max })
+    }
+
+    fn shape(&self) -> Option<Shape<'_>> {
+        Some(Shape::Delimiter(self.finder.needle(), self.max))
     }
 
     fn lens(&self) -> RangeInclusive<usize> {

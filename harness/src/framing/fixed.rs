@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::{Decoded, FRAME_LEN_LIMIT, Framing, FramingError};
+use super::{Decoded, FRAME_LEN_LIMIT, Framing, FramingError, Shape};
 
 /// Cuts a message every `len` bytes.
 pub fn fixed(len: usize) -> Result<Arc<dyn Framing>, FramingError> {
@@ -26,6 +26,10 @@ impl Framing for Fixed {
         } else {
             Decoded::Message { start: 0, end: self.len, consumed: self.len }
         })
+    }
+
+    fn shape(&self) -> Option<Shape<'_>> {
+        Some(Shape::Fixed(self.len))
     }
 
     fn lens(&self) -> RangeInclusive<usize> {

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::{Decoded, Framing, FramingError, check_max};
+use super::{Decoded, Framing, FramingError, Shape, check_max};
 
 /// How a length is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +174,11 @@ impl Framing for LengthPrefix {
         }
         let end = start + body as usize;
         Ok(if input.len() < end { Decoded::NeedMore } else { Decoded::Message { start, end, consumed: end } })
+    }
+
+    fn shape(&self) -> Option<Shape<'_>> {
+        let LengthPrefix { width, includes_prefix, max } = *self;
+        Some(Shape::LengthPrefix { width, includes_prefix, max })
     }
 
     fn lens(&self) -> RangeInclusive<usize> {

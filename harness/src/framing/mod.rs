@@ -43,10 +43,35 @@ pub trait Framing: fmt::Debug + Send + Sync {
         0..=usize::MAX
     }
 
+    /// How it says where a message ends, for whoever has to say it in another language.
+    ///
+    /// `None` where only the framing itself can.
+    fn shape(&self) -> Option<Shape<'_>> {
+        None
+    }
+
     /// Appends `message` to `output` with the framing around it.
     ///
     /// Refuses what [`Framing::decode`] could not give back, and then leaves `output` as it was.
     fn encode(&self, message: &[u8], output: &mut Vec<u8>) -> Result<(), FramingError>;
+}
+
+/// How a framing says where a message ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape<'a> {
+    /// By these bytes, after at most so many.
+    Delimiter(&'a [u8], usize),
+    /// By its length, which is always the same.
+    Fixed(usize),
+    /// By a length in front of it.
+    LengthPrefix {
+        /// How that lies in bytes.
+        width: Width,
+        /// Whether it counts itself.
+        includes_prefix: bool,
+        /// The most that it may say, itself not counted.
+        max: usize,
+    },
 }
 
 /// What [`Framing::decode`] found at the front of its input.

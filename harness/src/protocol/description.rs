@@ -215,6 +215,8 @@ pub enum Structure {
 pub struct Text {
     /// What it has to be as a whole.
     pub pattern: Option<Regex>,
+    /// The same as it is written.
+    pub pattern_text: Option<Arc<str>>,
     /// Bytes that may stand before it, and of which one is written.
     pub pad: Option<u8>,
 }

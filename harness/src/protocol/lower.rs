@@ -563,11 +563,15 @@ impl<'r> Lowering<'r> {
             Some(node) => self.reader.size(node, "`max`", 0, MESSAGE_LEN_MAX as u64)? as usize,
             None => MESSAGE_LEN_MAX,
         };
+        let mut pattern_text = None;
         let pattern = match table.get("pattern") {
             Some(node) => {
                 let text = self.reader.static_string(node, "`pattern`")?;
                 match Regex::new(&format!(r"\A(?:{text})\z")) {
-                    Ok(regex) => Some(regex),
+                    Ok(regex) => {
+                        pattern_text = Some(text.into());
+                        Some(regex)
+                    }
                     Err(error) => {
                         self.reader.mistake(&node.span, format!("no regular expression: {error}"));
                         return None;
@@ -586,7 +590,7 @@ impl<'r> Lowering<'r> {
             },
             None => None,
         };
-        let text = (type_name == "text" || pattern.is_some()).then_some(Text { pattern, pad });
+        let text = (type_name == "text" || pattern.is_some()).then_some(Text { pattern, pattern_text, pad });
         let default = match table.get("default") {
             Some(node) => Some(Default::Bytes(self.byte_string(node, "`default`")?)),
             None => None,

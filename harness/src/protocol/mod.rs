@@ -9,6 +9,7 @@
 mod checksum;
 mod decode;
 pub mod description;
+mod dissector;
 mod encode;
 mod error;
 mod expression;
@@ -24,6 +25,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 pub use checksum::{SUMS, Sum};
 pub use description::{Direction, Field, Kind, Message, Protocol, Transport};
+pub use dissector::dissector;
 pub use error::{DecodeError, EncodeError};
 pub use expression::Reference;
 pub use frames::framing;

@@ -4,6 +4,7 @@
 
 mod capture;
 mod contract;
+mod dissector;
 mod docs;
 mod framing;
 mod laws;

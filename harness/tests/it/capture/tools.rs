@@ -24,7 +24,7 @@ const B: &str = "127.0.0.1:7";
 
 /// Whether all of `programs` are there.
 #[track_caller]
-fn have(programs: &[&str]) -> bool {
+pub(crate) fn have(programs: &[&str]) -> bool {
     for program in programs {
         let package = match *program {
             "capinfos" | "editcap" => "wireshark-common",
