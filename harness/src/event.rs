@@ -269,6 +269,17 @@ pub enum EventKind {
         /// Lines in the format of NSS key logs (`SSLKEYLOGFILE`).
         lines: String,
     },
+    /// A message of the actor's protocol: one that will be sent, or that a step has taken.
+    Message {
+        /// The connection's number.
+        connection: u32,
+        /// Whether it is sent.
+        sent: bool,
+        /// Its name.
+        name: Arc<str>,
+        /// Its fields in words, cut where they are long.
+        fields: String,
+    },
     /// A variable was set, by a capture or by `set`.
     VariableSet {
         /// Its name.

@@ -22,11 +22,13 @@ mod discard;
 mod echo;
 pub mod faulty;
 mod greeting;
+pub mod http;
 mod inbox;
 pub mod kv;
 pub mod lines;
 mod mqtt;
 mod one_shot;
+pub mod resp;
 mod service;
 mod settings;
 mod store;
@@ -122,6 +124,14 @@ pub const TARGETS: &[Target] = &[
         make: greeting::make,
     },
     Target {
+        name: "http",
+        about: "a web server: keep-alive, pipelining, chunks both ways, files to put and get, errors (RFC 9110, RFC 9112)",
+        transports: STREAMS,
+        ends_process: false,
+        settings: http::SETTINGS,
+        make: http::make,
+    },
+    Target {
         name: "kv",
         about: "a key-value store with length-prefixed binary messages and checksums",
         transports: STREAMS,
@@ -160,6 +170,14 @@ pub const TARGETS: &[Target] = &[
         ends_process: false,
         settings: &[],
         make: one_shot::make,
+    },
+    Target {
+        name: "resp",
+        about: "a small Redis: strings, lists, sets, hashes, sorted sets, keys that expire, a password (RESP 2)",
+        transports: STREAMS,
+        ends_process: false,
+        settings: resp::SETTINGS,
+        make: resp::make,
     },
     Target {
         name: "tcp-echo",

@@ -32,7 +32,26 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
             [&len.to_be_bytes()[..], &body].concat()
         },
     );
+    let words = "(ping|get a|set a [a-c]{0,300}|mget( a| b){1,40}|lpush b a a|lrange b 0 -1|hset a a|keys \\*)";
+    let words = words.prop_map(|line| {
+        let words: Vec<_> = line.split(' ').map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+        format!("*{}\r\n{}", words.len(), words.concat()).into_bytes()
+    });
+    let request = (
+        "(GET|HEAD) /(hello.txt|bytes/[0-9]{1,5}|chunked/[0-9]{1,5}|files/a|x)|(PUT|POST) /(echo|files/a)",
+        "(Connection: close\r\n|Expect: 100-continue\r\n|A: b{0,50}\r\n){0,3}",
+        prop_oneof![
+            Just("\r\n".to_owned()),
+            "[a-z]{0,50}".prop_map(|body| format!("Content-Length: {}\r\n\r\n{body}", body.len())),
+            "[a-z]{1,50}".prop_map(|body| {
+                format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\nA: b\r\n\r\n", body.len())
+            }),
+        ],
+    );
+    let request = request.prop_map(|(line, fields, rest)| format!("{line} HTTP/1.1\r\nHost: x\r\n{fields}{rest}"));
     let piece = prop_oneof![
+        3 => request.prop_map(String::into_bytes),
+        3 => words,
         3 => line.prop_map(String::into_bytes),
         3 => message,
         1 => vec(any::<u8>(), 0..50),

@@ -164,6 +164,10 @@ impl<'a> Walk<'a, '_> {
                 ));
             }
             EventKind::PeerMoved { connection, peer } => self.move_peer(*connection, peer),
+            EventKind::Message { sent, name, fields, .. } => {
+                let verb = if *sent { "sends" } else { "takes" };
+                self.note(format!("{verb} {name} {fields}"));
+            }
             EventKind::VariableSet { name, value } => {
                 let shown = &value[..value.len().min(VALUE_LEN_MAX)];
                 let more = if shown.len() < value.len() { ".." } else { "" };

@@ -11,7 +11,8 @@ use super::link::Link;
 use super::script::{Step, Verb};
 use super::verdict::Failing;
 use super::waiting::Flow;
-use crate::event::FailureKind;
+use crate::event::{EventKind, FailureKind};
+use crate::framing::Decoded;
 use crate::framing::Framing;
 use crate::matcher::{BuildError, Input as Look, Match, Matcher, Outcome, Pattern, Progress};
 use crate::text::{count, quote};
@@ -184,7 +185,7 @@ impl Conversation {
                         self.set_variable(now, Arc::clone(name), body);
                     }
                 }
-                self.take(at, step.slot, consumed);
+                self.take(now, at, step.slot, consumed);
                 Ok(Flow::Done)
             }
             Outcome::Mismatch { at: difference, why } => {
@@ -226,7 +227,20 @@ impl Conversation {
     }
 
     /// Takes what matched off a connection. A listener answers whom it has heard last.
-    fn take(&mut self, at: usize, slot: usize, consumed: usize) {
+    fn take(&mut self, now: Time, at: usize, slot: usize, consumed: usize) {
+        let script = Arc::clone(&self.script);
+        let actor = &script.actors[script.slots[slot].actor];
+        if let Some(speaking) = &actor.speaks {
+            let front = self.links[at].front().unwrap_or_default();
+            let framed = actor.framing.as_ref().and_then(|framing| framing.decode(front, 0).ok());
+            let body = match framed {
+                Some(Decoded::Message { start, end, .. }) => &front[start..end],
+                _ => &front[..consumed.min(front.len())],
+            };
+            if let Some((name, fields)) = speaking.protocol.tell(body, speaking.hears) {
+                self.tell_message(now, at, false, name, fields);
+            }
+        }
         self.links[at].consume(consumed);
         if self.hears(slot) {
             self.heard[slot].pop_front();
@@ -235,6 +249,11 @@ impl Conversation {
                 self.arrivals[slot].retain(|arrived| *arrived != at);
             }
         }
+    }
+
+    /// Tells of a message by its name.
+    pub(super) fn tell_message(&mut self, now: Time, at: usize, sent: bool, name: Arc<str>, fields: String) {
+        self.record(now, fields.len(), || EventKind::Message { connection: at as u32, sent, name, fields });
     }
 
     /// Takes messages until each of several matchers has one.
@@ -286,14 +305,14 @@ impl Conversation {
             let Some(owner) = gathering.assign() else {
                 gathering.came.pop();
                 if *extra {
-                    self.take(at, step.slot, consumed);
+                    self.take(now, at, step.slot, consumed);
                     continue;
                 }
                 let why = if unasked { "which is none of them" } else { "and each that it matches has had its own" };
                 let message = format!("expected {}, received {}, {why}", gathering.missing(), quote(&body));
                 return Err(Failing::new(FailureKind::Mismatch, message).received(&body, 0));
             };
-            self.take(at, step.slot, consumed);
+            self.take(now, at, step.slot, consumed);
             if owner.iter().all(Option::is_some) {
                 let mut all = Vec::new();
                 for (member, message) in owner.iter().enumerate() {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::payload::{Number, Payload};
 use crate::event::{Place, StepInfo};
 use crate::framing::Framing;
-use crate::matcher::Pattern;
+use crate::matcher::{Pattern, Speaking};
 use crate::template::Template;
 
 /// One case, ready to be played any number of times.
@@ -47,6 +47,8 @@ pub struct Actor {
     pub role: Role,
     /// Where a message ends; `None` for a raw stream and for datagrams as they come.
     pub framing: Option<Arc<dyn Framing>>,
+    /// What it speaks, where that is described.
+    pub speaks: Option<Speaking>,
     /// Where it connects, where only a step before tells that; otherwise its driver knows.
     pub connect: Option<Template>,
     /// How it does TLS from the start of a connection, by a number that its driver knows.

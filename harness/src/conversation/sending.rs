@@ -57,6 +57,11 @@ impl Conversation {
             if step.save.is_some() {
                 bodies.push(body.clone());
             }
+            if let Some(speaking) = &script.actors[script.slots[step.slot].actor].speaks
+                && let Some((name, fields)) = speaking.protocol.tell(&body, speaking.speaks())
+            {
+                self.tell_message(now, link, true, name, fields);
+            }
             messages.push(payload.frame(body, framing).map_err(|error| Failing::payload(&error))?);
         }
         if let Some(name) = step.save.clone() {

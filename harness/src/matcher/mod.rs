@@ -396,6 +396,16 @@ pub struct Speaking {
     pub hears: Option<Direction>,
 }
 
+impl Speaking {
+    /// Which messages it sends; `None` for all.
+    pub fn speaks(&self) -> Option<Direction> {
+        self.hears.map(|hears| match hears {
+            Direction::Reply => Direction::Request,
+            Direction::Request => Direction::Reply,
+        })
+    }
+}
+
 /// Every matcher.
 pub const MATCHERS: &[Entry] = &[
     Entry { name: "all", about: "every one of these matches: `{ all = [..] }`", lower: Lower::Parts(all::lower) },

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::description::{Field, Fields, Kind, Number, Protocol};
+use std::sync::Arc;
+
+use super::description::{Direction, Field, Fields, Kind, Number, Protocol};
 use super::value::{Decoded, Item, Value};
 use crate::text::quote;
 
@@ -53,7 +55,15 @@ fn push_value(protocol: &Protocol, text: &mut String, field: &Field, item: &Item
             }
             text.push(']');
         }
-        (Value::Bytes(range), _) => text.push_str(quote(&input[range.clone()]).trim_matches('`')),
+        (Value::Bytes(range), _) => {
+            let bytes = &input[range.clone()];
+            match std::str::from_utf8(bytes) {
+                Ok(plain) if bytes.len() <= SHOWN_MAX && !plain.chars().any(char::is_control) => {
+                    let _ = write!(text, "{plain:?}");
+                }
+                _ => text.push_str(quote(bytes).trim_matches('`')),
+            }
+        }
         (Value::Case(case, items), Kind::Switch { cases, default, .. }) => {
             let fields = case.map_or(default.as_ref(), |at| Some(&cases[at].1));
             if let Some(fields) = fields {
@@ -82,6 +92,14 @@ fn push_value(protocol: &Protocol, text: &mut String, field: &Field, item: &Item
 }
 
 impl Protocol {
+    /// The name of a message that goes in this direction, and its fields in words.
+    pub fn tell(&self, message: &[u8], direction: Option<Direction>) -> Option<(Arc<str>, String)> {
+        let decoded = self.decode(message, true, direction).ok()??;
+        let name = Arc::clone(&self.messages[decoded.message].name);
+        let fields = self.show(&decoded, message)[name.len()..].trim_start().to_owned();
+        Some((name, fields))
+    }
+
     /// The number that a text stands for: digits, or one of its names.
     pub fn number_named(&self, number: &Number, text: &str) -> Option<i128> {
         let named = number.names.and_then(|at| self.enums[at].value_of(text));

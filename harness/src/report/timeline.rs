@@ -295,6 +295,12 @@ impl<'a> Line<'a> {
                 });
                 line.failed = true;
             }
+            EventKind::Message { connection, sent, name, fields } => {
+                line.who = names.of(*connection);
+                line.arrow = if *sent { '→' } else { '←' };
+                line.text = Text::Words(format!("{} {}", escape(name), escape(fields)));
+                step = next_step(case, at, *connection, names);
+            }
             EventKind::VariableSet { name, value } => line.text = Text::Variable(name, value),
             EventKind::Logged { message } => line.text = Text::Words(format!("log: {}", escape(message))),
             EventKind::RecordingStopped { kept } => {

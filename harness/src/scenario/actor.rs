@@ -9,6 +9,7 @@ use super::tls::Tls;
 use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean};
 use crate::event::Place;
 use crate::framing::{self, Framing};
+use crate::matcher::Speaking;
 use crate::protocol::{Direction, Protocol};
 use crate::template::Template;
 
@@ -379,8 +380,16 @@ fn lower(
     Actor { name, place, role, framing, protocol, bind, follow, tls: from_start, starttls }
 }
 
+impl Actor {
+    /// What it speaks, and what of it it hears.
+    pub(super) fn speaks(&self) -> Option<Speaking> {
+        let protocol = Arc::clone(self.protocol.as_ref()?);
+        Some(Speaking { protocol, hears: hears(&self.role) })
+    }
+}
+
 /// Which messages an actor hears.
-pub(super) fn hears(role: &Role) -> Option<Direction> {
+fn hears(role: &Role) -> Option<Direction> {
     match role {
         Role::Client(_) => Some(Direction::Reply),
         Role::Relay { .. } => None,

@@ -198,7 +198,9 @@ fn script_actor(actor: &super::Actor) -> script::Actor {
         Role::Relay { .. } => (script::Role::Relay, None),
         Role::Server(_) => (script::Role::Server, None),
     };
-    script::Actor { name: actor.name.as_str().into(), role, framing: actor.framing.clone(), connect, tls: actor.tls }
+    let speaks = actor.speaks();
+    let framing = actor.framing.clone();
+    script::Actor { name: actor.name.as_str().into(), role, framing, speaks, connect, tls: actor.tls }
 }
 
 fn lower_steps(reader: &mut Reader, steps: &mut Steps<'_>, entry: &Entry) -> Option<Vec<LaneScript>> {

@@ -534,9 +534,7 @@ impl<'f> Steps<'f> {
 
     /// What the actor of a slot speaks, where that is described.
     fn speaks(&self, slot: usize) -> Option<Speaking> {
-        let actor = &self.actors.list[self.slots.get(slot)?.actor];
-        let hears = super::actor::hears(&actor.role);
-        actor.protocol.as_ref().map(|protocol| Speaking { protocol: Arc::clone(protocol), hears })
+        self.actors.list[self.slots.get(slot)?.actor].speaks()
     }
 
     fn lower_send(&mut self, reader: &mut Reader, slot: usize, node: &Node, options: &Options<'_>) -> Option<Send> {

@@ -12,4 +12,5 @@ mod process;
 mod report;
 mod run;
 mod serve;
+mod systems;
 mod tidy;

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A process that does not outlive its test.
-struct Server(Child);
+pub(super) struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -17,7 +17,7 @@ impl Drop for Server {
 }
 
 /// Starts it and reads its first line.
-fn serve(args: &[&str]) -> (Server, String, BufReader<ChildStdout>) {
+pub(super) fn serve(args: &[&str]) -> (Server, String, BufReader<ChildStdout>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
     let mut server = Server(command.arg("serve").args(args).stdout(Stdio::piped()).spawn().expect("it was built"));
     let mut stdout = BufReader::new(server.0.stdout.take().expect("it is piped"));

@@ -119,6 +119,12 @@ fn happening() -> impl Strategy<Value = EventKind> {
         }),
         (option::of(number()), time(), failure().prop_map(Box::new))
             .prop_map(|(step, started, failure)| EventKind::StepFailed { step, started, failure }),
+        (number(), any::<bool>(), actor(), text()).prop_map(|(connection, sent, name, fields)| EventKind::Message {
+            connection,
+            sent,
+            name,
+            fields
+        }),
         (actor(), data()).prop_map(|(name, value)| EventKind::VariableSet { name, value }),
         text().prop_map(|message| EventKind::Logged { message }),
         any::<u64>().prop_map(|kept| EventKind::RecordingStopped { kept }),

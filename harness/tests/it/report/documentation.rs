@@ -173,6 +173,7 @@ fn samples() -> Vec<Event> {
         EventKind::TlsSecrets { connection: 0, lines: text("CLIENT_RANDOM 00 00\n") },
         EventKind::WireReceived { connection: 0, data: Bytes::from_static(&[0x17, 0x03, 0x03, 0x00, 0xff]) },
         EventKind::WireSent { connection: 0, data: Bytes::from_static(&[0x17, 0x03, 0x03, 0x00, 0xff]) },
+        EventKind::Message { connection: 0, sent: true, name: "get".into(), fields: text("{ id = 7, key = colour }") },
         EventKind::VariableSet { name: "id".into(), value: Bytes::from_static(b"7") },
         EventKind::Logged { message: text("the id is 7") },
         EventKind::RecordingStopped { kept: 67_108_864 },
