@@ -567,3 +567,23 @@ fn the_scripts_of_the_laws_hold_against_a_reference_server() {
     };
     assert_eq!(play(), play(), "with virtual time the events are the same to the nanosecond");
 }
+
+#[test]
+fn clients_of_a_broker_meet_in_memory() {
+    let broker = targets::find("mqtt-broker").expect("it is in the table");
+    let text = include_str!("../../../scenarios/mqtt.toml");
+    let scenario = load("mqtt.toml", text, &Known::default()).expect("a valid scenario");
+    for case in &scenario.cases {
+        if case.name.contains("silent") {
+            continue; // a server's own time does not pass in memory
+        }
+        let limits = targets::Limits::default();
+        let server = broker.make::<&str>(&[], &limits, || jiff::Timestamp::UNIX_EPOCH).expect("its defaults");
+        let script = Arc::clone(&case.script);
+        let mut conversation =
+            Conversation::new(script, vec![Transport::Tcp; 8], Variables::new(), Random::new(7, "c"), 0, Time::ZERO);
+        let mut peer = crate::runner::memory::Served::new(&*server);
+        crate::runner::memory::play(&mut conversation, &mut peer, Time::ZERO).expect("it ends");
+        assert_eq!(conversation.ended(), Some(&Ended::Passed), "{}", case.name);
+    }
+}

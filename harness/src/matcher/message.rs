@@ -435,10 +435,18 @@ impl Look<'_> {
             Want::Present(true) => return Ok(()),
             _ => return wrong(value.to_string()),
         };
+        let protocol = &self.message.protocol;
+        // A name that only a variable brings is still a name here.
+        let named = self.message.matchers[leaf].bytes().and_then(|bytes| {
+            let text = std::str::from_utf8(bytes).ok()?;
+            protocol.number_named(number, text).filter(|_| text.parse::<i128>().is_err())
+        });
+        if named == Some(value) {
+            return Ok(());
+        }
         match self.owned(leaf, &Bytes::from(value.to_string()), at, found) {
             Ok(()) => Ok(()),
             Err(_) => {
-                let protocol = &self.message.protocol;
                 let named = |value: i128| match protocol.name_of(number.names, value) {
                     name if name == value.to_string() => format!("`{value}`"),
                     name => format!("`{name}` ({value})"),

@@ -18,6 +18,16 @@ pub trait Peer {
 
     /// Its client closed its direction.
     fn end(&mut self, connection: u32, answer: &mut Answer);
+
+    /// Its client is gone.
+    fn close(&mut self, connection: u32) {
+        let _ = connection;
+    }
+
+    /// Something happened on another connection: what that leads to on this one.
+    fn look(&mut self, connection: u32, answer: &mut Answer) {
+        let _ = (connection, answer);
+    }
 }
 
 /// What a peer does in return.
@@ -96,9 +106,17 @@ fn act(
             let reason = "there is no TLS in memory".to_owned();
             return conversation.handle_input(now, connection, Input::TlsFailed { reason, hint: None });
         }
-        Action::Close(_) | Action::Looped | Action::Marked(_) | Action::Reset(_) => return,
+        Action::Close(connection) | Action::Reset(connection) => {
+            peer.close(connection);
+            connection
+        }
+        Action::Looped | Action::Marked(_) => return,
     };
-    if let Some((_, inputs)) = waiting.iter_mut().find(|(number, _)| *number == connection) {
+    for (number, inputs) in waiting {
+        let mut answer = if *number == connection { std::mem::take(&mut answer) } else { Answer::default() };
+        if *number != connection {
+            peer.look(*number, &mut answer);
+        }
         inputs.extend(answer.pieces.into_iter().map(Input::Data));
         inputs.extend(answer.resets.then_some(Input::Reset));
         inputs.extend((answer.closes && !answer.resets).then_some(Input::Eof));
@@ -133,6 +151,7 @@ impl<'a> Served<'a> {
         if let Some(ending) = pipe.ending() {
             answer.closes = true;
             answer.resets = ending == targets::Ending::Reset;
+            self.pipes[connection as usize] = None;
         }
     }
 }
@@ -154,5 +173,15 @@ impl Peer for Served<'_> {
 
     fn end(&mut self, connection: u32, answer: &mut Answer) {
         self.with(connection, answer, targets::memory::Pipe::end);
+    }
+
+    fn close(&mut self, connection: u32) {
+        if let Some(pipe) = self.pipes.get_mut(connection as usize) {
+            *pipe = None;
+        }
+    }
+
+    fn look(&mut self, connection: u32, answer: &mut Answer) {
+        self.with(connection, answer, |_| {});
     }
 }

@@ -3,6 +3,7 @@
 //! What a client says, and in which order it may, is not here.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::packet::{Connect, ConnectCode, Qos};
@@ -160,7 +161,10 @@ impl Broker {
         if filter.len() > FILTER_LEN_MAX || !session.subscribe(filter, qos, &self.limits) {
             return None;
         }
-        for message in self.retained.values().filter(|message| topic::matches(filter, &message.topic)) {
+        let prefix = topic::prefix(filter);
+        let candidates = self.retained.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let candidates = candidates.map(|(_, message)| message).take_while(|message| message.topic.starts_with(prefix));
+        for message in candidates.filter(|message| topic::matches(filter, &message.topic)) {
             let outgoing = Outgoing { message: Arc::clone(message), qos: qos.min(message.qos), retain: true };
             session.offer(outgoing, &self.limits); // [MQTT-3.3.1-8]
         }

@@ -15,6 +15,7 @@
 //! | no keep-alive | the server's own limit on silence holds |
 //! | a client whose filters overlap | gets a message once, at the highest `QoS` of them |
 //! | a filter longer than 1 KiB, or one too many | SUBACK with code 128 |
+//! | more than 1 000 filters in one packet | the connection closes |
 //! | a message that finds a client's queue full | is lost to that client |
 //! | a message of `QoS` 0 for a client that is away | is not kept |
 //! | a retained message beyond the limit | is delivered and not kept |

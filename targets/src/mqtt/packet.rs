@@ -6,6 +6,8 @@
 use super::topic;
 use crate::service::Reply;
 
+/// How many filters one packet has at most: each is compared with what is retained.
+const FILTERS_MAX: usize = 1_000;
 /// The longest remaining length that four bytes can say.
 const REMAINING_MAX: usize = 268_435_455;
 
@@ -126,6 +128,8 @@ pub(super) enum Malformed {
     Text,
     /// It is longer than the server takes.
     TooLong,
+    /// It has more filters than the server takes.
+    TooManyFilters,
 }
 
 /// Cuts a packet from the front of `input`, and says how long it was. `None` while it has not all arrived.
@@ -281,6 +285,9 @@ impl<'a> Fields<'a> {
     fn all<T>(&mut self, one: impl Fn(&mut Fields<'a>) -> Result<T, Malformed>) -> Result<Vec<T>, Malformed> {
         let mut all = Vec::new();
         while !self.0.is_empty() {
+            if all.len() == FILTERS_MAX {
+                return Err(Malformed::TooManyFilters);
+            }
             all.push(one(self)?);
         }
         if all.is_empty() { Err(Malformed::NoFilter) } else { Ok(all) }

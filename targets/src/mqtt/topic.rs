@@ -43,6 +43,15 @@ pub(super) fn matches(filter: &str, name: &str) -> bool {
     levels.next().is_none()
 }
 
+/// With what every name begins that `filter` matches, so that not all names have to be looked at.
+pub(super) fn prefix(filter: &str) -> &str {
+    match filter.split_once(['+', '#']) {
+        // `a/#` matches `a`, too.
+        Some((literal, _)) => literal.strip_suffix('/').unwrap_or(literal),
+        None => filter,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +61,7 @@ mod tests {
         assert!(is_filter(filter));
         for name in matched {
             assert!(is_name(name) && matches(filter, name), "{name}");
+            assert!(name.starts_with(prefix(filter)), "{name}");
         }
         for name in others {
             assert!(!matches(filter, name), "{name}");
@@ -76,6 +86,15 @@ mod tests {
         check("$SYS/#", &["$SYS", "$SYS/a/b"], &["SYS"]);
         check("$SYS/monitor/+", &["$SYS/monitor/Clients"], &["$SYS/monitor"]);
         check("ACCOUNTS", &["ACCOUNTS"], &["Accounts", "ACCOUNTS/"]);
+    }
+
+    #[test]
+    fn a_prefix_is_what_stands_before_the_first_wildcard() {
+        for (filter, expected) in
+            [("a/b", "a/b"), ("a/+/b", "a"), ("a/#", "a"), ("#", ""), ("/+", ""), ("ab/c/+", "ab/c")]
+        {
+            assert_eq!(prefix(filter), expected, "{filter}");
+        }
     }
 
     #[test]

@@ -87,6 +87,17 @@ fn subscriptions_come_in_their_order_and_at_least_one() {
 }
 
 #[test]
+fn a_packet_has_a_thousand_filters_at_most() {
+    let packet = |filters: usize| {
+        let len = 2 + 4 * filters;
+        let header = [0x82, len as u8 | 0x80, (len >> 7) as u8, 0, 1];
+        [&header[..], &b"\0\x01a\0".repeat(filters)].concat()
+    };
+    assert!(matches!(parse(&packet(1_000), 1 << 20), Ok(Some((Packet::Subscribe { .. }, 4_005)))));
+    assert_eq!(parse(&packet(1_001), 1 << 20), Err(Malformed::TooManyFilters));
+}
+
+#[test]
 fn flags_and_kinds_are_refused_at_the_first_byte() {
     for first in [0x11, 0x41, 0x50 | 0x2, 0x60, 0x80, 0xa0, 0xc1, 0xe8] {
         check_wrong(&[first], Malformed::Flags);
