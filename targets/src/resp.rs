@@ -89,7 +89,10 @@ const COMMANDS: &[&[Command]] =
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Error {
     Arguments(&'static str),
+    Cursor,
+    DecrementOverflow,
     Full,
+    HashValue,
     KeyTooLong,
     MinMax,
     NoAuth,
@@ -115,7 +118,10 @@ impl Error {
     fn text(&self) -> String {
         match self {
             Error::Arguments(name) => format!("ERR wrong number of arguments for '{name}' command"),
+            Error::Cursor => "ERR invalid cursor".into(),
+            Error::DecrementOverflow => "ERR decrement would overflow".into(),
             Error::Full => "OOM command not allowed when used memory > 'maxmemory'.".into(),
+            Error::HashValue => "ERR hash value is not an integer".into(),
             Error::KeyTooLong => "ERR key too long".into(),
             Error::MinMax => "ERR resulting score is not a number (NaN)".into(),
             Error::NoAuth => "NOAUTH Authentication required.".into(),
@@ -199,11 +205,10 @@ impl Service for Resp {
     }
 }
 
-/// A number as Redis takes it: decimal digits, with a minus or none, and nothing around them.
+/// A number as Redis takes it: as it would write it, so without a plus, spaces and zeros in front.
 fn integer(word: &[u8]) -> Result<i64, Error> {
-    let number =
-        std::str::from_utf8(word).ok().filter(|text| !text.starts_with('+')).and_then(|text| text.parse().ok());
-    number.ok_or(Error::NotAnInteger)
+    let number = std::str::from_utf8(word).ok().and_then(|text| text.parse::<i64>().ok());
+    number.filter(|number| number.to_string().as_bytes() == word).ok_or(Error::NotAnInteger)
 }
 
 /// A key that is not too long.

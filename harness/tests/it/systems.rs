@@ -1,8 +1,12 @@
 //! The reference servers that speak well-known protocols, with ordinary clients of these: no client is told that it is not
 //! talking to the real thing.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use targets::memory::Pipe;
 
 use super::serve::{Server, serve};
 
@@ -105,6 +109,56 @@ fn redis_cli_works_with_resp() {
         &piped,
         "All data transferred. Waiting for the last reply...\nLast reply received from server.\nerrors: 0, replies: 1000\n",
     );
+}
+
+/// Commands whose answers have no order of chance, no time and no score with a fraction in them.
+const REDIS: &str = "GET a, SET a 1, INCR a, INCRBY a -5, APPEND a 7, GETRANGE a 1 -1, GETRANGE a -9 0, GETRANGE a 5 9, STRLEN a, SETNX a 1, \
+SET a 9223372036854775807 XX GET, INCR a, SET a 1 NX, SET a 1 NX XX, SET a, SET a b EX, SET a b EX x, SET a b EX 0, SET a b PX 10 KEEPTTL, \
+MSET b 1 c x, MSET b, MSET b 1 c, INCR c, SET d 01, INCR d, DECRBY b -9223372036854775808, MGET b c nothing, GETSET b 2, GETDEL b, \
+TTL a, TTL nothing, PERSIST a, EXPIRE nothing 1, EXPIRE a x, EXPIRE d -1, EXISTS d a a, SETEX a 0 1, PSETEX a -1 1, \
+RPUSH l b c, LPUSH l a, LRANGE l 0 -1, LRANGE l -2 9, LRANGE l 2 1, LRANGE l -9 -4, LRANGE l a b, LINDEX l -3, LINDEX l -4, LINDEX l x, \
+LPOP l, LPOP l 0, RPOP l 9, LPOP l, LPOP l 1, LPOP l -1, LPUSH, GET, RPUSH l a, GET l, INCR l, SADD l a, HSET l a b, ZADD l 1 a, STRLEN l, \
+SADD s b a b, SISMEMBER s a, SREM s b x, SMEMBERS s, SPOP s 0, SPOP s, SPOP s, SPOP s 2, SPOP s -1, SCARD s, TYPE s, \
+HSET h a 2, HSET h a 3, HSET h b, HMSET h b, HINCRBY h a 4, HINCRBY h a x, HSET h t x, HINCRBY h t 1, HMGET h a x, HGETALL nothing, HDEL h a t, \
+ZADD z 2 a 1 b 15 c -inf d, ZADD z 3 c, ZADD z 1, ZADD z 1 a 2, ZADD z x a, ZRANGE z 0 -1, ZRANGE z 0 -1 WITHSCORES, ZRANGE z 0 -1 FOO, \
+ZINCRBY z inf d, ZINCRBY z -1 a, ZSCORE z a, ZSCORE z x, ZPOPMIN z 2, ZPOPMAX z, ZPOPMIN nothing 2, ZREM z a x, ZCARD z, \
+RENAME nothing x, SET x 1, RENAME x y, GET y, SCAN x, SCAN 0 COUNT 0, SCAN 0 MATCH, KEYS, KEYS [x-y], PING a, PING a b, ECHO, SELECT x, \
+CLIENT GETNAME, CLIENT SETNAME me, CLIENT GETNAME, TIME x, FLUSHALL FOO, FLUSHALL, DBSIZE";
+
+#[test]
+fn resp_says_what_redis_says() {
+    if !is_here("redis-server") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("s");
+    let mut command = Command::new("redis-server");
+    command.args(["--port", "0", "--save", "", "--unixsocket"]).arg(&socket).current_dir(folder.path());
+    let mut redis = Server(command.stdout(Stdio::piped()).spawn().expect("it is installed"));
+    let is_ready = |line: &str| line.contains("eady to accept connections");
+    let mut lines = BufReader::new(redis.0.stdout.take().expect("it is piped")).lines();
+    assert!(lines.any(|line| is_ready(&line.expect("text"))), "it says when it listens");
+    let mut redis = UnixStream::connect(&socket).expect("it listens");
+    redis.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
+    let resp = targets::find("resp").expect("it is in the table");
+    let resp =
+        resp.make::<&str>(&[], &targets::Limits::default(), || jiff::Timestamp::UNIX_EPOCH).expect("its defaults");
+    let mut resp = Pipe::open(&*resp, 1 << 20);
+    for line in REDIS.split(", ") {
+        // The end of the answer is the answer to the command after it.
+        let end = b"$3\r\nend\r\n";
+        let commands = format!("{line}\r\nECHO end\r\n");
+        redis.write_all(commands.as_bytes()).expect("it reads");
+        let mut expected = Vec::new();
+        while !expected.ends_with(end) {
+            let mut bytes = [0; 4_096];
+            let len = redis.read(&mut bytes).expect("it answers");
+            assert!(len > 0, "it closed at {line}");
+            expected.extend_from_slice(&bytes[..len]);
+        }
+        resp.send(commands.as_bytes());
+        assert_eq!(resp.take_output().escape_ascii().to_string(), expected.escape_ascii().to_string(), "{line}");
+    }
 }
 
 #[test]

@@ -47,7 +47,9 @@ pub(super) const COMMANDS: &[Command] = &[
     }),
     Command::new("hincrby", 3, 3, |data, words, answer| {
         let by = integer(words[2])?;
-        let old = hash(data, words[0])?.and_then(|hash| hash.get(words[1])).map_or(Ok(0), |old| integer(old))?;
+        let old = hash(data, words[0])?
+            .and_then(|hash| hash.get(words[1]))
+            .map_or(Ok(0), |old| integer(old).map_err(|_| Error::HashValue))?;
         let new = old.checked_add(by).ok_or(Error::Overflow)?;
         put(data, words[0], &[words[1], new.to_string().as_bytes()])?;
         answer.integer(new);

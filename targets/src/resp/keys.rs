@@ -49,7 +49,10 @@ fn del(data: &mut Data, words: &[&[u8]], answer: &mut Answer) -> Result<(), Erro
     Ok(())
 }
 
-fn flush(data: &mut Data, _: &[&[u8]], answer: &mut Answer) -> Result<(), Error> {
+fn flush(data: &mut Data, words: &[&[u8]], answer: &mut Answer) -> Result<(), Error> {
+    if !words.iter().all(|word| word.eq_ignore_ascii_case(b"async") || word.eq_ignore_ascii_case(b"sync")) {
+        return Err(Error::Syntax);
+    }
     data.clear();
     answer.ok();
     Ok(())
@@ -92,7 +95,7 @@ fn rename(data: &mut Data, words: &[&[u8]], answer: &mut Answer) -> Result<(), E
 
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
 fn scan(data: &mut Data, words: &[&[u8]], answer: &mut Answer) -> Result<(), Error> {
-    integer(words[0])?;
+    integer(words[0]).map_err(|_| Error::Cursor)?;
     let (mut pattern, mut kind): (&[u8], _) = (b"*", None);
     for option in words[1..].chunks(2) {
         let [name, value] = option else { return Err(Error::Syntax) };

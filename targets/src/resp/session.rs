@@ -64,6 +64,7 @@ impl Session {
             (b"info", _) => {
                 answer.bulk(format!("# Server\r\nredis_version:{VERSION}\r\nredis_mode:standalone\r\n").as_bytes());
             }
+            (b"time", [_, ..]) => return Err(Error::Arguments("time")),
             (b"time", []) => {
                 let now = (self.shared.clock)();
                 let (seconds, micros) = (now.as_second().to_string(), (now.subsec_nanosecond() / 1_000).to_string());

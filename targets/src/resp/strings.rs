@@ -9,7 +9,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::new("append", 2, 2, append),
     Command::new("decr", 1, 1, |data, words, answer| add(data, words[0], -1, answer)),
     Command::new("decrby", 2, 2, |data, words, answer| {
-        let by = integer(words[1])?.checked_neg().ok_or(Error::Overflow)?;
+        let by = integer(words[1])?.checked_neg().ok_or(Error::DecrementOverflow)?;
         add(data, words[0], by, answer)
     }),
     Command::new("get", 1, 1, |data, words, answer| {

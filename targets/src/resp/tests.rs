@@ -96,7 +96,7 @@ fn a_string_is_set_read_changed_and_deleted() {
         ("SET a 1 NX XX", "-ERR_syntax_error"),
         ("MSET b 1 c x", "+OK"),
         ("INCR c", "-ERR_value_is_not_an_integer_or_out_of_range"),
-        ("DECRBY b -9223372036854775808", "-ERR_increment_or_decrement_would_overflow"),
+        ("DECRBY b -9223372036854775808", "-ERR_decrement_would_overflow"),
         ("MGET b c d", "*3 $1 1 $1 x $-1"),
         ("GETSET b 2", "$1 1"),
         ("GETDEL b", "$1 2"),
