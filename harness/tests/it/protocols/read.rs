@@ -1,0 +1,1 @@
+//! What real programs sent, as we decode it.
