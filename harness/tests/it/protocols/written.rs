@@ -40,7 +40,7 @@ fn given(value: &DeValue<'_>) -> Given {
     }
 }
 
-fn bytes_of(hex: &str) -> Vec<u8> {
+pub(super) fn bytes_of(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(|byte| *byte != b' ').collect();
     digits
         .chunks(2)
