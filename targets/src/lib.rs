@@ -19,6 +19,7 @@ mod chargen;
 mod connection;
 mod daytime;
 mod discard;
+mod dns;
 mod echo;
 pub mod faulty;
 mod greeting;
@@ -31,6 +32,7 @@ mod one_shot;
 pub mod resp;
 mod service;
 mod settings;
+pub mod smtp;
 mod store;
 pub mod utf8;
 
@@ -116,6 +118,14 @@ pub const TARGETS: &[Target] = &[
         make: discard::make,
     },
     Target {
+        name: "dns",
+        about: "an authoritative server of one zone, with answers too long for UDP (RFC 1035, RFC 6891)",
+        transports: ANY,
+        ends_process: false,
+        settings: dns::SETTINGS,
+        make: dns::make,
+    },
+    Target {
         name: "greeting",
         about: "answers `Hello, client!` to anything and closes",
         transports: ANY,
@@ -178,6 +188,14 @@ pub const TARGETS: &[Target] = &[
         ends_process: false,
         settings: resp::SETTINGS,
         make: resp::make,
+    },
+    Target {
+        name: "smtp",
+        about: "a mail server for one domain: a login, pipelining, mail refused in every way (RFC 5321, RFC 4954)",
+        transports: STREAMS,
+        ends_process: false,
+        settings: smtp::SETTINGS,
+        make: smtp::make,
     },
     Target {
         name: "tcp-echo",

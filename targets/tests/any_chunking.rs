@@ -49,7 +49,20 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
         ],
     );
     let request = request.prop_map(|(line, fields, rest)| format!("{line} HTTP/1.1\r\nHost: x\r\n{fields}{rest}"));
+    let question = (any::<u16>(), "[1-4]?[0-9]{0,3}", "(many|[a-z]|www|long|x.wild|child)", any::<u8>(), any::<bool>());
+    let question = question.prop_map(|(id, first, second, kind, is_lie)| {
+        let labels = [first.as_str(), &second, "example", "test"];
+        let labels = labels.iter().filter(|label| !label.is_empty());
+        let name: Vec<u8> = labels.flat_map(|label| [&[label.len() as u8], label.as_bytes()].concat()).collect();
+        let counts = [0, 1, 0, 0, 0, 0, 0, u8::from(is_lie && id % 8 == 0)];
+        let query = [&id.to_be_bytes()[..], &[1, 0], &counts, &name, &[0, 0, kind % 40, 0, 1]].concat();
+        [&(query.len() as u16).to_be_bytes()[..], &query].concat()
+    });
+    let mail = "(EHLO me\r\n(MAIL FROM:<>\r\n(RCPT TO:<[a-b]@example.test>\r\n(DATA\r\n([a-z.]{0,30}\r?\n){0,9}\\.\r\n)?)?)?)?\
+                (XLAST <a@example.test>|RSET|NOOP a{0,9}|AUTH PLAIN)\r\n";
     let piece = prop_oneof![
+        3 => mail.prop_map(String::into_bytes),
+        3 => question,
         3 => request.prop_map(String::into_bytes),
         3 => words,
         3 => line.prop_map(String::into_bytes),

@@ -552,9 +552,12 @@ impl<'a> Cursor<'a> {
         match layout {
             Layout::Fixed { len, big, signed } => {
                 let bytes = self.take(usize::from(len))?;
-                let value = match big {
-                    true => bytes.iter().fold(0_u64, |value, byte| value << 8 | u64::from(*byte)),
-                    false => bytes.iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte)),
+                let value = match (bytes, big) {
+                    ([byte], _) => u64::from(*byte),
+                    ([a, b], true) => u64::from(u16::from_be_bytes([*a, *b])),
+                    ([a, b, c, d], true) => u64::from(u32::from_be_bytes([*a, *b, *c, *d])),
+                    (_, true) => bytes.iter().fold(0_u64, |value, byte| value << 8 | u64::from(*byte)),
+                    (_, false) => bytes.iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte)),
                 };
                 let bits = 8 * u32::from(len);
                 let value = i128::from(value);
@@ -615,7 +618,7 @@ impl<'a> Cursor<'a> {
     /// A name of RFC 1035: labels, perhaps ended by a pointer to earlier ones. A pointer leads backwards only, so that it ends.
     fn domain_name(&mut self) -> Step<Bytes> {
         let start = self.at;
-        let mut name: Vec<u8> = Vec::new();
+        let mut name = Name { bytes: [0; 4 * DOMAIN_NAME_LEN_MAX + 1], len: 0 };
         let mut elsewhere: Option<usize> = None;
         let mut limit = start;
         let mut len = 0;
@@ -634,10 +637,10 @@ impl<'a> Cursor<'a> {
             let byte = next(self, 1)?[0];
             match byte >> 6 {
                 0 if byte == 0 => {
-                    if name.is_empty() {
-                        name.push(b'.');
+                    if name.len == 0 {
+                        name.push(b".");
                     }
-                    return Ok(name.into());
+                    return Ok(Bytes::copy_from_slice(&name.bytes[..name.len]));
                 }
                 0 => {
                     let label = next(self, usize::from(byte))?;
@@ -649,15 +652,19 @@ impl<'a> Cursor<'a> {
                             "a longer one",
                         );
                     }
-                    if !name.is_empty() {
-                        name.push(b'.');
+                    if name.len > 0 {
+                        name.push(b".");
+                    }
+                    if label.iter().all(|byte| matches!(byte, 0x21..=0x7e if !matches!(byte, b'.' | b'\\'))) {
+                        name.push(label);
+                        continue;
                     }
                     for byte in label {
                         // What would be read as something else stands escaped, as in zone files (RFC 1035, 5.1).
                         match byte {
-                            b'.' | b'\\' => name.extend([b'\\', *byte]),
-                            0x21..=0x7e => name.push(*byte),
-                            _ => name.extend(format!("\\{byte:03}").bytes()),
+                            b'.' | b'\\' => name.push(&[b'\\', *byte]),
+                            0x21..=0x7e => name.push(&[*byte]),
+                            _ => name.push(format!("\\{byte:03}").as_bytes()),
                         }
                     }
                 }
@@ -678,6 +685,19 @@ impl<'a> Cursor<'a> {
                 _ => return self.wrong(at, "a label of at most 63 bytes, or a pointer", format!("{byte:#04x}")),
             }
         }
+    }
+}
+
+/// A domain name that is being read: each of its bytes takes at most four.
+struct Name {
+    bytes: [u8; 4 * DOMAIN_NAME_LEN_MAX + 1],
+    len: usize,
+}
+
+impl Name {
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
     }
 }
 

@@ -123,3 +123,27 @@ fn redis_benchmark_works_with_resp() {
     }
     assert!(tests.len() >= 20, "{csv}");
 }
+
+#[test]
+fn swaks_works_with_smtp() {
+    if !is_here("swaks") {
+        return;
+    }
+    let (_server, port) = started(&["smtp", "--set", "users=anna:secret"]);
+    let swaks = |args: &[&str], body: &str| {
+        let who = ["--helo", "me", "--from", "anna@example.test", "--to", "ben@example.test", "--timeout", "10s"];
+        let all = [&["--server", "127.0.0.1", "--port", &port, "--body", "-"], &who[..], args].concat();
+        say("swaks", &all, body.as_bytes())
+    };
+    let auth = ["--auth", "PLAIN", "--auth-user", "anna", "--auth-password", "secret"];
+    let (said, code) = swaks(&auth, "hello\n.\nthere\n");
+    assert!(code == Some(0) && said.contains("<~  235 2.7.0") | said.contains("<-  235 2.7.0"), "{code:?} {said}");
+    let pipelined = [&auth[..], &["--pipeline", "--add-header", "X-Long: 1"]].concat();
+    assert_eq!(swaks(&pipelined, "hello").1, Some(0));
+    // Its exit codes: 28 for a login that failed, 23 and 24 for a sender and a recipient that were refused, 26 for the mail.
+    assert_eq!(swaks(&["--auth", "PLAIN", "--auth-user", "anna", "--auth-password", "guess"], "").1, Some(28));
+    assert_eq!(swaks(&[], "").1, Some(23));
+    assert_eq!(swaks(&[&auth[..], &["--to", "nobody@example.test"]].concat(), "").1, Some(24));
+    let (said, code) = swaks(&auth, &"a".repeat(999));
+    assert!(code == Some(26) && said.contains("500 5.6.0 line too long"), "{code:?} {said}");
+}

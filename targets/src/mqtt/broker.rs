@@ -64,7 +64,7 @@ impl Broker {
         let client_id = match connect.client_id {
             "" if !connect.clean_session => return Err(ConnectCode::ClientId), // [MQTT-3.1.3-7], [MQTT-3.1.3-8]
             "" => self.make_client_id(),
-            client_id if client_id.len() > CLIENT_ID_LEN_MAX => return Err(ConnectCode::ClientId),
+            client_id if client_id.len() > CLIENT_ID_LEN_MAX => return Err(ConnectCode::ClientId), // [MQTT-3.1.3-9]
             client_id => client_id.into(),
         };
         if !self.users.is_empty() && !self.users.iter().any(|user| user.is(connect.user, connect.password)) {
@@ -75,7 +75,7 @@ impl Broker {
         if connect.clean_session {
             self.sessions.remove(&client_id); // [MQTT-3.1.2-6]
         }
-        let is_present = self.sessions.contains_key(&client_id); // [MQTT-3.1.2-4]
+        let is_present = self.sessions.contains_key(&client_id); // [MQTT-3.1.2-4], [MQTT-3.1.4-3]
         if !is_present && self.sessions.len() >= self.limits.sessions {
             return Err(ConnectCode::Unavailable);
         }
@@ -83,7 +83,7 @@ impl Broker {
             self.sessions.entry(Arc::clone(&client_id)).or_insert_with(|| Session::new(connect.clean_session));
         let will = connect.will.as_ref();
         let will = will.map(|will| Arc::new(Message::new(will.topic, will.payload, will.qos, will.retain)));
-        session.resume(Link { number, bell, will }); // [MQTT-3.1.2-7]: the will is the connection's
+        session.resume(Link { number, bell, will });
         Ok((client_id, is_present))
     }
 
@@ -114,16 +114,16 @@ impl Broker {
             self.sessions.remove(client_id);
         }
         link.bell.ring();
-        // [MQTT-3.1.2-8]; once, [MQTT-3.1.2-10]
+        // [MQTT-3.1.2-8], [MQTT-3.1.2-12]; once, [MQTT-3.1.2-10]
         if let Some(will) = link.will {
             self.publish(will); // retained or not as it says: [MQTT-3.1.2-16], [MQTT-3.1.2-17]
         }
     }
 
-    /// Gives a message to everybody who wants it, and keeps it if it is to be retained.
+    /// Gives a message to everybody who wants it, [MQTT-4.5.0-1], and keeps it if it is to be retained.
     pub(super) fn publish(&mut self, message: Arc<Message>) {
         if message.topic.starts_with(OWN_TOPICS) {
-            return;
+            return; // and it is acknowledged like any other, [MQTT-3.3.5-2]
         }
         for session in self.sessions.values_mut() {
             if let Some(granted) = session.interest(&message.topic) {
@@ -133,11 +133,12 @@ impl Broker {
             }
         }
         if message.retain {
+            // [MQTT-3.3.1-12]
             self.retain(message);
         }
     }
 
-    /// Keeps the last message of a topic, [MQTT-3.3.1-5]. Where there is no room the topic is left without one.
+    /// Keeps the last message of a topic, [MQTT-3.3.1-5], however long sessions live, [MQTT-3.1.2-7]. Where there is no room the topic is left without one.
     fn retain(&mut self, message: Arc<Message>) {
         if let Some(old) = self.retained.remove(&message.topic) {
             self.retained_len -= old.len(); // [MQTT-3.3.1-7]

@@ -92,7 +92,7 @@ impl Client {
                     self.inbox.consume(len);
                     handled = true;
                 }
-                Err(_) => self.link.leave(&mut broker, reply), // [MQTT-4.8.0-1]
+                Err(_) => self.link.leave(&mut broker, reply), // [MQTT-4.8.0-1]; a CONNECT without a CONNACK, [MQTT-3.1.4-1]
             }
         }
         self.inbox.compact();
@@ -110,7 +110,7 @@ impl Link {
             (State::New, Packet::Connect(connect)) => {
                 match broker.connect(connect, self.number, self.bell.clone()) {
                     Ok((client_id, session_present)) => {
-                        // The first packet from the server, [MQTT-3.2.0-1]: what the session holds comes after it.
+                        // The first packet from the server, [MQTT-3.2.0-1], [MQTT-3.1.4-4]: what the session holds comes after it.
                         // [MQTT-3.2.2-1], [MQTT-3.2.2-2], [MQTT-3.2.2-3]
                         emit_connack(session_present, ConnectCode::Accepted, reply);
                         self.state = State::Connected { client_id, silence_max: silence_max(connect.keep_alive_s) };
@@ -166,7 +166,7 @@ impl Link {
                 // As if each had come alone: [MQTT-3.8.4-4].
                 let granted: Vec<_> =
                     filters.iter().map(|(filter, qos)| broker.subscribe(client_id, filter, *qos)).collect();
-                emit_suback(*id, &granted, reply); // [MQTT-3.8.4-1], [MQTT-3.8.4-2], [MQTT-3.8.4-5], [MQTT-3.9.3-1]
+                emit_suback(*id, &granted, reply); // [MQTT-3.8.4-1], [MQTT-3.8.4-2], [MQTT-3.8.4-5], [MQTT-3.9.3-1], [MQTT-2.3.1-7]
             }
             Packet::Unsubscribe { id, filters } => {
                 // Compared by character, [MQTT-3.10.4-1]; what was queued is still delivered, [MQTT-3.10.4-3].
@@ -177,7 +177,8 @@ impl Link {
         }
     }
 
-    /// Says why a client is not let in, without a session, [MQTT-3.2.2-4], and closes, [MQTT-3.2.2-5].
+    /// Says why a client is not let in, without a session, [MQTT-3.2.2-4], and closes, [MQTT-3.2.2-5]. What it has sent
+    /// after its CONNECT is not looked at, [MQTT-3.1.4-5].
     fn refuse(&mut self, code: ConnectCode, broker: &mut Broker, reply: &mut Reply) {
         emit_connack(false, code, reply);
         self.leave(broker, reply);

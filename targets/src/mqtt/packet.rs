@@ -116,7 +116,7 @@ pub(super) enum Malformed {
     NoFilter,
     /// It speaks another protocol: [MQTT-3.1.2-1].
     Protocol,
-    /// The quality of service is 3: [MQTT-3.1.2-14], [MQTT-3.3.1-4], [MQTT-3.8.3-4].
+    /// The quality of service is 3: [MQTT-3.1.2-14], [MQTT-3.3.1-4], [MQTT-3-8.3-4].
     Qos,
     /// The remaining length takes more than four bytes.
     RemainingLen,
@@ -201,7 +201,7 @@ fn connect<'a>(fields: &mut Fields<'a>) -> Result<Packet<'a>, Malformed> {
         return Err(Malformed::Flags);
     }
     let keep_alive_s = fields.u16()?;
-    // In this order, [MQTT-3.1.3-1].
+    // In this order, [MQTT-3.1.3-1], and only what the flags say: [MQTT-3.1.2-18].
     let client_id = fields.text()?;
     let will = match has_will {
         true => Some(Will {

@@ -14,7 +14,7 @@ use crate::service::Reply;
 /// What the broker keeps of one client.
 #[derive(Debug)]
 pub(super) struct Session {
-    /// It ends with its connection: [MQTT-3.1.2-6].
+    /// It ends with its connection, and not before: [MQTT-3.1.2-6], [MQTT-4.1.0-2].
     pub(super) clean: bool,
     /// The client's connection, while it has one.
     pub(super) link: Option<Link>,
@@ -125,16 +125,17 @@ impl Session {
         }
     }
 
-    /// Sends as much as `reply` takes: first again what is in flight, then the queue. In order, [MQTT-4.6.0-6].
+    /// Sends as much as `reply` takes: first again what is in flight, then the queue. Every topic in order: [MQTT-4.6.0-5],
+    /// [MQTT-4.6.0-6].
     pub(super) fn pump(&mut self, limits: &Limits, reply: &mut Reply) {
-        // [MQTT-4.6.0-1] and [MQTT-4.6.0-4], under the same ids
+        // [MQTT-4.6.0-1] and [MQTT-4.6.0-4], under the same ids, [MQTT-2.3.1-3]
         for in_flight in self.in_flight.iter_mut().filter(|in_flight| !in_flight.sent) {
             if reply.is_full() {
                 return;
             }
             in_flight.sent = true;
             match &in_flight.stage {
-                // [MQTT-3.3.1-1]
+                // [MQTT-3.3.1-1]; whatever the publisher's said, [MQTT-3.3.1-3]
                 Stage::Published(outgoing) => outgoing.emit(in_flight.id, true, reply),
                 Stage::Released => emit_ack(Ack::Release, in_flight.id, reply),
             }
@@ -179,11 +180,17 @@ impl Session {
 
     /// The client has a message of `QoS` 2, and is told to release it: [MQTT-4.3.3-1]. It is not sent again.
     pub(super) fn recorded(&mut self, id: Id, reply: &mut Reply) {
-        let Some(in_flight) = self.in_flight.iter_mut().find(|in_flight| in_flight.id == id) else { return };
-        if !matches!(&in_flight.stage, Stage::Published(outgoing) if outgoing.qos == Qos::AtLeast) {
-            (in_flight.stage, in_flight.sent) = (Stage::Released, true);
-            emit_ack(Ack::Release, id, reply);
+        let Some(at) = self.in_flight.iter().position(|in_flight| in_flight.id == id) else { return };
+        match &self.in_flight[at].stage {
+            Stage::Published(outgoing) if outgoing.qos == Qos::AtLeast => return,
+            // To the end, so that releases are repeated in the order of the PUBRECs: [MQTT-4.6.0-4].
+            Stage::Published(_) => {
+                self.in_flight.remove(at);
+                self.in_flight.push_back(InFlight { id, stage: Stage::Released, sent: true });
+            }
+            Stage::Released => (),
         }
+        emit_ack(Ack::Release, id, reply);
     }
 
     /// The client has released a message of `QoS` 2: its id is free.

@@ -251,14 +251,15 @@ fn what_was_in_flight_is_sent_again_under_its_id_and_in_order() {
         from.send(&publish(first, "a", id, payload));
     }
     to.gets(&[&publish(0x34, "a", 1, "1"), &publish(0x32, "a", 2, "2"), &publish(0x34, "a", 3, "3")]);
+    to.send(&[0x50, 2, 0, 3]);
     to.send(&[0x50, 2, 0, 1]);
-    to.gets(&[&[0x62, 2, 0, 1]]);
+    to.gets(&[&[0x62, 2, 0, 3], &[0x62, 2, 0, 1]]);
     drop(to);
     for _ in 0..2 {
         let mut to = Client::open(&broker);
         to.send(&connect("to", 0x00, 0, &[]));
-        let again = [&[0x62, 2, 0, 1], &publish(0x3a, "a", 2, "2")[..], &publish(0x3c, "a", 3, "3")];
-        to.gets(&[&[0x20, 2, 1, 0], again[0], again[1], again[2]]);
+        let again = [&publish(0x3a, "a", 2, "2")[..], &[0x62, 2, 0, 3], &[0x62, 2, 0, 1]].concat();
+        to.gets(&[&[0x20, 2, 1, 0], &again]);
     }
 }
 

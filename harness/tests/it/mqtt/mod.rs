@@ -229,3 +229,16 @@ fn a_subscriber_that_comes_back_gets_what_it_missed_and_one_that_is_killed_leave
     back.gets("0 1 t 1");
     back.gets("0 2 t 2");
 }
+
+#[test]
+fn mosquitto_is_asked_what_our_broker_is_asked() {
+    let cases = |file: &str| {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios").join(file));
+        let text = text.expect("it comes with the project").replace("skip_unless = { command = \"mosquitto\" }\n", "");
+        let (_, text) = text.split_once("[actor.pub]").expect("it has a publisher");
+        text.trim_end().split("[[case]]").map(|case| case.trim_end().to_owned()).collect::<Vec<_>>()
+    };
+    let mut ours = cases("mqtt.toml");
+    ours.retain(|case| !case.contains("a client that is silent"));
+    assert_eq!(ours, cases("real/mosquitto-messages.toml"));
+}
