@@ -100,6 +100,10 @@ impl Encoder<'_> {
         // What is not computed, in its order, so that conditions find what they speak of.
         for (number, field) in fields.iter().enumerate() {
             let own = find(given, &field.name);
+            if own.is_none() && field.only_if.is_some() {
+                // Its condition may speak of a length, as that of the end of a bulk string does.
+                self.advance(fields, number, &mut parts, start)?;
+            }
             if own.is_none() && (field.compute.is_some() || is_size(fields, number)) && !has_bits_given(field, given) {
                 parts[number].present = self.is_present(field, None, fields, &parts, parent);
                 if parts[number].present {
@@ -144,17 +148,27 @@ impl Encoder<'_> {
         }
     }
 
-    /// Computes what is left: each as soon as everything that it is computed from is there.
+    /// Computes what is left.
     fn compute(&self, fields: &[Field], parts: &mut [Part], start: usize) -> Result<(), EncodeError> {
+        self.advance(fields, fields.len(), parts, start)?;
+        match parts.iter().position(|part| part.bytes.is_none()) {
+            None => Ok(()),
+            Some(stuck) => wrong("it is computed from something that is computed from it")
+                .map_err(|error| named(error, &fields[stuck].name)),
+        }
+    }
+
+    /// Computes what can be of the first `known` fields: each as soon as everything that it is computed from is there.
+    fn advance(&self, fields: &[Field], known: usize, parts: &mut [Part], start: usize) -> Result<(), EncodeError> {
         loop {
             let mut moved = false;
-            for (number, field) in fields.iter().enumerate() {
+            for (number, field) in fields.iter().enumerate().take(known) {
                 if parts[number].bytes.is_some() {
                     continue;
                 }
                 let value = match &field.compute {
                     Some(compute) => computed(number, field, compute, parts, start),
-                    None => sized(fields, number, parts).map(Summed2::Number),
+                    None => sized(fields, number, known, parts).map(Summed2::Number),
                 };
                 let Some(value) = value else { continue };
                 let mut bytes = Vec::new();
@@ -168,13 +182,8 @@ impl Encoder<'_> {
                 parts[number].bytes = Some(bytes);
                 moved = true;
             }
-            if parts.iter().all(|part| part.bytes.is_some()) {
-                return Ok(());
-            }
             if !moved {
-                let stuck = parts.iter().position(|part| part.bytes.is_none()).expect("one is left");
-                return wrong("it is computed from something that is computed from it")
-                    .map_err(|error| named(error, &fields[stuck].name));
+                return Ok(());
             }
         }
     }
@@ -407,7 +416,10 @@ fn computed(number: usize, field: &Field, compute: &Compute, parts: &[Part], sta
         None => None,
     };
     let value = match compute.how {
-        How::Count => parts[compute.from].size as i128,
+        How::Count => {
+            parts[compute.from].bytes.as_ref()?;
+            parts[compute.from].size as i128
+        }
         How::Length => span.map(len_of).sum::<Option<usize>>()? as i128,
         How::Offset => (start + (0..compute.from).map(len_of).sum::<Option<usize>>()?) as i128,
         How::Sum(sum) => {
@@ -447,11 +459,14 @@ fn size_of(field: &Field) -> Option<(&Reference, i64)> {
 }
 
 /// What a field says that is the size of another.
-fn sized(fields: &[Field], number: usize, parts: &[Part]) -> Option<i128> {
+fn sized(fields: &[Field], number: usize, known: usize, parts: &[Part]) -> Option<i128> {
     let of = |field: &Field| size_of(field).filter(|(of, _)| of.up == 0 && of.path == [number]).map(|(_, plus)| plus);
-    // Of several, the first that is there says it.
+    // Of several, the first that is there says it; where none is, that is sure only when all are known.
     let all = fields.iter().enumerate().filter_map(|(at, field)| Some((at, of(field)?)));
-    let (at, plus) = all.clone().find(|(at, _)| parts[*at].present).or_else(|| all.clone().next())?;
+    let (at, plus) = all
+        .clone()
+        .find(|(at, _)| parts[*at].present)
+        .or_else(|| all.clone().next().filter(|_| known == fields.len()))?;
     parts[at].bytes.as_ref()?;
     Some(parts[at].size as i128 - i128::from(plus))
 }

@@ -253,6 +253,18 @@ fields = [
 }
 
 #[test]
+fn a_condition_can_speak_of_a_length_that_is_computed() {
+    let message = r#"[message.m]
+fields = [
+  { name = "len", type = "decimal", until = ":", min = -1 },
+  { name = "data", type = "bytes", length = "len", if = "len >= 0" },
+  { type = "literal", value = ";", if = "len >= 0" },
+]"#;
+    check(message, &[("data", bytes(b"abc"))], b"3:abc;");
+    check(message, &[("len", Given::Number(-1))], b"-1:");
+}
+
+#[test]
 fn text_has_delimiters_digits_and_padding() {
     let message = r#"[message.m]
 fields = [

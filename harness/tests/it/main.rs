@@ -10,6 +10,7 @@ mod framing;
 mod laws;
 mod mqtt;
 mod process;
+mod protocols;
 mod report;
 mod run;
 mod serve;
