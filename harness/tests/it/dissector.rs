@@ -464,6 +464,23 @@ fn tshark_reads_all_that_a_description_can_say() {
 }
 
 #[test]
+fn tshark_cuts_streams_by_every_framing() {
+    if !have(&["tshark"]) {
+        return;
+    }
+    let widths =
+        framing::WIDTHS.iter().map(|(name, _)| format!("{{ length_prefix = \"{name}\", includes_prefix = true }}"));
+    let others = [r#""crlf""#, r#"{ delimiter = "::" }"#, "{ fixed = 24 }"].map(str::to_owned);
+    for (at, framing) in widths.chain(others).enumerate() {
+        let message = "fields = [{ name = \"data\", type = \"hexadecimal\", length = 24, min = 0 }]";
+        let text = format!(
+            "name = \"f{at}\"\ntransport = \"tcp\"\nframing = {framing}\n[message.m]\ndirection = \"both\"\n{message}\n"
+        );
+        check_stream(&protocol::load("f.toml", &text).expect("it is right"), 3);
+    }
+}
+
+#[test]
 fn tshark_reads_datagrams_as_the_harness_does_and_refuses_the_same() {
     if !have(&["tshark"]) {
         return;
