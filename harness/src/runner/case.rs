@@ -427,12 +427,23 @@ impl Run {
             Ended::Failed { failure, .. }
                 if matches!(failure.kind, FailureKind::Closed | FailureKind::Refused | FailureKind::Reset)
         );
+        // Who ends by itself is in use until the last step; after that its status is what it is judged by.
+        let (ended, crash_at_end) = match ended {
+            Ended::Failed { failure, .. }
+                if failure.kind == FailureKind::Crash && failure.place == case.script.place =>
+            {
+                (Ended::Passed, Some(failure))
+            }
+            ended => (ended, None),
+        };
+        let is_guest = |name: &str| guests(stage).any(|(guest, ..)| guest.name == name);
         let mut crash = None;
         let mut gone = None;
         for running in running {
             let Ok(Some(exit)) = tokio::time::timeout(LAST_WORDS, running.end(lost)).await else { continue };
             let process = running.process().expect("only a process ends");
-            if process.is_crash(exit) {
+            let is_judged = matches!((&ended, exit), (Ended::Passed, Exit::Code(_))) && is_guest(&running.name);
+            if process.is_crash(exit) && !is_judged {
                 crash = Some(format!("the target `{}` crashed: {exit}", running.name));
                 file.told.borrow_mut().push(running.name.clone());
             }
@@ -442,12 +453,17 @@ impl Run {
         }
         let interrupted = self.stopping.borrow().is_some_and(|why| why != Stopping::FailFast);
         let (verdict, failure) = match (ended, crash) {
-            (Ended::Passed, None) => match self.wrong_exit(stage) {
-                Some(failure) => (Verdict::Failed, failure),
-                None => return Outcome { verdict: Verdict::Passed, failure: None },
+            (Ended::Passed, None) => match (self.wrong_exit(stage), crash_at_end) {
+                (Some(failure), _) => {
+                    replace_failure(events, &failure);
+                    (Verdict::Failed, failure)
+                }
+                (None, Some(failure)) => (Verdict::Crashed, failure),
+                (None, None) => return Outcome { verdict: Verdict::Passed, failure: None },
             },
             (Ended::Passed, Some(message)) => {
                 let failure = Failure::new(FailureKind::Crash, message, case.script.place.clone());
+                replace_failure(events, &failure);
                 (Verdict::Crashed, Box::new(failure))
             }
             (Ended::Failed { mut failure, .. }, Some(message)) => {
@@ -505,23 +521,23 @@ impl Run {
     fn wrong_exit(&self, stage: &Stage<'_>) -> Option<Box<Failure>> {
         for (running, within, wanted) in guests(stage) {
             let target = stage.file.scenario.targets.iter().find(|target| target.name == running.name)?;
-            let (kind, message) = match running.process()?.exited() {
+            let name = &running.name;
+            let (kind, message, hint) = match running.process()?.exited() {
                 Some(exit) if exit == Exit::Code(wanted) => continue,
-                Some(exit) => (
-                    FailureKind::Mismatch,
-                    format!("expected the target `{}` to exit with status {wanted}, got {exit}", running.name),
-                ),
+                Some(exit) => {
+                    let message = format!("expected the target `{name}` to exit with status {wanted}, got {exit}");
+                    (FailureKind::Mismatch, message, "what it wrote last is shown below")
+                }
                 None => {
                     let within = crate::time::show_duration(within);
                     let message = format!(
-                        "expected the target `{}` to exit with status {wanted}, and it still runs {within} after the last step",
-                        running.name
+                        "expected the target `{name}` to exit with status {wanted}, and it still runs {within} after the last step"
                     );
-                    (FailureKind::Timeout, message)
+                    (FailureKind::Timeout, message, "`stop = { within = \"..\" }` gives it more time")
                 }
             };
             let mut failure = Failure::new(kind, message, target.place.clone());
-            failure.hint = Some("what it wrote is shown below; `stop = { within = \"..\" }` gives it more time".into());
+            failure.hint = Some(hint.into());
             return Some(Box::new(failure));
         }
         None

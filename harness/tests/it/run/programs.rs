@@ -30,3 +30,21 @@ fn what_a_target_wrote_is_kept_and_shown_with_a_failure() {
     let log = fs::read_to_string(folder.out().join("logs/s/server.stdout")).expect("it is kept");
     assert_eq!(log, "a client came\n");
 }
+
+#[test]
+fn a_client_program_that_exits_wrongly_after_its_last_step_has_failed_and_not_crashed() {
+    let folder = Folder::with(
+        "[target.client]\ncommand = [\"python3\", \"-c\", \"import socket, sys; s = socket.create_connection((sys.argv[1], sys.argv[2])); s.send(b'x'); s.recv(1); sys.exit(18)\", \"127.0.0.1\", \"${server.port}\"]\nexpect_exit = 0\n\
+         [actor.server]\nlisten = \"tcp://127.0.0.1:0\"\n[[case]]\nname = \"c\"\nsteps = [{ server.accept = \"c\" }, { c.expect = \"x\" }, { c.send = \"y\", then = \"close\" }]\n",
+    );
+    folder.run(&[]).exits(1).says("expected the target `client` to exit with status 0, got exit status 18");
+}
+
+#[test]
+fn a_client_program_that_is_killed_has_crashed_whatever_its_status_should_be() {
+    let folder = Folder::with(
+        "[target.client]\ncommand = [\"python3\", \"-c\", \"import os, socket, sys; s = socket.create_connection((sys.argv[1], sys.argv[2])); s.send(b'x'); s.recv(1); os.abort()\", \"127.0.0.1\", \"${server.port}\"]\nexpect_exit = 0\n\
+         [actor.server]\nlisten = \"tcp://127.0.0.1:0\"\n[[case]]\nname = \"c\"\nsteps = [{ server.accept = \"c\" }, { c.expect = \"x\" }, { c.send = \"y\", then = \"close\" }]\n",
+    );
+    folder.run(&[]).exits(6).says("the target `client` crashed: signal SIGABRT");
+}
