@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Input, MATCHERS, Match, Matcher, Outcome, Pattern, Progress, Speaking};
 use crate::document::{Entry, Node, Reader, Table, Value};
 use crate::protocol::description::{Fields, Number};
-use crate::protocol::{Direction, Field, Item, Kind, Protocol, Value as Held};
+use crate::protocol::{Decoded, Direction, Field, Item, Kind, Protocol, Value as Held};
 use crate::text::quote;
 
 /// A message of this name whose fields are as they are wanted.
@@ -264,9 +264,9 @@ impl Matcher for Message {
             );
         }
         let mut found = Match { len: bytes.len(), ..Match::default() };
-        let look = Look { message: self, bytes };
+        let look = Look { message: self, decoded: &decoded, bytes };
         let fields = &self.protocol.messages[self.message].fields;
-        match look.fields(&self.fields, fields, &decoded.items, &mut found) {
+        match look.fields(&self.fields, fields, decoded.fields(), &mut found) {
             Ok(()) => Outcome::Match(found),
             Err(wrong) => {
                 let why = format!("`{}.{}` is {}", self.protocol.messages[self.message].name, wrong.path, wrong.why);
@@ -305,6 +305,7 @@ impl Message {
 
 struct Look<'a> {
     message: &'a Message,
+    decoded: &'a Decoded,
     bytes: &'a [u8],
 }
 
@@ -341,20 +342,20 @@ impl Look<'_> {
     /// Bits that are spoken of without their integer's name.
     fn bits(&self, name: &str, want: &Want, fields: &[Field], items: &[Item], found: &mut Match) -> Result<(), Wrong> {
         for (field, item) in fields.iter().zip(items) {
-            if let (Kind::Integer(integer), Held::Number(value)) = (&field.kind, &item.value)
+            if let (Kind::Integer(integer), Held::Number(value)) = (&field.kind, item.value())
                 && let Some(bits) = integer.bits.iter().find(|bits| *bits.name == *name)
             {
-                return self.number(want, &bits.number, bits.of(*value), item.span.start, found);
+                return self.number(want, &bits.number, bits.of(value), item.span().start, found);
             }
         }
         Err(Wrong { path: String::new(), at: self.bytes.len(), why: "not there".into() })
     }
 
     fn field(&self, want: &Want, field: &Field, item: &Item, found: &mut Match) -> Result<(), Wrong> {
-        let at = item.span.start;
+        let at = item.span().start;
         let wrong = |at: usize, why: String| Err(Wrong { path: String::new(), at, why });
-        match (want, &item.value) {
-            (Want::Present(wanted), value) => match (wanted, *value != Held::Absent) {
+        match (want, item.value()) {
+            (Want::Present(wanted), value) => match (wanted, value != Held::Absent) {
                 (true, false) => wrong(at, "not there".into()),
                 (false, true) => wrong(at, "there".into()),
                 _ => Ok(()),
@@ -377,8 +378,9 @@ impl Look<'_> {
                     Outcome::NeedMore => wrong(range.end, format!("{}, and more is wanted", quote(bytes))),
                 }
             }
-            (Want::Leaf(leaf, _), Held::Owned(bytes)) => {
-                self.owned(*leaf, bytes, at, found).map_err(|why| Wrong { path: String::new(), at, why })
+            (Want::Leaf(leaf, _), Held::Text(range)) => {
+                let text = Bytes::copy_from_slice(self.decoded.text(range));
+                self.owned(*leaf, &text, at, found).map_err(|why| Wrong { path: String::new(), at, why })
             }
             (Want::Leaf(..), Held::Number(value)) => {
                 let number = match &field.kind {
@@ -386,13 +388,13 @@ impl Look<'_> {
                     Kind::Digits { number, .. } => number,
                     _ => return wrong(at, value.to_string()),
                 };
-                self.number(want, number, *value, at, found)
+                self.number(want, number, value, at, found)
             }
             (Want::Fields(wants), Held::Number(value)) => {
                 let Kind::Integer(integer) = &field.kind else { return wrong(at, value.to_string()) };
                 for (name, want) in wants {
                     let Some(bits) = integer.bits.iter().find(|bits| bits.name == *name) else { continue };
-                    self.number(want, &bits.number, bits.of(*value), at, found).map_err(|mut wrong| {
+                    self.number(want, &bits.number, bits.of(value), at, found).map_err(|mut wrong| {
                         wrong.path = name.to_string();
                         wrong
                     })?;
@@ -401,15 +403,15 @@ impl Look<'_> {
             }
             (Want::Fields(wants), Held::Struct(items)) => {
                 let Kind::Struct(structure) = &field.kind else { return wrong(at, "no structure".into()) };
-                self.fields(wants, self.message.protocol.fields_of(structure), items, found)
+                self.fields(wants, self.message.protocol.fields_of(structure), self.decoded.items(items), found)
             }
             (Want::Fields(wants), Held::Case(case, items)) => {
-                let Kind::Switch { cases, default, .. } = &field.kind else { return wrong(at, "no switch".into()) };
-                let fields = case.map_or(default.as_ref(), |at| Some(&cases[at].1));
-                self.fields(wants, fields.map_or(&[], |fields| fields), items, found)
+                let fields = field.kind.fields_of_case(case);
+                self.fields(wants, fields.map_or(&[], |fields| fields), self.decoded.items(items), found)
             }
             (Want::List(wants), Held::Array(items)) => {
                 let Kind::Array { of, .. } = &field.kind else { return wrong(at, "no array".into()) };
+                let items = self.decoded.items(items);
                 for (number, (want, item)) in wants.iter().zip(items).enumerate() {
                     self.field(want, of, item, found).map_err(|mut wrong| {
                         let dot = if wrong.path.is_empty() || wrong.path.starts_with('[') { "" } else { "." };
@@ -420,7 +422,7 @@ impl Look<'_> {
                 if wants.len() == items.len() {
                     return Ok(());
                 }
-                let end = items.get(wants.len()).map_or(item.span.end, |item| item.span.start);
+                let end = items.get(wants.len()).map_or(item.span().end, |item| item.span().start);
                 let (has, wanted) = (items.len(), wants.len());
                 wrong(end, format!("of {has} elements, not of {wanted}"))
             }

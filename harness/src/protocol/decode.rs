@@ -1,24 +1,26 @@
 //! Bytes to a message, however they arrive.
 
-use bytes::Bytes;
+use std::ops::Range;
+
 use memchr::memmem;
+use smallvec::SmallVec;
 
 use super::checksum::Summed;
 use super::description::{
-    Bits, Compute, Direction, ELEMENTS_MAX, Extent, Field, How, Integer, Kind, Layout, MESSAGE_LEN_MAX, NESTING_MAX,
-    Number, Protocol,
+    Compute, Direction, ELEMENTS_MAX, Extent, Field, How, ITEMS_MAX, Integer, Kind, Layout, MESSAGE_LEN_MAX,
+    NAMES_LEN_MAX, NESTING_MAX, Number, Protocol,
 };
 use super::error::{DecodeError, push_front};
 use super::expression::Reference;
-use super::value::{Decoded, Item, Scope, Value};
+use super::value::{Decoded, Item, Items, Value};
 use crate::text::{count, quote};
 
 /// Why decoding stops.
 enum Stop {
     /// More bytes decide.
     NeedMore,
-    /// They are no such message.
-    Wrong(Box<DecodeError>),
+    /// They are no such message: at which byte, and why if that was asked for.
+    Wrong(usize, Option<Box<DecodeError>>),
 }
 
 type Step<T> = Result<T, Stop>;
@@ -43,15 +45,15 @@ impl Protocol {
             }
             return if whole { Err(self.unknown(input, direction)) } else { Ok(None) };
         };
-        let mut nearest: Option<Box<DecodeError>> = None;
+        let mut scratch = Scratch::default();
+        let mut nearest: Option<(usize, usize)> = None;
         let mut shortest: Option<Decoded> = None;
         let mut waits = false;
-        for at in &self.begins[usize::from(*first)] {
-            let message = &self.messages[usize::from(*at)];
-            if !Protocol::goes(message, direction) {
+        for message in self.begins[usize::from(*first)].iter().map(|message| usize::from(*message)) {
+            if !Protocol::goes(&self.messages[message], direction) {
                 continue;
             }
-            match self.decode_as(usize::from(*at), input, whole) {
+            match self.decode_as(message, input, whole, &mut scratch) {
                 Ok(decoded) if whole => return Ok(Some(decoded)),
                 // Of several that it could be, the one that is whole first: that is the one which is found when the bytes
                 // come one by one.
@@ -61,28 +63,29 @@ impl Protocol {
                     }
                 }
                 Err(Stop::NeedMore) => waits = true,
-                Err(Stop::Wrong(mut error)) => {
-                    if nearest.as_ref().is_none_or(|nearest| nearest.at < error.at) {
-                        error.message = Some(message.name.to_string());
-                        nearest = Some(error);
+                Err(Stop::Wrong(at, _)) => {
+                    if nearest.is_none_or(|(_, nearest)| nearest < at) {
+                        nearest = Some((message, at));
                     }
                 }
             }
         }
-        match (shortest, waits) {
-            (None, false) => Err(nearest.map_or_else(|| self.unknown(input, direction), |error| *error)),
-            (shortest, _) => Ok(shortest),
+        match (shortest, waits, nearest) {
+            (None, false, Some((message, _))) => self.decode_message(message, input, whole),
+            (None, false, None) => Err(self.unknown(input, direction)),
+            (shortest, ..) => Ok(shortest),
         }
     }
 
     /// Decodes `input` as this message and no other.
     pub fn decode_message(&self, message: usize, input: &[u8], whole: bool) -> Result<Option<Decoded>, DecodeError> {
-        match self.decode_as(message, input, whole) {
+        match self.decode_as(message, input, whole, &mut Scratch { explains: true, ..Scratch::default() }) {
             Ok(decoded) => Ok(Some(decoded)),
             Err(Stop::NeedMore) => Ok(None),
-            Err(Stop::Wrong(mut error)) => {
+            Err(Stop::Wrong(_, error)) => {
+                let mut error = *error.expect("it was asked for");
                 error.message = Some(self.messages[message].name.to_string());
-                Err(*error)
+                Err(error)
             }
         }
     }
@@ -90,7 +93,7 @@ impl Protocol {
     /// A message may have no bytes at all.
     fn decode_empty(&self, direction: Option<Direction>) -> Option<Decoded> {
         let mut heard = (0..self.messages.len()).filter(|at| Protocol::goes(&self.messages[*at], direction));
-        heard.find_map(|at| self.decode_as(at, b"", true).ok())
+        heard.find_map(|at| self.decode_as(at, b"", true, &mut Scratch::default()).ok())
     }
 
     fn unknown(&self, input: &[u8], direction: Option<Direction>) -> DecodeError {
@@ -105,25 +108,84 @@ impl Protocol {
         }
     }
 
-    fn decode_as(&self, message: usize, input: &[u8], whole: bool) -> Step<Decoded> {
-        let end = if whole { Some(input.len()) } else { None };
-        let bound = End { at: end, depth: 0, to: usize::MAX };
-        let mut cursor =
-            Cursor { protocol: self, input, at: 0, end: bound, whole, canonical: true, elements: 0, depth: 0 };
-        let items = cursor.fields(&self.messages[message].fields, None)?;
+    fn decode_as(&self, message: usize, input: &[u8], whole: bool, scratch: &mut Scratch) -> Step<Decoded> {
+        let fields = &self.messages[message].fields;
+        let end = End { at: whole.then_some(input.len()), depth: 0, to: usize::MAX };
+        scratch.clear();
+        let mut cursor = Cursor {
+            protocol: self,
+            input,
+            at: 0,
+            end,
+            limit: input.len().min(MESSAGE_LEN_MAX),
+            whole,
+            canonical: true,
+            elements: 0,
+            depth: 0,
+            scratch: &mut *scratch,
+        };
+        let root = cursor.fields(fields, None)?;
         if whole && cursor.at < input.len() {
             let rest = input.len() - cursor.at;
-            let error = DecodeError {
-                message: None,
-                path: String::new(),
-                at: cursor.at,
-                expected: "the end of the message".into(),
-                found: format!("{} more", count(rest, "byte")),
-            };
-            return Err(Stop::Wrong(Box::new(error)));
+            return cursor
+                .wrong(cursor.at, || ("the end of the message".into(), format!("{} more", count(rest, "byte"))));
         }
-        Ok(Decoded { message, items, len: cursor.at, canonical: cursor.canonical })
+        let (len, canonical) = (cursor.at, cursor.canonical);
+        let (items, text) = (scratch.items.to_vec(), std::mem::take(&mut scratch.text));
+        Ok(Decoded { message, len, canonical, root, items, text })
     }
+}
+
+/// What is in hand while a message is decoded. It serves for one message after another.
+#[derive(Default)]
+struct Scratch {
+    /// Whether an error says what was expected and found. Of the messages that it could be, most are none, and nobody asks
+    /// why.
+    explains: bool,
+    /// Those of structures beside each other, and of arrays that are complete.
+    items: SmallVec<[Item; 64]>,
+    /// Elements of arrays that are not complete yet, from the outermost.
+    elements: SmallVec<[Item; 16]>,
+    /// Names as they are read.
+    text: Vec<u8>,
+    /// The first names that end by themselves: where each begins in the message, and where it lies in `text`.
+    names: SmallVec<[(usize, Range<usize>); NAMES_KEPT]>,
+    /// What lengths bound.
+    bounds: SmallVec<[Bound; 4]>,
+}
+
+impl Scratch {
+    fn clear(&mut self) {
+        self.items.clear();
+        self.names.clear();
+        self.elements.clear();
+        self.text.clear();
+        self.bounds.clear();
+    }
+}
+
+/// A length that was read, and what it bounds.
+#[derive(Clone, Copy)]
+struct Bound {
+    /// The field of the length.
+    of: usize,
+    /// The last field of what it bounds.
+    to: usize,
+    /// Where that ends.
+    end: usize,
+    /// The end around it.
+    around: End,
+}
+
+/// The fields around a field, from the innermost.
+#[derive(Clone, Copy)]
+struct Scope<'a> {
+    fields: &'a [Field],
+    /// Which of them is being decoded.
+    number: usize,
+    /// Where they lie among the items.
+    base: usize,
+    parent: Option<&'a Scope<'a>>,
 }
 
 /// Where what a length bounds, or the message, ends.
@@ -142,41 +204,94 @@ struct Cursor<'a> {
     input: &'a [u8],
     at: usize,
     end: End,
+    /// Up to where bytes can be taken: no further than the end, and what is there.
+    limit: usize,
     /// Nothing comes after `input`.
     whole: bool,
     canonical: bool,
     elements: usize,
     depth: usize,
+    scratch: &'a mut Scratch,
 }
 
 impl<'a> Cursor<'a> {
-    fn wrong<T>(&self, at: usize, expected: impl Into<String>, found: impl Into<String>) -> Step<T> {
-        let (expected, found) = (expected.into(), found.into());
-        Err(Stop::Wrong(Box::new(DecodeError { message: None, path: String::new(), at, expected, found })))
+    /// Says what was expected, and what was found instead.
+    fn wrong<T>(&self, at: usize, why: impl FnOnce() -> (String, String)) -> Step<T> {
+        let explain = || {
+            let (expected, found) = why();
+            Box::new(DecodeError { message: None, path: String::new(), at, expected, found })
+        };
+        Err(Stop::Wrong(at, self.scratch.explains.then(explain)))
+    }
+
+    /// The number that a reference leads to, where it is there already.
+    fn number(&self, scope: &Scope<'_>, reference: &Reference) -> Option<i128> {
+        let mut scope = scope;
+        for _ in 0..reference.up {
+            scope = scope.parent?;
+        }
+        let mut fields = scope.fields;
+        let mut items = &self.scratch.items[scope.base..scope.base + scope.number];
+        let (last, outer) = reference.path.split_last()?;
+        for at in outer {
+            let (Kind::Struct(structure), Value::Struct(inner)) = (&fields.get(*at)?.kind, items.get(*at)?.value())
+            else {
+                return None;
+            };
+            (fields, items) = (self.protocol.fields_of(structure), inner.of(&self.scratch.items));
+        }
+        let Value::Number(number) = items.get(*last)?.value() else { return None };
+        match (reference.bits, &fields.get(*last)?.kind) {
+            (Some(at), Kind::Integer(integer)) => Some(integer.bits.get(at)?.of(number)),
+            _ => Some(number),
+        }
+    }
+
+    fn set_end(&mut self, end: End) {
+        self.end = end;
+        let all = self.input.len().min(MESSAGE_LEN_MAX);
+        self.limit = end.at.map_or(all, |end| end.min(all));
     }
 
     /// The next so many bytes.
+    #[inline(always)]
     fn take(&mut self, len: usize) -> Step<&'a [u8]> {
+        let (from, input) = (self.at, self.input);
+        match from.checked_add(len).filter(|to| *to <= self.limit).and_then(|to| input.get(from..to)) {
+            Some(bytes) => {
+                self.at += len;
+                Ok(bytes)
+            }
+            None => self.cannot_take(len),
+        }
+    }
+
+    #[cold]
+    fn cannot_take<T>(&self, len: usize) -> Step<T> {
         let from = self.at;
         let Some(to) = from.checked_add(len).filter(|to| *to <= MESSAGE_LEN_MAX) else {
-            return self.wrong(from, format!("at most {MESSAGE_LEN_MAX} bytes of a message"), count(len, "byte"));
+            return self.wrong(from, || (format!("at most {MESSAGE_LEN_MAX} bytes of a message"), count(len, "byte")));
         };
-        if let Some(end) = self.end.at.filter(|end| to > *end) {
-            return self.wrong(from, count(len, "byte"), format!("{} left", count(end.saturating_sub(from), "byte")));
+        match self.end.at.filter(|end| to > *end) {
+            Some(end) => {
+                let left = || format!("{} left", count(end.saturating_sub(from), "byte"));
+                self.wrong(from, || (count(len, "byte"), left()))
+            }
+            None => Err(Stop::NeedMore),
         }
-        if to > self.input.len() {
-            return Err(Stop::NeedMore);
-        }
-        self.at = to;
-        Ok(&self.input[from..to])
     }
 
     /// Decodes fields that follow each other.
-    fn fields(&mut self, fields: &'a [Field], parent: Option<&Scope<'_>>) -> Step<Vec<Item>> {
-        let mut items: Vec<Item> = Vec::with_capacity(fields.len());
-        // What lengths bound: the last field of each, its end, the end around it, and the length's own field.
-        let mut bounds: Vec<(usize, usize, End, usize)> = Vec::new();
-        // Lengths that were read, of spans that begin later.
+    fn fields(&mut self, fields: &'a [Field], parent: Option<&Scope<'_>>) -> Step<Items> {
+        let base = self.scratch.items.len();
+        // A place for each, so that they lie beside each other, and what is in them after them.
+        if base + self.scratch.elements.len() + fields.len() > ITEMS_MAX {
+            return self.wrong(self.at, || (format!("at most {ITEMS_MAX} fields and elements"), "more".into()));
+        }
+        self.scratch.items.resize(base + fields.len(), Item::NONE);
+        let outer_bounds = self.scratch.bounds.len();
+        let mut has_computed = false;
+        // Lengths that were read, of spans that begin later: the first field, the last one, the length, its own field.
         let mut waiting: Vec<(usize, usize, usize, usize)> = Vec::new();
         for (number, field) in fields.iter().enumerate() {
             // Of several that begin here the one that reaches further has the others in it.
@@ -184,109 +299,141 @@ impl<'a> Cursor<'a> {
                 (0..waiting.len()).filter(|at| waiting[*at].0 == number).max_by_key(|at| waiting[*at].1)
             {
                 let (_, to, len, of) = waiting.remove(at);
-                let end = self.at.saturating_add(len);
-                bounds.push((to, self.bound(end)?, self.end, of));
-                self.end = End { at: Some(end), depth: self.depth, to };
+                self.push_bound(of, to, self.at.saturating_add(len))?;
             }
-            let scope = Scope { fields, items: &items, parent };
-            let item = self.field(field, &scope).map_err(|stop| named(stop, &field.name))?;
-            if let (Some(compute), Value::Number(value)) = (&field.compute, &item.value)
-                && compute.how == How::Length
-                && field.only_if.is_none()
-            {
-                let len = usize::try_from(value - i128::from(compute.plus)).ok();
-                let Some(len) = len.filter(|len| *len <= MESSAGE_LEN_MAX) else {
-                    let expected = format!("a length of at most {MESSAGE_LEN_MAX}");
-                    return self
-                        .wrong(item.span.start, expected, value.to_string())
-                        .map_err(|stop| named(stop, &field.name));
-                };
-                if compute.from > number {
-                    waiting.push((compute.from, compute.to, len, number));
-                } else {
-                    // It counts what came before it, too, and perhaps itself.
-                    let start = items.get(compute.from).map_or(item.span.start, |item| item.span.start);
-                    let end = start.saturating_add(len);
-                    if end < item.span.end {
-                        let expected = format!("a length of at least {}", item.span.end - start);
-                        return self
-                            .wrong(item.span.start, expected, value.to_string())
-                            .map_err(|stop| named(stop, &field.name));
-                    }
-                    if compute.to > number {
-                        bounds.push((compute.to, self.bound(end)?, self.end, number));
-                        self.end = End { at: Some(end), depth: self.depth, to: compute.to };
+            // The one of them that begins right after this field: nearly all do.
+            let mut next: Option<(usize, usize)> = None;
+            let decoded = match (&field.kind, &field.only_if) {
+                // Most fields are such numbers.
+                (Kind::Integer(integer @ Integer { layout: Layout::Fixed { .. }, .. }), None) => {
+                    let start = self.at;
+                    match self.integer(integer) {
+                        Ok(value) => self.set(Some(base + number), start, Value::Number(value)),
+                        Err(stop) => Err(stop),
                     }
                 }
-            }
-            items.push(item);
-            while let Some((to, end, around, of)) = bounds.last().copied().filter(|(to, ..)| *to == number) {
-                bounds.pop();
-                if self.at != end {
-                    let name = &fields[of].name;
-                    let expected = format!("the end of what `{name}` says, at byte {end}");
-                    let found = format!("{} more", count(end.saturating_sub(self.at), "byte"));
-                    return self.wrong(self.at, expected, found).map_err(|stop| named(stop, &fields[to].name));
+                _ => {
+                    let scope = Scope { fields, number, base, parent };
+                    self.field(field, &scope, Some(base + number))
                 }
-                self.end = around;
-            }
-        }
-        for (number, field) in fields.iter().enumerate() {
+            };
+            decoded.map_err(|stop| named(stop, &field.name))?;
             if let Some(compute) = &field.compute {
-                self.check(number, field, compute, &items).map_err(|stop| named(stop, &field.name))?;
+                has_computed = true;
+                let item = self.scratch.items[base + number];
+                if let Value::Number(value) = item.value()
+                    && compute.how == How::Length
+                    && field.only_if.is_none()
+                {
+                    let span = item.span();
+                    let len = usize::try_from(value - i128::from(compute.plus)).ok();
+                    let Some(len) = len.filter(|len| *len <= MESSAGE_LEN_MAX) else {
+                        let why = || (format!("a length of at most {MESSAGE_LEN_MAX}"), value.to_string());
+                        return self.wrong(span.start, why).map_err(|stop| named(stop, &field.name));
+                    };
+                    if compute.from == number + 1 && waiting.is_empty() {
+                        next = Some((compute.to, len));
+                    } else if compute.from > number {
+                        waiting.push((compute.from, compute.to, len, number));
+                    } else {
+                        // It counts what came before it, too, and perhaps itself.
+                        let start = self.scratch.items[base + compute.from].span().start;
+                        let end = start.saturating_add(len);
+                        if end < span.end {
+                            let why = || (format!("a length of at least {}", span.end - start), value.to_string());
+                            return self.wrong(span.start, why).map_err(|stop| named(stop, &field.name));
+                        }
+                        if compute.to > number {
+                            self.push_bound(number, compute.to, end)?;
+                        }
+                    }
+                }
+            }
+            while self.scratch.bounds.len() > outer_bounds
+                && let Some(&Bound { of, to, end, around }) =
+                    self.scratch.bounds.last().filter(|bound| bound.to == number)
+            {
+                self.scratch.bounds.pop();
+                if self.at != end {
+                    let why = || {
+                        let found = format!("{} more", count(end.saturating_sub(self.at), "byte"));
+                        (format!("the end of what `{}` says, at byte {end}", fields[of].name), found)
+                    };
+                    return self.wrong(self.at, why).map_err(|stop| named(stop, &fields[to].name));
+                }
+                self.set_end(around);
+            }
+            if let Some((to, len)) = next {
+                self.push_bound(number, to, self.at.saturating_add(len))?;
             }
         }
-        Ok(items)
+        if has_computed {
+            for (number, field) in fields.iter().enumerate() {
+                if let Some(compute) = &field.compute {
+                    self.check(number, field, compute, base).map_err(|stop| named(stop, &field.name))?;
+                }
+            }
+        }
+        Ok(Items::new(base, fields.len()))
+    }
+
+    /// From here to the field `to` there is an end that the field `of` says.
+    fn push_bound(&mut self, of: usize, to: usize, end: usize) -> Step<()> {
+        let bound = Bound { of, to, end: self.bound(end)?, around: self.end };
+        self.scratch.bounds.push(bound);
+        self.set_end(End { at: Some(end), depth: self.depth, to });
+        Ok(())
     }
 
     /// An end that a length says, where it can be one.
     fn bound(&self, end: usize) -> Step<usize> {
         if let Some(around) = self.end.at.filter(|around| end > *around) {
-            let found = format!("{} left", count(around.saturating_sub(self.at), "byte"));
-            return self.wrong(self.at, count(end.saturating_sub(self.at), "byte"), found);
+            let left = |end: usize| count(end.saturating_sub(self.at), "byte");
+            return self.wrong(self.at, || (left(end), format!("{} left", left(around))));
         }
         // Nothing can be said of a message whose end is not there yet; to look at its parts again and again is of no use.
         if end > self.input.len() && !self.whole { Err(Stop::NeedMore) } else { Ok(end) }
     }
 
     /// Whether a computed field has what it should.
-    fn check(&self, number: usize, field: &Field, compute: &Compute, items: &[Item]) -> Step<()> {
+    fn check(&self, number: usize, field: &Field, compute: &Compute, base: usize) -> Step<()> {
+        let items = &self.scratch.items[base..];
         let item = &items[number];
-        if item.value == Value::Absent {
+        if item.is_absent() {
             return Ok(());
         }
         let expected = match compute.how {
-            How::Count => match &items[compute.from].value {
+            How::Count => match items[compute.from].value() {
                 Value::Array(elements) => elements.len() as i128,
                 _ => 0,
             },
-            How::Length => (items[compute.to].span.end - items[compute.from].span.start) as i128,
-            How::Offset => items[compute.from].span.start as i128,
+            How::Length => (items[compute.to].span().end - items[compute.from].span().start) as i128,
+            How::Offset => items[compute.from].span().start as i128,
             How::Sum(sum) => {
-                let span = items[compute.from].span.start..items[compute.to].span.end;
+                let span = items[compute.from].span().start..items[compute.to].span().end;
                 let summed = match (compute.from..=compute.to).contains(&number) {
                     false => sum.of(&self.input[span]),
                     true => {
                         let mut bytes = self.input[span.clone()].to_vec();
-                        bytes[item.span.start - span.start..item.span.end - span.start].fill(0);
+                        bytes[item.span().start - span.start..item.span().end - span.start].fill(0);
                         sum.of(&bytes)
                     }
                 };
                 match summed {
                     Summed::Number(number) => i128::from(number),
                     Summed::Digest(digest) => {
-                        let Value::Bytes(range) = &item.value else { return Ok(()) };
+                        let Value::Bytes(range) = item.value() else { return Ok(()) };
                         if self.input[range.clone()] == *digest {
                             return Ok(());
                         }
-                        let expected = format!("{} ({})", quote(&digest), compute.text);
-                        return self.wrong(item.span.start, expected, quote(&self.input[range.clone()]));
+                        let expected = || format!("{} ({})", quote(&digest), compute.text);
+                        return self.wrong(item.span().start, || (expected(), quote(&self.input[range.clone()])));
                     }
                 }
             }
         };
         let expected = expected + i128::from(compute.plus);
-        let Value::Number(found) = item.value else { return Ok(()) };
+        let Value::Number(found) = item.value() else { return Ok(()) };
         if found == expected {
             return Ok(());
         }
@@ -294,24 +441,46 @@ impl<'a> Cursor<'a> {
             (Kind::Integer(_), How::Sum(_)) => format!("{value:#x}"),
             _ => value.to_string(),
         };
-        self.wrong(item.span.start, format!("{} ({})", show(expected), compute.text), show(found))
+        self.wrong(item.span().start, || (format!("{} ({})", show(expected), compute.text), show(found)))
     }
 
-    fn field(&mut self, field: &'a Field, scope: &Scope<'_>) -> Step<Item> {
+    /// Notes what a field or element holds that began at `start` and ends here.
+    ///
+    /// It is written where it will stay: a value that is passed on through memory costs more than it took to read.
+    #[inline(always)]
+    fn set(&mut self, place: Option<usize>, start: usize, value: Value) -> Step<()> {
+        let span = start..self.at;
+        let Scratch { items, elements, .. } = &mut *self.scratch;
+        let item = match place {
+            Some(place) => &mut items[place],
+            None => {
+                elements.push(Item::NONE);
+                elements.last_mut().expect("it was pushed")
+            }
+        };
+        *item = Item::new(span, value);
+        Ok(())
+    }
+
+    /// Decodes a field to its place among the items, or an element of an array.
+    fn field(&mut self, field: &'a Field, scope: &Scope<'_>, place: Option<usize>) -> Step<()> {
         let start = self.at;
         if let Some(condition) = &field.only_if
-            && condition.holds(&|reference| scope.number(self.protocol, reference)) != Some(true)
+            && condition.holds(&|reference| self.number(scope, reference)) != Some(true)
         {
-            return Ok(Item { span: start..start, value: Value::Absent });
+            return self.set(place, start, Value::Absent);
         }
-        let value = match &field.kind {
+        match &field.kind {
             Kind::Align(to) => {
                 let pad = self.at.next_multiple_of(*to) - self.at;
                 let zeros = self.take(pad)?;
                 self.canonical &= zeros.iter().all(|byte| *byte == 0);
-                Value::Bytes(start..self.at)
+                self.set(place, start, Value::Bytes(start..self.at))
             }
-            Kind::Array { of, extent } => Value::Array(self.array(of, extent, scope)?),
+            Kind::Array { of, extent } => {
+                let items = self.array(of, extent, scope)?;
+                self.set(place, start, Value::Array(items))
+            }
             Kind::Bytes { extent, max, text, constant } => {
                 let mut range = self.extent(extent, scope, Some(*max))?;
                 if let Some(pad) = text.as_ref().and_then(|text| text.pad) {
@@ -321,63 +490,71 @@ impl<'a> Cursor<'a> {
                 }
                 let bytes = &self.input[range.clone()];
                 if let Some(constant) = constant.as_ref().filter(|constant| **constant != bytes) {
-                    return self.wrong(range.start, quote(constant), quote(bytes));
+                    return self.wrong(range.start, || (quote(constant), quote(bytes)));
                 }
                 if let Some(text) = text {
                     match std::str::from_utf8(bytes) {
                         Ok(found) => {
                             if text.pattern.as_ref().is_some_and(|pattern| !pattern.is_match(found)) {
-                                return self.wrong(range.start, "a text of the field's `pattern`", quote(bytes));
+                                let why = || ("a text of the field's `pattern`".into(), quote(bytes));
+                                return self.wrong(range.start, why);
                             }
                         }
                         Err(error) => {
                             let at = range.start + error.valid_up_to();
-                            return self.wrong(at, "UTF-8", format!("the byte {:#04x}", self.input[at]));
+                            return self.wrong(at, || ("UTF-8".into(), format!("the byte {:#04x}", self.input[at])));
                         }
                     }
                 }
-                Value::Bytes(range)
+                self.set(place, start, Value::Bytes(range))
             }
-            Kind::DomainName => Value::Owned(self.domain_name()?),
+            Kind::DomainName => {
+                let text = self.domain_name()?;
+                self.set(place, start, Value::Text(text))
+            }
             Kind::Digits { extent, radix, number } => {
                 let range = self.extent(extent, scope, Some(DIGITS_MAX))?;
                 let width = if let Extent::Fixed(len) = extent { *len } else { 0 };
                 let value = self.digits(range, *radix, width)?;
                 self.check_number(start, number, value)?;
-                Value::Number(value)
+                self.set(place, start, Value::Number(value))
             }
-            Kind::Integer(integer) => Value::Number(self.integer(integer)?),
-            Kind::Struct(structure) => Value::Struct(self.nested(self.protocol.fields_of(structure), scope)?),
+            Kind::Integer(integer) => {
+                let value = self.integer(integer)?;
+                self.set(place, start, Value::Number(value))
+            }
+            Kind::Struct(structure) => {
+                let items = self.nested(self.protocol.fields_of(structure), scope)?;
+                self.set(place, start, Value::Struct(items))
+            }
             Kind::Switch { on, cases, default } => {
-                let Some(value) = scope.number(self.protocol, on) else {
-                    return self.wrong(start, format!("the field `{}`", on.text), "none");
+                let Some(value) = self.number(scope, on) else {
+                    return self.wrong(start, || (format!("the field `{}`", on.text), "none".into()));
                 };
                 let case = cases.iter().position(|(values, _)| values.contains(&value));
-                let fields = match (case, default) {
-                    (Some(at), _) => &cases[at].1,
-                    (None, Some(default)) => default,
-                    (None, None) => {
-                        return self.wrong(start, format!("a case for `{}`", on.text), value.to_string());
-                    }
+                let fields = case.map(|at| &cases[at].1).or(default.as_ref());
+                let Some(fields) = fields else {
+                    return self.wrong(start, || (format!("a case for `{}`", on.text), value.to_string()));
                 };
-                Value::Case(case, self.nested(fields, scope)?)
+                let items = self.nested(fields, scope)?;
+                self.set(place, start, Value::Case(case.map(|at| at as u32), items))
             }
-        };
-        Ok(Item { span: start..self.at, value })
+        }
     }
 
-    fn nested(&mut self, fields: &'a [Field], scope: &Scope<'_>) -> Step<Vec<Item>> {
+    fn nested(&mut self, fields: &'a [Field], scope: &Scope<'_>) -> Step<Items> {
         self.depth += 1;
         if self.depth > NESTING_MAX {
-            return self.wrong(self.at, format!("at most {NESTING_MAX} structures in each other"), "more");
+            let why = || (format!("at most {NESTING_MAX} structures in each other"), "more".into());
+            return self.wrong(self.at, why);
         }
         let items = self.fields(fields, Some(scope))?;
         self.depth -= 1;
         Ok(items)
     }
 
-    fn array(&mut self, of: &'a Field, extent: &Extent, scope: &Scope<'_>) -> Step<Vec<Item>> {
-        let mut items = Vec::new();
+    fn array(&mut self, of: &'a Field, extent: &Extent, scope: &Scope<'_>) -> Step<Items> {
+        let base = self.scratch.elements.len();
         let around = self.end;
         let mut wanted = usize::MAX;
         let mut until = None;
@@ -389,22 +566,23 @@ impl<'a> Cursor<'a> {
                     _ => self.size(extent, scope)?,
                 };
                 let at = Some(self.bound(self.at.saturating_add(len))?);
-                self.end = End { at, depth: self.depth + 1, to: usize::MAX };
+                self.set_end(End { at, depth: self.depth + 1, to: usize::MAX });
             }
             Extent::Rest => {
                 let at = Some(self.rest(scope)?);
-                self.end = End { at, depth: self.depth + 1, to: usize::MAX };
+                self.set_end(End { at, depth: self.depth + 1, to: usize::MAX });
             }
             Extent::Until(delimiter) => until = Some(delimiter),
         }
         loop {
-            if items.len() >= wanted {
+            let number = self.scratch.elements.len() - base;
+            if number >= wanted {
                 break;
             }
             if let Some(delimiter) = until {
                 let rest = &self.input[self.at.min(self.input.len())..self.end.at.unwrap_or(self.input.len())];
                 if rest.starts_with(delimiter) {
-                    self.at += delimiter.len();
+                    self.take(delimiter.len())?;
                     break;
                 }
                 if delimiter.starts_with(rest) && !self.whole && self.end.at.is_none() {
@@ -415,25 +593,31 @@ impl<'a> Cursor<'a> {
             }
             self.elements += 1;
             if self.elements > ELEMENTS_MAX {
-                return self.wrong(self.at, format!("at most {ELEMENTS_MAX} elements"), "more");
+                return self.wrong(self.at, || (format!("at most {ELEMENTS_MAX} elements"), "more".into()));
             }
             let before = self.at;
-            let number = items.len();
-            let item = self.field(of, scope).map_err(|stop| named(stop, &format!("[{number}]")))?;
+            self.field(of, scope, None).map_err(|stop| match &stop {
+                // Who does not ask why needs no path.
+                Stop::Wrong(_, Some(_)) => named(stop, &format!("[{number}]")),
+                _ => stop,
+            })?;
             if self.at == before && wanted == usize::MAX {
-                return self.wrong(self.at, "an element", "one without bytes");
+                return self.wrong(self.at, || ("an element".into(), "one without bytes".into()));
             }
-            items.push(item);
         }
-        self.end = around;
-        Ok(items)
+        self.set_end(around);
+        let Scratch { items, elements, .. } = &mut *self.scratch;
+        let (from, len) = (items.len(), elements.len() - base);
+        items.extend_from_slice(&elements[base..]);
+        elements.truncate(base);
+        Ok(Items::new(from, len))
     }
 
     /// The content of something with this extent; what is around it is taken, too.
-    fn extent(&mut self, extent: &Extent, scope: &Scope<'_>, max: Option<usize>) -> Step<std::ops::Range<usize>> {
+    fn extent(&mut self, extent: &Extent, scope: &Scope<'_>, max: Option<usize>) -> Step<Range<usize>> {
         let start = self.at;
         let check = |cursor: &Cursor<'_>, len: usize| match max.filter(|max| len > *max) {
-            Some(max) => cursor.wrong(start, format!("at most {}", count(max, "byte")), len.to_string()),
+            Some(max) => cursor.wrong(start, || (format!("at most {}", count(max, "byte")), len.to_string())),
             None => Ok(()),
         };
         match extent {
@@ -462,14 +646,14 @@ impl<'a> Cursor<'a> {
                 match memmem::find(area, delimiter) {
                     Some(len) => {
                         check(self, len)?;
-                        self.at = start + len + delimiter.len();
+                        self.take(len + delimiter.len())?;
                         Ok(start..start + len)
                     }
                     None => {
                         check(self, area.len().saturating_sub(delimiter.len()))?;
                         if self.whole || self.end.at.is_some_and(|end| end <= self.input.len()) {
-                            let found = format!("none in {}", count(area.len(), "byte"));
-                            return self.wrong(start, format!("{} after it", quote(delimiter)), found);
+                            let found = || format!("none in {}", count(area.len(), "byte"));
+                            return self.wrong(start, || (format!("{} after it", quote(delimiter)), found()));
                         }
                         Err(Stop::NeedMore)
                     }
@@ -480,13 +664,15 @@ impl<'a> Cursor<'a> {
 
     /// Where what reaches to the end of something ends: before what follows it there.
     fn rest(&self, scope: &Scope<'_>) -> Step<usize> {
-        let Some(end) = self.end.at else { return self.wrong(self.at, "a message whose end is known", "none") };
-        let (mut tail, mut scope, mut depth) = (0, Some(*scope), self.depth);
+        let Some(end) = self.end.at else {
+            return self.wrong(self.at, || ("a message whose end is known".into(), "none".into()));
+        };
+        let (mut tail, mut scope, mut depth) = (0, Some(scope), self.depth);
         while let Some(level) = scope.filter(|_| depth >= self.end.depth) {
             let last = if depth == self.end.depth { self.end.to } else { usize::MAX };
-            let follow = level.fields.iter().enumerate().skip(level.items.len() + 1).take_while(|(at, _)| *at <= last);
+            let follow = level.fields.iter().enumerate().skip(level.number + 1).take_while(|(at, _)| *at <= last);
             tail += follow.filter_map(|(_, field)| field.fixed_len()).sum::<usize>();
-            scope = level.parent.copied();
+            scope = level.parent;
             match depth.checked_sub(1) {
                 Some(outer) => depth = outer,
                 None => break,
@@ -495,7 +681,8 @@ impl<'a> Cursor<'a> {
         match end.checked_sub(tail).filter(|end| *end >= self.at) {
             Some(end) => Ok(end),
             None => {
-                self.wrong(self.at, count(tail, "byte"), format!("{} left", count(end.saturating_sub(self.at), "byte")))
+                let left = || format!("{} left", count(end.saturating_sub(self.at), "byte"));
+                self.wrong(self.at, || (count(tail, "byte"), left()))
             }
         }
     }
@@ -507,12 +694,12 @@ impl<'a> Cursor<'a> {
             Extent::Count(reference, plus) | Extent::Field(reference, plus) => (reference, *plus),
             _ => unreachable!("only these say a size"),
         };
-        let value = scope.number(self.protocol, reference).map(|value| value + i128::from(plus));
+        let value = self.number(scope, reference).map(|value| value + i128::from(plus));
         match value.and_then(|value| usize::try_from(value).ok()) {
             Some(size) => Ok(size),
             None => {
-                let found = value.map_or_else(|| "none".to_owned(), |value| value.to_string());
-                self.wrong(self.at, format!("a size in `{}`", reference.text), found)
+                let found = || value.map_or_else(|| "none".to_owned(), |value| value.to_string());
+                self.wrong(self.at, || (format!("a size in `{}`", reference.text), found()))
             }
         }
     }
@@ -522,33 +709,37 @@ impl<'a> Cursor<'a> {
         let value = self.raw(layout)?;
         match usize::try_from(value).ok().filter(|len| *len <= MESSAGE_LEN_MAX) {
             Some(len) => Ok(len),
-            None => self.wrong(at, format!("a length of at most {MESSAGE_LEN_MAX}"), value.to_string()),
+            None => self.wrong(at, || (format!("a length of at most {MESSAGE_LEN_MAX}"), value.to_string())),
         }
     }
 
+    #[inline(always)]
     fn integer(&mut self, integer: &Integer) -> Step<i128> {
         let start = self.at;
         let value = self.raw(integer.layout)?;
+        if integer.is_free {
+            return Ok(value);
+        }
         self.check_number(start, &integer.number, value)?;
-        for bits @ Bits { name, number, .. } in &integer.bits {
-            self.check_number(start, number, bits.of(value)).map_err(|stop| named(stop, name))?;
+        for at in &integer.checked {
+            let bits = &integer.bits[*at];
+            self.check_number(start, &bits.number, bits.of(value)).map_err(|stop| named(stop, &bits.name))?;
         }
         Ok(value)
     }
 
     fn check_number(&self, at: usize, number: &Number, value: i128) -> Step<()> {
-        let Number { min, max, constant, .. } = *number;
-        if let Some(constant) = constant.filter(|constant| *constant != value) {
-            return self.wrong(at, show(constant), show(value));
+        if let Some(constant) = number.constant.filter(|constant| *constant != value) {
+            return self.wrong(at, || (show(constant), show(value)));
         }
-        if value < min || value > max {
-            return self.wrong(at, format!("a number from {min} to {max}"), value.to_string());
+        if !number.allows(value) {
+            return self.wrong(at, || (format!("a number from {} to {}", number.min, number.max), value.to_string()));
         }
         Ok(())
     }
 
+    #[inline(always)]
     fn raw(&mut self, layout: Layout) -> Step<i128> {
-        let start = self.at;
         match layout {
             Layout::Fixed { len, big, signed } => {
                 let bytes = self.take(usize::from(len))?;
@@ -559,10 +750,21 @@ impl<'a> Cursor<'a> {
                     (_, true) => bytes.iter().fold(0_u64, |value, byte| value << 8 | u64::from(*byte)),
                     (_, false) => bytes.iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte)),
                 };
-                let bits = 8 * u32::from(len);
-                let value = i128::from(value);
-                Ok(if signed && value >> (bits - 1) == 1 { value - (1 << bits) } else { value })
+                if !signed {
+                    return Ok(value.into());
+                }
+                // The sign is the first bit of so many.
+                let above = 64 - 8 * u32::from(len);
+                Ok(((value << above) as i64 >> above).into())
             }
+            Layout::Leb128 | Layout::Mqtt | Layout::Quic => self.varint(layout),
+        }
+    }
+
+    fn varint(&mut self, layout: Layout) -> Step<i128> {
+        let start = self.at;
+        match layout {
+            Layout::Fixed { .. } => unreachable!("it has a width"),
             Layout::Leb128 | Layout::Mqtt => {
                 let most = if layout == Layout::Mqtt { 4 } else { VARINT_LEN_MAX };
                 let mut value = 0_i128;
@@ -574,11 +776,11 @@ impl<'a> Cursor<'a> {
                         self.canonical &= byte != 0 || at == 0;
                         return match value <= layout.bounds().1 {
                             true => Ok(value),
-                            false => self.wrong(start, "a number of 64 bits", value.to_string()),
+                            false => self.wrong(start, || ("a number of 64 bits".into(), value.to_string())),
                         };
                     }
                 }
-                self.wrong(start, format!("a number of at most {most} bytes"), "a longer one")
+                self.wrong(start, || (format!("a number of at most {most} bytes"), "a longer one".into()))
             }
             Layout::Quic => {
                 let first = self.take(1)?[0];
@@ -596,7 +798,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A number in digits, which are written in so many at least.
-    fn digits(&mut self, range: std::ops::Range<usize>, radix: u32, width: usize) -> Step<i128> {
+    fn digits(&mut self, range: Range<usize>, radix: u32, width: usize) -> Step<i128> {
         let text = &self.input[range.clone()];
         let (sign, digits) = match text.split_first() {
             Some((b'-', digits)) => (-1, digits),
@@ -605,7 +807,7 @@ impl<'a> Cursor<'a> {
         let is_digit = |byte: &u8| (*byte as char).is_digit(radix);
         if digits.is_empty() || !digits.iter().all(is_digit) || digits.len() > DIGITS_MAX {
             let what = if radix == 16 { "hexadecimal digits" } else { "digits" };
-            return self.wrong(range.start, what, quote(text));
+            return self.wrong(range.start, || (what.into(), quote(text)));
         }
         let fold = |value: i128, byte: &u8| {
             value * i128::from(radix) + i128::from((*byte as char).to_digit(radix).unwrap_or_default())
@@ -616,9 +818,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// A name of RFC 1035: labels, perhaps ended by a pointer to earlier ones. A pointer leads backwards only, so that it ends.
-    fn domain_name(&mut self) -> Step<Bytes> {
+    fn domain_name(&mut self) -> Step<Range<usize>> {
         let start = self.at;
-        let mut name = Name { bytes: [0; 4 * DOMAIN_NAME_LEN_MAX + 1], len: 0 };
+        let text = self.scratch.text.len();
+        if text == 0 {
+            self.scratch.text.reserve(self.input.len().min(NAMES_LEN));
+        }
         let mut elsewhere: Option<usize> = None;
         let mut limit = start;
         let mut len = 0;
@@ -631,40 +836,45 @@ impl<'a> Cursor<'a> {
                         *at += len;
                         Ok(bytes)
                     }
-                    None => cursor.wrong(*at, "labels before the name itself", "none"),
+                    None => cursor.wrong(*at, || ("labels before the name itself".into(), "none".into())),
                 },
             };
             let byte = next(self, 1)?[0];
             match byte >> 6 {
                 0 if byte == 0 => {
-                    if name.len == 0 {
-                        name.push(b".");
+                    if self.scratch.text.len() == text {
+                        self.scratch.text.push(b'.');
                     }
-                    return Ok(Bytes::copy_from_slice(&name.bytes[..name.len]));
+                    let text = text..self.scratch.text.len();
+                    if elsewhere.is_none() && self.scratch.names.len() < NAMES_KEPT {
+                        self.scratch.names.push((start, text.clone()));
+                    }
+                    return Ok(text);
                 }
                 0 => {
                     let label = next(self, usize::from(byte))?;
                     len += label.len() + 1;
                     if len > DOMAIN_NAME_LEN_MAX {
-                        return self.wrong(
-                            at,
-                            format!("a name of at most {DOMAIN_NAME_LEN_MAX} bytes"),
-                            "a longer one",
-                        );
+                        let why = || (format!("a name of at most {DOMAIN_NAME_LEN_MAX} bytes"), "a longer one".into());
+                        return self.wrong(at, why);
                     }
-                    if name.len > 0 {
-                        name.push(b".");
+                    if self.scratch.text.len() > NAMES_LEN_MAX {
+                        return self.wrong(at, || (format!("at most {NAMES_LEN_MAX} bytes of names"), "more".into()));
+                    }
+                    let name = &mut self.scratch.text;
+                    if name.len() > text {
+                        name.push(b'.');
                     }
                     if label.iter().all(|byte| matches!(byte, 0x21..=0x7e if !matches!(byte, b'.' | b'\\'))) {
-                        name.push(label);
+                        name.extend_from_slice(label);
                         continue;
                     }
                     for byte in label {
                         // What would be read as something else stands escaped, as in zone files (RFC 1035, 5.1).
                         match byte {
-                            b'.' | b'\\' => name.push(&[b'\\', *byte]),
-                            0x21..=0x7e => name.push(&[*byte]),
-                            _ => name.push(format!("\\{byte:03}").as_bytes()),
+                            b'.' | b'\\' => name.extend_from_slice(&[b'\\', *byte]),
+                            0x21..=0x7e => name.push(*byte),
+                            _ => name.extend_from_slice(format!("\\{byte:03}").as_bytes()),
                         }
                     }
                 }
@@ -672,34 +882,33 @@ impl<'a> Cursor<'a> {
                     let low = next(self, 1)?[0];
                     let to = usize::from(byte & 0x3f) << 8 | usize::from(low);
                     if to >= limit {
-                        return self.wrong(
-                            at,
-                            format!("a pointer to before byte {limit}"),
-                            format!("one to byte {to}"),
-                        );
+                        let why = || (format!("a pointer to before byte {limit}"), format!("one to byte {to}"));
+                        return self.wrong(at, why);
                     }
                     self.canonical = false;
+                    // Nearly all names are one that was read already.
+                    if len == 0
+                        && let Some((_, text)) = self.scratch.names.iter().find(|(at, _)| *at == to)
+                    {
+                        return Ok(text.clone());
+                    }
                     limit = to;
                     elsewhere = Some(to);
                 }
-                _ => return self.wrong(at, "a label of at most 63 bytes, or a pointer", format!("{byte:#04x}")),
+                _ => {
+                    let why = || ("a label of at most 63 bytes, or a pointer".into(), format!("{byte:#04x}"));
+                    return self.wrong(at, why);
+                }
             }
         }
     }
 }
 
-/// A domain name that is being read: each of its bytes takes at most four.
-struct Name {
-    bytes: [u8; 4 * DOMAIN_NAME_LEN_MAX + 1],
-    len: usize,
-}
+/// How many names are remembered for those that point to them.
+const NAMES_KEPT: usize = 4;
 
-impl Name {
-    fn push(&mut self, bytes: &[u8]) {
-        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
-    }
-}
+/// Room for names that is made at once.
+const NAMES_LEN: usize = 256;
 
 /// The most digits of a number, its sign included.
 const DIGITS_MAX: usize = 30;
@@ -709,11 +918,11 @@ const DOMAIN_NAME_LEN_MAX: usize = 254;
 
 fn named(stop: Stop, name: &str) -> Stop {
     match stop {
-        Stop::NeedMore => Stop::NeedMore,
-        Stop::Wrong(mut error) => {
+        Stop::Wrong(at, Some(mut error)) => {
             push_front(&mut error.path, name);
-            Stop::Wrong(error)
+            Stop::Wrong(at, Some(error))
         }
+        other => other,
     }
 }
 

@@ -707,7 +707,7 @@ impl<'r> Lowering<'r> {
                 return None;
             }
         }
-        Some((Kind::Integer(Integer { layout, number, bits }), default))
+        Some((Kind::Integer(Integer::new(layout, number, bits)), default))
     }
 
     fn number(&mut self, table: &Table, bounds: (i128, i128), what: &str) -> Option<Number> {
@@ -914,7 +914,7 @@ fn begins(messages: &[Message]) -> Vec<Vec<u16>> {
                 Kind::Bytes { constant: Some(constant), extent: Extent::Fixed(_), .. } => {
                     constant.first().is_none_or(|first| *first == byte)
                 }
-                Kind::Integer(Integer { layout: Layout::Fixed { len, big, .. }, number, bits }) => {
+                Kind::Integer(Integer { layout: Layout::Fixed { len, big, .. }, number, bits, .. }) => {
                     let shift = if *big { 8 * (u32::from(*len) - 1) } else { 0 };
                     let whole = number.constant.is_none_or(|constant| (constant >> shift) as u8 == byte);
                     // Of several bytes only the bits in the first count.

@@ -30,7 +30,7 @@ pub use error::{DecodeError, EncodeError};
 pub use expression::Reference;
 pub use frames::framing;
 pub use lower::{FIELDS_MAX, MESSAGES_MAX, load};
-pub use value::{Decoded, Given, Item, Value};
+pub use value::{Decoded, Given, Item, Items, Value};
 
 /// A description that comes with the harness.
 #[derive(Debug)]
