@@ -207,6 +207,15 @@ pub enum Kind {
     },
 }
 
+/// The one field of a structure that can be given by that field's value: it is its only one with a name that is not computed.
+pub fn only_field(fields: &Fields) -> Option<&Field> {
+    let mut named = fields.iter().filter(|field| !field.name.is_empty() && field.compute.is_none());
+    match (named.next(), named.next()) {
+        (Some(only), None) => Some(only),
+        _ => None,
+    }
+}
+
 impl Kind {
     /// The fields of a switch's case, by its number, or those of its default.
     pub fn fields_of_case(&self, case: Option<u32>) -> Option<&Fields> {

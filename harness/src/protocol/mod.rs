@@ -2,7 +2,7 @@
 //!
 //! A description is a TOML file, read by [`load`] into a [`Protocol`]. [`Protocol::decode`] and [`Protocol::encode`] know no
 //! socket; where a message ends is the description's framing, or what its own lengths say. Read on with `description`, then
-//! `decode` and `encode`; `lower` reads the files, `matching` and `giving` are how scenarios speak of messages.
+//! `decode` and `encode`; `lower` reads the files. How scenarios speak of messages is theirs to say: `scenario::message`, `matcher::message`.
 //!
 //! Descriptions that come with the harness lie in `harness/protocols`, one row each in [`PROTOCOLS`].
 
@@ -15,8 +15,10 @@ mod error;
 mod expression;
 mod frames;
 mod generate;
+mod integers;
 pub mod laws;
 mod lower;
+mod names;
 mod show;
 mod value;
 
