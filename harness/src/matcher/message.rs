@@ -8,6 +8,7 @@ use super::{Input, MATCHERS, Match, Matcher, Outcome, Pattern, Progress, Speakin
 use crate::document::{Entry, Node, Reader, Table, Value};
 use crate::protocol::description::{Fields, Number};
 use crate::protocol::{Decoded, Direction, Field, Item, Kind, Protocol, Value as Held};
+use crate::scenario::message::{bits, no_number, only, part, unknown};
 use crate::text::quote;
 
 /// A message of this name whose fields are as they are wanted.
@@ -74,19 +75,13 @@ fn lower_fields(
         let field = lists.iter().flat_map(|fields| fields.iter()).find(|field| *field.name == **key);
         let want = match field {
             Some(field) => lower_field(reader, protocol, field, node, parts),
-            None => {
-                let bits = lists.iter().flat_map(|fields| fields.iter()).find_map(|field| match &field.kind {
-                    Kind::Integer(integer) => integer.bits.iter().find(|bits| *bits.name == **key),
-                    _ => None,
-                });
-                match bits {
-                    Some(bits) => lower_number(reader, protocol, &bits.number, node, parts),
-                    None => {
-                        crate::scenario::unknown_field(reader, lists, key, key_span, what);
-                        None
-                    }
+            None => match lists.iter().find_map(|fields| bits(fields, key)) {
+                Some(number) => lower_number(reader, protocol, number, node, parts),
+                None => {
+                    unknown(reader, lists, key, key_span, what);
+                    None
                 }
-            }
+            },
         };
         wants.extend(want.map(|want| (Arc::from(key.as_str()), want)));
     }
@@ -139,13 +134,8 @@ fn lower_field(
             Value::Table(table) if !integer.bits.is_empty() && !is_matcher(table) => {
                 let mut wants = Vec::new();
                 for Entry { key, key_span, node } in &table.entries {
-                    match integer.bits.iter().find(|bits| *bits.name == **key) {
-                        Some(bits) => {
-                            let want = lower_number(reader, protocol, &bits.number, node, parts)?;
-                            wants.push((Arc::from(key.as_str()), want));
-                        }
-                        None => reader.mistake(key_span, format!("there are no bits `{key}` in {what}")),
-                    }
+                    let Some(part) = part(reader, integer, key, key_span, &what) else { continue };
+                    wants.push((Arc::clone(&part.name), lower_number(reader, protocol, &part.number, node, parts)?));
                 }
                 (wants.len() == table.entries.len()).then_some(Want::Fields(wants))
             }
@@ -160,18 +150,9 @@ fn lower_field(
                     Some(Want::Fields(lower_fields(reader, protocol, &[inner], table, &what, parts)?))
                 }
                 _ => {
-                    let mut named = inner.iter().filter(|field| !field.name.is_empty() && field.compute.is_none());
-                    match (named.next(), named.next()) {
-                        (Some(only), None) => {
-                            let want = lower_field(reader, protocol, only, node, parts)?;
-                            Some(Want::Fields(vec![(Arc::clone(&only.name), want)]))
-                        }
-                        _ => {
-                            reader
-                                .mistake(&node.span, format!("{what} has fields: a table, not {}", node.value.kind()));
-                            None
-                        }
-                    }
+                    let only = only(reader, inner, node, &what)?;
+                    let want = lower_field(reader, protocol, only, node, parts)?;
+                    Some(Want::Fields(vec![(Arc::clone(&only.name), want)]))
                 }
             }
         }
@@ -202,7 +183,7 @@ fn lower_number(
         && !written.contains("${")
         && text.parse::<i128>().is_err()
     {
-        crate::scenario::no_number(reader, protocol, number, text, node);
+        no_number(reader, protocol, number, text, node);
         return None;
     }
     leaf(super::lower(reader, &digits, None)?, number.names, parts)
