@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::address::Url;
 use super::process::{Address, Exit, Guard, Ports, Process};
-use super::target::{Group, Owner, Setting, start};
+use super::target::{Group, Owner, Running, Setting, start};
 use crate::event::{Failure, FailureKind, OutputLine, Place};
 use crate::random::Random;
 use crate::scenario::{Scenario, Target};
@@ -90,7 +90,7 @@ impl Fixture {
     /// The last lines that a target wrote.
     pub fn tail(&self, target: &str) -> Vec<OutputLine> {
         let found = self.group.running.iter().find(|running| running.name == target);
-        found.map(|running| running.tail()).unwrap_or_default()
+        found.map(Running::tail).unwrap_or_default()
     }
 
     /// Ends all, the last first.
