@@ -16,5 +16,6 @@ pub mod floor;
 pub mod measure;
 pub mod place;
 pub mod schedule;
+pub mod session;
 pub mod tally;
 pub mod workload;

@@ -13,6 +13,7 @@ mod loops;
 mod message;
 mod outline;
 mod payload;
+mod preset;
 mod scope;
 mod step;
 mod target;
@@ -31,6 +32,7 @@ pub use loops::UNROLLED_MAX;
 pub(crate) use message::{no_number, unknown as unknown_field};
 pub use outline::Outline;
 pub use payload::PAYLOADS;
+pub use preset::{PRESETS, Preset};
 pub use step::{OPTIONS, VERBS, Word};
 pub use target::{Command, Limits, ReadyWhen, Restart, Target, TargetKind, UsageLimit};
 pub use tls::{Identity, TLS_VARIABLES, Tls, Trust};
@@ -69,6 +71,8 @@ pub struct Scenario {
     pub wants_tls_files: bool,
     /// What it names, and which names it uses.
     pub outline: Outline,
+    /// What commands do with it unless somebody says otherwise.
+    pub presets: Vec<Preset>,
 }
 
 impl Scenario {
@@ -174,9 +178,22 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known, outline: Outline) ->
     let faults = fault::lower_all(reader, table, &marked, &actors);
     let file_case = case::File { name: &name, tags, timeout, targets: &targets, actors: &actors, faults: &faults };
     let cases = lower_cases(reader, table, &file_case);
+    let presets = preset::lower_all(reader, table);
     let wants_tls_files = reader.source().mentions("${tls.");
     let actors = actors.list;
-    Scenario { file, name, description, targets, actors, cases, secrets, secret_names, wants_tls_files, outline }
+    Scenario {
+        file,
+        name,
+        description,
+        targets,
+        actors,
+        cases,
+        secrets,
+        secret_names,
+        wants_tls_files,
+        outline,
+        presets,
+    }
 }
 
 /// What is known before the file is read.
