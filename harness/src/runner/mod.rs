@@ -28,6 +28,7 @@ mod socket;
 mod stations;
 mod target;
 mod tls;
+mod verdict;
 mod watch;
 
 pub use address::{SCHEMES, Url, UrlError};
