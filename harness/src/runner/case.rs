@@ -105,6 +105,7 @@ impl Run {
                 reproduce: None,
             };
             tell(&mut events, EventKind::CaseFinished(finished));
+            file.secrets.borrow().mask(&mut events);
             self.hand_over(&events, Verdict::Skipped);
             return false;
         }
@@ -172,9 +173,12 @@ impl Run {
             frame: None,
             reproduce: (!good).then(|| self.reproduce(scenario, Some(name))),
         };
-        let secrets = self.secrets.with_found(&events).into_owned();
-        secrets.mask(&mut events);
-        secrets.mask_texts(&mut finished);
+        {
+            let mut secrets = file.secrets.borrow_mut();
+            secrets.learn(&events);
+            secrets.mask(&mut events);
+            secrets.mask_texts(&mut finished);
+        }
         if let Some(path) = path {
             let wanted = self.options.record == Record::All || !good;
             let own = again.then(|| self.sink.borrow_mut().names.pick_attempt(path, attempt));
@@ -308,7 +312,8 @@ impl Run {
                 while let Some(event) = conversation.poll_event() {
                     events.push(event);
                 }
-                let shown = self.secrets.masked(events);
+                let secrets = file.secrets.borrow();
+                let shown = secrets.masked(events);
                 let encoded = capture::encode(&self.started, started, &shown, None, self.options.format);
                 // What cannot be written now will be told at the end of the case.
                 let _ = capture::write_file(&self.options.folder.join(path), &encoded.bytes);
