@@ -151,30 +151,35 @@ impl Run {
         }
     }
 
-    /// A program of this case that has not ended as it should.
+    /// A program of this case that has not ended as it should. One that has ended wrongly comes before one that still runs:
+    /// it may have ended the case, and then nobody has waited for the others.
     fn wrong_exit(&self, stage: &Stage<'_>) -> Option<Box<Failure>> {
+        let mut wrong = None;
         for (running, within, wanted) in guests(stage) {
             let target = stage.file.scenario.targets.iter().find(|target| target.name == running.name)?;
             let name = &running.name;
-            let (kind, message, hint) = match running.process()?.exited() {
-                Some(exit) if exit == Exit::Code(wanted) => continue,
+            let told = |kind, message, hint: &str| {
+                let mut failure = Failure::new(kind, message, target.place.clone());
+                failure.hint = Some(hint.into());
+                Some(Box::new(failure))
+            };
+            match running.process()?.exited() {
+                Some(exit) if exit == Exit::Code(wanted) => {}
                 Some(exit) => {
                     let message = format!("expected the target `{name}` to exit with status {wanted}, got {exit}");
-                    (FailureKind::Mismatch, message, "what it wrote last is shown below")
+                    return told(FailureKind::Mismatch, message, "what it wrote last is shown below");
                 }
                 None => {
                     let within = crate::time::show_duration(within);
                     let message = format!(
                         "expected the target `{name}` to exit with status {wanted}, and it still runs {within} after the last step"
                     );
-                    (FailureKind::Timeout, message, "`stop = { within = \"..\" }` gives it more time")
+                    let hint = "`stop = { within = \"..\" }` gives it more time";
+                    wrong = wrong.or_else(|| told(FailureKind::Timeout, message, hint));
                 }
-            };
-            let mut failure = Failure::new(kind, message, target.place.clone());
-            failure.hint = Some(hint.into());
-            return Some(Box::new(failure));
+            }
         }
-        None
+        wrong
     }
 
     /// A target was reached when a connection to it opened, or when a datagram came back.
