@@ -499,6 +499,14 @@ fn a_loop_that_is_not_done_in_time_says_what_its_deadline_was_and_where_it_stood
 }
 
 #[test]
+fn a_length_that_a_variable_makes_negative_is_a_mistake_of_the_script() {
+    for length in [r#""${n}""#, r#"{ max = "${n}" }"#, r#"{ min = "${n}" }"#] {
+        let steps = format!(r#"{{ set = {{ n = "-1" }} }}, {{ expect = {{ length = {length} }} }},"#);
+        Table::new(&steps).says(b"abc").fails(FailureKind::Script, "a length is 0 or more, not -1");
+    }
+}
+
+#[test]
 fn a_sleep_connects_unless_the_next_step_does() {
     let table = Table::new(r#"{ sleep = "10ms" }, { send = "x" },"#);
     assert!(matches!(table.actions[..], [Action::Connect { .. }]));
