@@ -10,6 +10,7 @@
 //! 5. [`report`] and [`capture`] are functions of the events; [`exit`] is what scripts learn.
 //! 6. [`cli`] puts it on a command line.
 
+pub mod bench;
 pub mod capture;
 pub mod cli;
 pub mod conversation;
