@@ -76,7 +76,7 @@ Exit codes:
   3   a scenario or another input file is invalid
   4   nothing was selected, or everything was skipped
   5   a target did not start or could not be reached
-  6   a target crashed or hung
+  6   a target crashed
   7   what did not hold at first did later, and --flaky fail is given
   9   the run is incomplete: interrupted, or out of its time budget
   70  a bug in the harness, or results that could not be written";

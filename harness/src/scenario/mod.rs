@@ -5,6 +5,7 @@
 
 mod actor;
 mod case;
+mod control;
 mod fault;
 mod fragment;
 mod include;
@@ -15,10 +16,12 @@ mod outline;
 mod payload;
 mod preset;
 mod scope;
+mod send;
 mod step;
 mod target;
 mod tls;
 mod vary;
+mod words;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,10 +36,10 @@ pub(crate) use message::{no_number, unknown as unknown_field};
 pub use outline::Outline;
 pub use payload::PAYLOADS;
 pub use preset::{PRESETS, Preset};
-pub use step::{OPTIONS, VERBS, Word};
 pub use target::{Command, Limits, ReadyWhen, Restart, Target, TargetKind, UsageLimit};
 pub use tls::{Identity, TLS_VARIABLES, Tls, Trust};
 pub use vary::{COMBINATIONS_MAX, Family};
+pub use words::{OPTIONS, VERBS, Word};
 
 use crate::conversation::script::Limit;
 use crate::document::{Node, Reader, Source, Table, Value, did_you_mean, parse};
