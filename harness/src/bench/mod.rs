@@ -12,10 +12,16 @@ pub mod clock;
 pub mod connection;
 pub mod engine;
 pub mod environment;
+#[cfg(test)]
+mod fixture;
 pub mod floor;
+pub mod judge;
 pub mod measure;
+pub mod outcome;
 pub mod place;
+pub mod quantiles;
 pub mod schedule;
 pub mod session;
+pub mod statistics;
 pub mod tally;
 pub mod workload;
