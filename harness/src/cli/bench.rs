@@ -96,10 +96,10 @@ pub(super) fn bench(args: &BenchArgs, talk: Talk, words: &[OsString]) -> u8 {
     let clock = Clock::start();
     let found = vec![(args.path.clone(), true)];
     let seed = 1;
-    let known = Known { vars: Vec::new(), env: files::environment(), seed, read: Some(crate::document::read_text) };
+    let known = Known { env: files::environment(), seed, read: Some(crate::document::read_text), ..Known::default() };
     let loaded = files::load_all(&found, &known).remove(0);
     let scenario = loaded.result.expect("valid");
-    let folder = folder::make(args.out.as_deref(), &[args.path.clone()], &found, clock).expect("folder");
+    let folder = folder::make(args.out.as_deref(), std::slice::from_ref(&args.path), &found, clock).expect("folder");
     let guard = Guard::of_this_program(format!("{}-{}", std::process::id(), clock.unix_ns())).expect("guard");
     let settings = Settings {
         connections: args.connections as usize,

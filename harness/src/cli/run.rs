@@ -196,8 +196,13 @@ pub(super) fn run(args: &RunArgs, talk: Talk, words: &[OsString]) -> u8 {
         Err(files::Missing(message)) => return complain(&message, None, Exit::Invalid),
     };
     let seed = args.seed.or(last.as_ref().map(|last| last.seed)).unwrap_or_else(|| clock.unix_ns() % 1_000_000_007);
-    let known =
-        Known { vars: args.var.clone(), env: files::environment(), seed, read: Some(crate::document::read_text) };
+    let known = Known {
+        vars: args.var.clone(),
+        env: files::environment(),
+        seed,
+        seed_given: args.seed.is_some() || last.is_some(),
+        read: Some(crate::document::read_text),
+    };
     let loaded = files::load_all(&found, &known);
     if talk.verbose {
         warn(&loaded, talk);

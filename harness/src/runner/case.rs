@@ -19,7 +19,9 @@ use super::verdict::Outcome;
 use crate::capture;
 use crate::conversation::script::{Limit, Script};
 use crate::conversation::{Conversation, Ended};
-use crate::event::{CaseFinished, CaseStarted, Event, EventKind, Failure, FailureKind, Place, StepInfo, Verdict};
+use crate::event::{
+    CaseFinished, CaseStarted, Event, EventKind, Failure, FailureKind, Place, RunStarted, StepInfo, Verdict,
+};
 use crate::fault::Plan;
 use crate::random::Random;
 use crate::scenario::{Case, Restart, Scenario, Target};
@@ -191,7 +193,8 @@ impl Run {
             if wanted {
                 let whole = self.options.folder.join(path);
                 let EventKind::CaseStarted(started) = &events[0].kind else { unreachable!("a case begins so") };
-                let encoded = capture::encode(&self.started, started, &events, Some(&finished), self.options.format);
+                let encoded =
+                    capture::encode(&self.started_of(scenario), started, &events, Some(&finished), self.options.format);
                 match capture::write_file(&whole, &encoded.bytes) {
                     Ok(()) => {
                         finished.capture = Some(path.to_string_lossy().into_owned());
@@ -289,7 +292,7 @@ impl Run {
         let transports = transports(scenario, &stations);
         let authority = (!case.tls.is_empty()).then(|| self.setting.authority().ok()).flatten();
         let tls = Profiles::new(&case.tls, authority, variables.clone(), self.keys(scenario));
-        let random = Random::new(self.options.seed, &format!("{}/{name}", scenario.name));
+        let random = Random::new(self.seed_of(scenario), &format!("{}/{name}", scenario.name));
         let log = relay::Log::new(self.clock, number);
         for (actor, station) in stations.iter_mut().enumerate() {
             if let Station::Relay(relay) = station {
@@ -297,7 +300,7 @@ impl Run {
                     (scenario.actors[actor].framing.clone(), scenario.actors[actor].protocol.clone());
                 let plan_name = format!("{}/{name}", scenario.name).into();
                 let faults = Arc::clone(&case.faults);
-                let seed = self.options.seed;
+                let seed = self.seed_of(scenario);
                 relay.start(Plan { faults, relay: actor, framing, protocol, seed, case: plan_name }, &log);
             }
         }
@@ -314,7 +317,7 @@ impl Run {
                 }
                 let secrets = file.secrets.borrow();
                 let shown = secrets.masked(events);
-                let encoded = capture::encode(&self.started, started, &shown, None, self.options.format);
+                let encoded = capture::encode(&self.started_of(scenario), started, &shown, None, self.options.format);
                 // What cannot be written now will be told at the end of the case.
                 let _ = capture::write_file(&self.options.folder.join(path), &encoded.bytes);
                 // Twice as long each time: all of them together cost no more than the last.
@@ -400,6 +403,16 @@ impl Run {
         }
     }
 
+    /// What all chance in the cases of a file comes from.
+    fn seed_of(&self, scenario: &Scenario) -> u64 {
+        scenario.seed.unwrap_or(self.options.seed)
+    }
+
+    /// What a capture tells of the run.
+    fn started_of(&self, scenario: &Scenario) -> RunStarted {
+        RunStarted { seed: self.seed_of(scenario), ..self.started.clone() }
+    }
+
     /// The command that plays one case alone, with the same bytes; without a case, the whole file.
     pub(super) fn reproduce(&self, scenario: &Scenario, case: Option<&str>) -> String {
         let mut words = vec!["harness".to_owned(), "run".to_owned(), scenario.file.clone()];
@@ -413,7 +426,7 @@ impl Run {
         if let Some(number) = number {
             words.extend(["--repeat".to_owned(), number.to_string()]);
         }
-        words.extend(["--seed".to_owned(), self.options.seed.to_string()]);
+        words.extend(["--seed".to_owned(), self.seed_of(scenario).to_string()]);
         words.extend(self.options.reproduce.iter().cloned());
         let words: Vec<_> = words.iter().map(|word| crate::report::text::shell_word(word)).collect();
         words.join(" ")

@@ -3,7 +3,9 @@
 //! Nothing here runs anything. What a file says about steps becomes a [`Script`](crate::conversation::script::Script);
 //! what it says about targets stays a description until a run starts them.
 
+mod about;
 mod actor;
+mod alone;
 mod case;
 mod control;
 mod fault;
@@ -27,7 +29,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use about::{ABOUT, About};
 pub use actor::{Actor, COUNT_MAX, Connect, Role};
+pub use alone::{Alone, alone};
+pub(crate) use alone::{move_path, paths, seed, way};
 pub use case::{Case, SkipUnless};
 pub use fragment::{EXPANDED_MAX, FRAGMENT_DEPTH_MAX};
 pub use include::INCLUDES_MAX;
@@ -76,6 +81,10 @@ pub struct Scenario {
     pub outline: Outline,
     /// What commands do with it unless somebody says otherwise.
     pub presets: Vec<Preset>,
+    /// What all chance in its cases comes from, where it is not what the run's comes from.
+    pub seed: Option<u64>,
+    /// What is known of it, where it is a stored case.
+    pub about: Option<Box<About>>,
 }
 
 impl Scenario {
@@ -108,6 +117,8 @@ pub struct Known {
     pub env: Vec<(String, String)>,
     /// `${seed}`.
     pub seed: u64,
+    /// Whether that goes before the `seed` of a file.
+    pub seed_given: bool,
     /// Reads a file that another includes; without it, nothing can be included.
     pub read: Option<ReadFile>,
 }
@@ -117,6 +128,8 @@ const KEYS: &[&str] = &[
     "description",
     "tags",
     "timeout",
+    "seed",
+    "about",
     "vars",
     "include",
     "fragment",
@@ -164,6 +177,8 @@ pub fn load(file: &str, text: &str, known: &Known) -> Result<Scenario, Vec<Mista
 
 fn lower(reader: &mut Reader, table: &Table, known: &Known, outline: Outline) -> Scenario {
     reader.check_keys(table, KEYS, "a scenario");
+    let seed = lower_seed(reader, table, known);
+    let about = about::lower(reader, table).map(Box::new);
     let file = reader.source().file().to_string();
     let stem = Path::new(&file).file_stem().map_or_else(|| file.clone(), |stem| stem.to_string_lossy().into_owned());
     lower_vars(reader, table, known);
@@ -196,6 +211,8 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known, outline: Outline) ->
         wants_tls_files,
         outline,
         presets,
+        seed,
+        about,
     }
 }
 
@@ -208,6 +225,29 @@ fn set_known(reader: &mut Reader, known: &Known) {
     for (name, value) in &known.vars {
         reader.statics.insert(name.clone(), value.clone());
     }
+}
+
+/// The file's own seed, unless somebody has given one.
+fn lower_seed(reader: &mut Reader, table: &Table, known: &Known) -> Option<u64> {
+    let node = table.get("seed")?;
+    let seed = match &node.value {
+        Value::Integer(integer) => u64::try_from(*integer).ok(),
+        // The larger half of all seeds is beyond TOML's numbers.
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    let Some(seed) = seed else {
+        reader.mistake(
+            &node.span,
+            "`seed` is a number from 0 to 18446744073709551615, in quotes where TOML has none so large",
+        );
+        return None;
+    };
+    if known.seed_given {
+        return None;
+    }
+    reader.statics.insert("seed".into(), seed.to_string());
+    Some(seed)
 }
 
 fn lower_vars(reader: &mut Reader, table: &Table, known: &Known) {

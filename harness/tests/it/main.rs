@@ -15,4 +15,5 @@ mod report;
 mod run;
 mod serve;
 mod systems;
+mod testcase;
 mod tidy;
