@@ -7,6 +7,7 @@ mod files;
 mod folder;
 mod last;
 mod list;
+mod presets;
 mod report;
 mod reporters;
 mod run;
