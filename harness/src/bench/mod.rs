@@ -23,4 +23,5 @@ pub mod quantiles;
 pub mod schedule;
 pub mod statistics;
 pub mod tally;
+pub mod threshold;
 pub mod workload;
