@@ -242,15 +242,14 @@ impl Connection {
         self.flush(shared)
     }
 
-    /// Begins an iteration.
-    pub fn begin(&mut self, shared: &mut Shared, intended: u64) -> Result<(), Failing> {
+    /// Begins an iteration, at the time `begun`, which was to begin at `intended`.
+    pub fn begin(&mut self, shared: &mut Shared, intended: u64, begun: u64) -> Result<(), Failing> {
         let number = shared.begun;
         shared.begun += 1;
         let workload = Rc::clone(&shared.workload);
         if !workload.is_static {
             self.variables.insert(Arc::from(super::workload::ITERATION), number.to_string().into());
         }
-        let begun = now();
         let mut at = 0;
         let first = self.flights.is_empty();
         let mut flight = Flight { intended, begun, stepped: begun, at: 0 };
@@ -269,7 +268,7 @@ impl Connection {
         self.flights.push_back(flight);
         self.begun += 1;
         shared.tally.counts.begun += 1;
-        if begun >= shared.counted_from {
+        if intended != begun && begun >= shared.counted_from {
             let late = begun.saturating_sub(intended.max(self.free_since));
             shared.tally.lateness.saturating_record(late.clamp(1, LATENCY_MAX));
         }

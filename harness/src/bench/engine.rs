@@ -133,6 +133,7 @@ pub struct Worker {
     told: usize,
     left: Option<u64>,
     interval: u64,
+    is_counting: bool,
 }
 
 impl Worker {
@@ -184,6 +185,7 @@ impl Worker {
             told: 0,
             left,
             interval: 0,
+            is_counting: false,
             plan,
         })
     }
@@ -372,8 +374,8 @@ impl Worker {
             && !self.connections[at].is_clogged()
             && self.take_one()
         {
-            let intended = now();
-            self.connections[at].begin(&mut self.shared, intended)?;
+            let begun = now();
+            self.connections[at].begin(&mut self.shared, begun, begun)?;
         }
         Ok(())
     }
@@ -414,7 +416,7 @@ impl Worker {
                 return None;
             }
             self.schedule.as_mut().expect("it has one").advance();
-            let begun = self.connections[at].begin(&mut self.shared, due);
+            let begun = self.connections[at].begin(&mut self.shared, due, now());
             if let Err(failing) = begun.and_then(|()| self.connections[at].flush(&mut self.shared)) {
                 self.failed(at, failing);
             } else {
@@ -563,6 +565,10 @@ impl Worker {
             return;
         }
         let interval = (time - counted_from) / nanos(self.plan.interval).max(1);
+        if !self.is_counting {
+            self.is_counting = true;
+            self.shared.tally.reset();
+        }
         if interval != self.interval {
             self.hand_over();
             self.interval = interval;

@@ -21,6 +21,7 @@ pub mod outcome;
 pub mod place;
 pub mod quantiles;
 pub mod schedule;
+pub mod session;
 pub mod statistics;
 pub mod tally;
 pub mod threshold;

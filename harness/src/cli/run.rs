@@ -143,7 +143,7 @@ pub(super) fn pair(text: &str) -> Result<(String, String), &'static str> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-fn target(text: &str) -> Result<(Option<String>, Url), String> {
+pub(super) fn target(text: &str) -> Result<(Option<String>, Url), String> {
     let (name, url) = match text.split_once('=') {
         Some((name, url)) if !name.contains("://") => (Some(name.to_owned()), url),
         _ => (None, text),

@@ -1,8 +1,8 @@
 //! The shell: sockets, processes and time, in short loops around the core.
 //!
-//! `run` takes scenarios, plays their cases side by side and hands the events on; `case` plays one, and `target` has what it
-//! is played against; `player` plays
-//! one conversation on sockets; `process` starts and watches programs. What a step means is not known here.
+//! `run` takes scenarios, plays their cases side by side and hands the events on; `case` plays one, and `verdict` says what
+//! came of it; `target` has what it is played against; `player` plays one conversation on sockets; `process` starts and
+//! watches programs. What a step means is not known here.
 
 #![expect(clippy::disallowed_methods, reason = "this is the shell")]
 
@@ -29,6 +29,7 @@ mod socket;
 mod stations;
 mod target;
 mod tls;
+mod verdict;
 mod watch;
 
 pub use address::{SCHEMES, Url, UrlError};

@@ -5,6 +5,7 @@
 
 mod actor;
 mod case;
+mod control;
 mod fault;
 mod fragment;
 mod include;
@@ -13,11 +14,14 @@ mod loops;
 mod message;
 mod outline;
 mod payload;
+mod preset;
 mod scope;
+mod send;
 mod step;
 mod target;
 mod tls;
 mod vary;
+mod words;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,10 +35,11 @@ pub use loops::UNROLLED_MAX;
 pub(crate) use message::{no_number, unknown as unknown_field};
 pub use outline::Outline;
 pub use payload::PAYLOADS;
-pub use step::{OPTIONS, VERBS, Word};
+pub use preset::{PRESETS, Preset};
 pub use target::{Command, Limits, ReadyWhen, Restart, Target, TargetKind, UsageLimit};
 pub use tls::{Identity, TLS_VARIABLES, Tls, Trust};
 pub use vary::{COMBINATIONS_MAX, Family};
+pub use words::{OPTIONS, VERBS, Word};
 
 use crate::conversation::script::Limit;
 use crate::document::{Node, Reader, Source, Table, Value, did_you_mean, parse};
@@ -69,6 +74,8 @@ pub struct Scenario {
     pub wants_tls_files: bool,
     /// What it names, and which names it uses.
     pub outline: Outline,
+    /// What commands do with it unless somebody says otherwise.
+    pub presets: Vec<Preset>,
 }
 
 impl Scenario {
@@ -174,9 +181,22 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known, outline: Outline) ->
     let faults = fault::lower_all(reader, table, &marked, &actors);
     let file_case = case::File { name: &name, tags, timeout, targets: &targets, actors: &actors, faults: &faults };
     let cases = lower_cases(reader, table, &file_case);
+    let presets = preset::lower_all(reader, table);
     let wants_tls_files = reader.source().mentions("${tls.");
     let actors = actors.list;
-    Scenario { file, name, description, targets, actors, cases, secrets, secret_names, wants_tls_files, outline }
+    Scenario {
+        file,
+        name,
+        description,
+        targets,
+        actors,
+        cases,
+        secrets,
+        secret_names,
+        wants_tls_files,
+        outline,
+        presets,
+    }
 }
 
 /// What is known before the file is read.
