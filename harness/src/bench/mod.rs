@@ -12,6 +12,7 @@ pub mod clock;
 pub mod connection;
 pub mod engine;
 pub mod environment;
+pub mod figure;
 #[cfg(test)]
 mod fixture;
 pub mod floor;

@@ -2,12 +2,9 @@
 
 use std::fmt;
 
-use hdrhistogram::Histogram;
-
+use super::figure::significant;
 use super::outcome::{Judged, Outcome, over};
-use super::quantiles::percentile;
 use crate::document::{did_you_mean, parse_duration};
-use crate::time::show_duration;
 
 /// What can be held against a threshold, and what it is.
 pub const MEASURES: &[(&str, &str)] = &[
@@ -17,7 +14,12 @@ pub const MEASURES: &[(&str, &str)] = &[
     ("max", "the longest latency"),
     ("mean", "the mean latency"),
     ("min", "the shortest latency"),
-    ("p50", "a percentile of the latency, from `p1` to `p99.999`"),
+    ("p50", "the median latency"),
+    ("p90", "the latency that 90 % do not exceed"),
+    ("p95", "the latency that 95 % do not exceed"),
+    ("p99", "the latency that 99 % do not exceed"),
+    ("p99.9", "the latency that 99.9 % do not exceed"),
+    ("p99.99", "the latency that 99.99 % do not exceed"),
     ("rate", "iterations a second"),
 ];
 
@@ -43,7 +45,7 @@ enum Measure {
     Max,
     Mean,
     Min,
-    Percentile(f64),
+    Percentile(&'static str),
     Rate,
 }
 
@@ -107,10 +109,17 @@ impl ThresholdError {
             ThresholdError::Measure { name } => {
                 let names: Vec<&str> = MEASURES.iter().map(|(name, _)| *name).collect();
                 let near = did_you_mean(name, names.iter().copied());
-                Some(near.unwrap_or_else(|| format!("there are {}, and all percentiles", names.join(", "))))
+                Some(near.unwrap_or_else(|| format!("there are {}", names.join(", "))))
             }
             ThresholdError::Limit { .. } => None,
         }
+    }
+}
+
+/// As it was written.
+impl fmt::Display for Threshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -151,9 +160,12 @@ impl Threshold {
                     "max" => Measure::Max,
                     "mean" => Measure::Mean,
                     "min" => Measure::Min,
-                    _ => Measure::Percentile(
-                        parse_percentile(name).ok_or_else(|| ThresholdError::Measure { name: name.to_owned() })?,
-                    ),
+                    _ => {
+                        // All that are left of the list are percentiles.
+                        let known = MEASURES.iter().find(|(known, _)| *known == name);
+                        let (known, _) = known.ok_or_else(|| ThresholdError::Measure { name: name.to_owned() })?;
+                        Measure::Percentile(known)
+                    }
                 };
                 (measure, duration().ok_or_else(|| wrong("a duration, as `250us` or `1.5ms`"))?)
             }
@@ -161,29 +173,24 @@ impl Threshold {
         Ok(Threshold { text: text.trim().to_owned(), measure, relation, limit: value })
     }
 
-    /// The text as it was written.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Holds it against a result and the latencies that the result was made of.
-    ///
-    /// Where too little was measured to say it has not held.
-    pub fn check(&self, outcome: &Outcome, latency: &Histogram<u64>) -> Judged {
+    /// Holds it against a result. Where too little was measured to say it has not held.
+    pub fn check(&self, outcome: &Outcome) -> Judged {
         let ended = outcome.counts.iterations + outcome.failed;
-        let is_measured = |value: f64| (!latency.is_empty()).then_some(value);
+        let latency = &outcome.latency_ns;
+        let is_measured = |value: f64| (latency.count > 0).then_some(value);
         let value = match self.measure {
             Measure::Errors => Some(outcome.failed as f64),
             Measure::ErrorShare => (ended > 0).then(|| over(outcome.failed as f64, ended as f64)),
-            Measure::Late => {
-                (outcome.lateness_ns.count > 0).then_some(outcome.lateness_ns.p99).flatten().map(|p| p as f64)
-            }
+            Measure::Late => outcome.lateness_ns.p99.map(|value| value as f64),
             Measure::Loss => Some(outcome.counts.timeouts as f64),
             Measure::LossShare => (ended > 0).then_some(outcome.loss),
-            Measure::Max => is_measured(latency.max() as f64),
-            Measure::Mean => is_measured(latency.mean()),
-            Measure::Min => is_measured(latency.min() as f64),
-            Measure::Percentile(quantile) => percentile(latency, quantile).map(|value| value as f64),
+            Measure::Max => is_measured(latency.max as f64),
+            Measure::Mean => is_measured(latency.mean),
+            Measure::Min => is_measured(latency.min as f64),
+            Measure::Percentile(name) => {
+                let named = latency.percentiles().into_iter().find(|(known, _)| *known == name);
+                named.and_then(|(_, value)| value).map(|value| value as f64)
+            }
             Measure::Rate => Some(outcome.rate_per_s),
         };
         let held = value.is_some_and(|value| match self.relation {
@@ -204,7 +211,7 @@ impl Measure {
             Measure::ErrorShare | Measure::LossShare => format!("{:.3}%", value * 100.0),
             Measure::Rate => format!("{value:.0}/s"),
             Measure::Late | Measure::Max | Measure::Mean | Measure::Min | Measure::Percentile(_) => {
-                show_duration(std::time::Duration::from_nanos(value.round() as u64))
+                significant(value, 4)
             }
         }
     }
@@ -222,13 +229,6 @@ pub fn parse_rate(text: &str) -> Option<f64> {
     parse_number(number).map(|number| number * scale)
 }
 
-/// The quantile of `p99.9`.
-fn parse_percentile(name: &str) -> Option<f64> {
-    let percent = parse_number(name.strip_prefix('p')?)?;
-    // `p0` is `min`, and `p100` is `max`.
-    (percent > 0.0 && percent < 100.0).then_some(percent / 100.0)
-}
-
 /// A number from 0 on, in plain digits.
 fn parse_number(text: &str) -> Option<f64> {
     let text = text.trim();
@@ -239,7 +239,7 @@ fn parse_number(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::super::fixture::{outcome, with};
-    use super::super::tally::{Tally, histogram};
+    use super::super::tally::Tally;
     use super::*;
 
     /// Latencies from 1 to 1000 us, of which `failed` more were never answered.
@@ -250,22 +250,20 @@ mod tests {
             tally.counts.timeouts = 10;
             with::lateness(tally, 500);
         };
-        let mut latency = histogram();
-        (1..=1000).for_each(|micros| latency.record(micros * 1000).expect("it is in bounds"));
         let threshold = Threshold::parse(text).expect("it is one");
-        let judged = threshold.check(&outcome(|_, _| (), record), &latency);
+        let judged = threshold.check(&outcome(|_, _| (), record));
         assert_eq!((judged.held, judged.shown.as_str(), judged.text.as_str()), (held, shown, text));
     }
 
     #[test]
     fn a_threshold_holds_or_does_not() {
-        check("p50<1ms", true, "500us");
-        check("p50 > 1ms", false, "500us");
-        check("p99<990us", false, "990us");
-        check("p98.5<=1ms", true, "985us");
-        check("max<1ms", false, "1ms");
-        check("min>=1us", true, "1us");
-        check("mean<501us", true, "500us");
+        check("p50<1ms", true, "500.2us");
+        check("p50 > 1ms", false, "500.2us");
+        check("p99<990us", false, "990.2us");
+        check("p95<=950us", false, "950.3us");
+        check("max<1ms", false, "1.000ms");
+        check("min>=1us", true, "1.000us");
+        check("mean<501us", true, "500.5us");
         check("rate>=1k", true, "1000/s");
         check("rate>1k/s", false, "1000/s");
         check("errors<=10", true, "10");
@@ -285,7 +283,7 @@ mod tests {
     fn nothing_measured_keeps_no_latency() {
         let nothing = outcome(|_, _| (), |tally| with::latencies(tally, []));
         for text in ["max<1s", "min<1s", "mean<1s", "p50<1s", "late<1s", "errors<1%", "loss<1%"] {
-            let judged = Threshold::parse(text).expect("it is one").check(&nothing, &histogram());
+            let judged = Threshold::parse(text).expect("it is one").check(&nothing);
             assert_eq!((judged.held, judged.value), (false, None), "{text}");
         }
     }
@@ -299,22 +297,15 @@ mod tests {
     #[test]
     fn what_is_no_threshold_is_told_with_what_is_missing() {
         let none = "a threshold is a measure, one of `<`, `<=`, `>`, `>=`, and a limit";
+        let all = Some("there are errors, late, loss, max, mean, min, p50, p90, p95, p99, p99.9, p99.99, rate");
         let examples = Some("as in `p99<1ms`, `rate>=10k` or `errors<0.1%`");
         refuse("p99", &format!("`p99` compares nothing: {none}"), examples);
         refuse("p99=1ms", &format!("`p99=1ms` compares nothing: {none}"), examples);
         refuse("", &format!("`` compares nothing: {none}"), examples);
-        refuse(
-            "eror<1",
-            "unknown measure `eror`",
-            Some("there are errors, late, loss, max, mean, min, p50, rate, and all percentiles"),
-        );
+        refuse("eror<1", "unknown measure `eror`", all);
         refuse("error<1", "unknown measure `error`", Some("did you mean `errors`?"));
         refuse("lost<1%", "unknown measure `lost`", Some("did you mean `loss`?"));
-        refuse(
-            "p100<1ms",
-            "unknown measure `p100`",
-            Some("there are errors, late, loss, max, mean, min, p50, rate, and all percentiles"),
-        );
+        refuse("p100<1ms", "unknown measure `p100`", all);
         refuse("p99<1", "`p99` is held against a duration, as `250us` or `1.5ms`, not `1`", None);
         refuse("p99<5%", "`p99` is held against a duration, as `250us` or `1.5ms`, not `5%`", None);
         refuse("p99<", "`p99` is held against a duration, as `250us` or `1.5ms`, not ``", None);
