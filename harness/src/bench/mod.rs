@@ -12,6 +12,7 @@ pub mod clock;
 pub mod connection;
 pub mod engine;
 pub mod environment;
+pub mod figure;
 #[cfg(test)]
 mod fixture;
 pub mod floor;
@@ -24,4 +25,5 @@ pub mod schedule;
 pub mod session;
 pub mod statistics;
 pub mod tally;
+pub mod threshold;
 pub mod workload;
