@@ -18,6 +18,7 @@ mod fixture;
 pub mod floor;
 pub mod judge;
 pub mod measure;
+pub mod modes;
 pub mod outcome;
 pub mod place;
 pub mod quantiles;
