@@ -181,6 +181,8 @@ pub struct Ratio {
     pub p50_ns: u64,
     /// How many times as long the median here is; `None` without a median.
     pub ratio: Option<f64>,
+    /// The floor with both processes on one core, where it was measured on two.
+    pub same_core_p50_ns: Option<u64>,
     /// Bytes of the floor's request.
     pub request: usize,
     /// Bytes of its answer.
@@ -309,11 +311,14 @@ impl Outcome {
         outcome
     }
 
-    /// Adds the floor that was measured beside it.
-    pub fn with_floor(mut self, floor: &Floor) -> Outcome {
+    /// Adds the floor that was measured in the same place, and the one on a single core if that is another.
+    pub fn with_floor(mut self, floor: &Floor, same_core: Option<&Floor>) -> Outcome {
         let p50_ns = floor.p50;
         let ratio = self.latency_ns.p50.map(|p50| rounded(over(p50 as f64, p50_ns as f64), 3));
-        self.floor = Some(Ratio { p50_ns, ratio, request: floor.request, response: floor.response });
+        let same_core_p50_ns = same_core.map(|floor| floor.p50);
+        self.warnings.extend(same_core_p50_ns.and_then(|same| judge::waking(p50_ns, same)));
+        let (request, response) = (floor.request, floor.response);
+        self.floor = Some(Ratio { p50_ns, ratio, same_core_p50_ns, request, response });
         self
     }
 
@@ -383,10 +388,21 @@ mod tests {
     #[test]
     fn a_floor_makes_a_ratio() {
         let floor = Floor { p50: 4_000, all: histogram(), request: 64, response: 64 };
-        let ratio = outcome(|_, _| (), |_| ()).with_floor(&floor).floor.expect("just given");
+        let ratio = outcome(|_, _| (), |_| ()).with_floor(&floor, None).floor.expect("just given");
         assert_eq!((ratio.p50_ns, ratio.ratio), (4_000, Some(2.502)));
-        let none = outcome(|_, _| (), |tally| with::latencies(tally, [])).with_floor(&floor);
+        let none = outcome(|_, _| (), |tally| with::latencies(tally, [])).with_floor(&floor, None);
         assert_eq!(none.floor.expect("just given").ratio, None);
+    }
+
+    #[test]
+    fn cores_that_have_to_be_woken_are_told_of() {
+        let floor = |p50| Floor { p50, all: histogram(), request: 64, response: 64 };
+        let busy = || outcome(|_, window| *window = 10_000_000, |_| ());
+        let warnings = |same: Option<u64>| busy().with_floor(&floor(20_000), same.map(floor).as_ref()).warnings;
+        assert_eq!(warnings(Some(5_000)), [""; 0]);
+        assert_eq!(warnings(None), [""; 0]);
+        let told = "most of a round trip between cores is the waking of idle ones: 20.0us, and 3.00us on one core";
+        assert_eq!(warnings(Some(3_000)), [told]);
     }
 
     #[test]
