@@ -8,6 +8,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is a shell of its own: it measures sockets and time")]
 
+pub mod arrivals;
 pub mod clock;
 pub mod connection;
 pub mod engine;

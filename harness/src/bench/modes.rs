@@ -163,7 +163,8 @@ impl<W: Watcher> Driver<'_, W> {
         plan.pace = pace;
         change(&mut plan);
         // There are never more intervals than make sense, and a short measurement has some as well.
-        plan.interval = plan.interval.min(plan.duration.max(Duration::from_millis(10)) / 10).max(Duration::from_millis(10));
+        plan.interval =
+            plan.interval.min(plan.duration.max(Duration::from_millis(10)) / 10).max(Duration::from_millis(10));
         let mut watcher = self.watcher.clone();
         watcher.begins(&plan);
         let measured = self.session.measure(plan.clone(), move |interval| watcher.interval(interval)).await?;

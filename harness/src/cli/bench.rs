@@ -1,5 +1,7 @@
 //! `harness bench`: latency and load.
 
+#![expect(clippy::disallowed_methods, reason = "a capture that the user names is read here")]
+
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -23,7 +25,7 @@ use crate::document::parse_duration;
 use crate::exit::Exit;
 use crate::report::Look;
 use crate::runner::process::Guard;
-use crate::runner::{Clock, Filter, Url};
+use crate::runner::{Clock, Filter, Subject, Url};
 use crate::scenario::{Known, Scenario};
 use crate::text::count;
 
@@ -182,7 +184,7 @@ fn sweep(text: &str) -> Result<Sweep, String> {
     let rates = modes::rates(low, high, step);
     match rates.len() {
         0 => Err("the first rate is above the last".into()),
-        ..=RATES_MAX => Ok(Sweep(rates)),
+        1..=RATES_MAX => Ok(Sweep(rates)),
         _ => Err(format!("that is more than {RATES_MAX} rates")),
     }
 }
@@ -320,18 +322,12 @@ fn settings(args: &BenchArgs, seed: u64, folder: &Path) -> Settings {
     }
 }
 
-/// The times of a capture's packets that carry data, in nanoseconds from the first.
+/// When the messages in a capture were sent.
 fn recorded(file: &Path) -> Result<Arc<[u64]>, String> {
     let cannot = |why: String| format!("cannot take arrivals from `{}`: {why}", file.display());
     let bytes = std::fs::read(file).map_err(|error| cannot(error.to_string()))?;
-    let times = crate::capture::read::times(&bytes).map_err(|error| cannot(error.to_string()))?;
-    let first = times.iter().min().copied().unwrap_or_default();
-    let mut offsets: Vec<u64> = times.iter().map(|time| time - first).collect();
-    offsets.sort_unstable();
-    if offsets.len() < 2 || offsets.last() == Some(&0) {
-        return Err(cannot("it holds no two moments".into()));
-    }
-    Ok(offsets.into())
+    let offsets = crate::bench::arrivals::of_capture(&bytes).map_err(|error| cannot(error.to_string()))?;
+    offsets.ok_or_else(|| cannot("it holds no two packets with data at different times".into()))
 }
 
 /// Everything that is known before targets start.
@@ -377,7 +373,15 @@ impl Run {
         let mut results: Vec<(Outcome, Measured)> = Vec::new();
         let mut found = None;
         for case in &self.scenario.cases {
-            let selected = self.filter.as_ref().is_none_or(|filter| filter.selects(&self.scenario, case, &case.name));
+            let selected = self.filter.as_ref().is_none_or(|filter| {
+                filter.selects(Subject {
+                    scenario: &self.scenario.name,
+                    case: &case.name,
+                    repetition: &case.name,
+                    file: &self.scenario.file,
+                    tags: &case.tags,
+                })
+            });
             if !selected || session.is_stopped() {
                 continue;
             }
@@ -394,7 +398,13 @@ impl Run {
                         let file = crate::report::text::shell_word(&self.scenario.file);
                         self.say(&format!("  hint: `harness run {file}` tells more"));
                     }
-                    exit = worst(exit, Exit::Failed);
+                    exit = worst(
+                        exit,
+                        match error {
+                            SessionError::Unreachable(_) => Exit::Unreachable,
+                            _ => Exit::Failed,
+                        },
+                    );
                 }
             }
         }
@@ -456,15 +466,7 @@ impl Run {
         }
         for (mut outcome, measured) in measured.results {
             if let Some((here, same)) = &floor {
-                outcome = outcome.with_floor(here);
-                if let Some(same) = same.as_ref().filter(|same| here.p50 > 5 * same.p50) {
-                    outcome.warnings.push(format!(
-                        "a round trip between these cores takes {:.1} us at least, {:.0} times as long as on one core: \
-                         nearly all of it is a sleeping core that wakes. `--pin 0:0` measures without that",
-                        here.p50 as f64 / 1e3,
-                        here.p50 as f64 / same.p50 as f64
-                    ));
-                }
+                outcome = outcome.with_floor(here, same.as_ref());
             }
             results.push((outcome, measured));
         }
@@ -483,7 +485,8 @@ impl Run {
     }
 
     fn tell(&self, bench: &Bench, results: &[(Outcome, Measured)]) -> std::io::Result<()> {
-        crate::bench::files::write_all(&self.folder, bench, results)?;
+        write_json(&self.folder, bench)?;
+        let _ = results;
         let mut stdout = anstream::AutoStream::new(std::io::stdout(), super::check::look_choice(self.talk));
         match self.report {
             Report::Json => {
@@ -491,8 +494,8 @@ impl Run {
                 writeln!(stdout)
             }
             Report::Human => {
-                let look = Look::of_stdout(self.talk.color());
-                write!(stdout, "{}", crate::bench::show::show(bench, &look))?;
+                let look = Look::of(&std::io::stdout(), self.talk.color());
+                write!(stdout, "{}", crate::bench::show::bench(bench, look))?;
                 if !self.talk.quiet {
                     self.say(&format!("results: {}", self.folder.display()));
                 }
@@ -500,6 +503,13 @@ impl Run {
             }
         }
     }
+}
+
+/// Writes bench.json, whole or not at all.
+fn write_json(folder: &Path, bench: &Bench) -> std::io::Result<()> {
+    let fresh = folder.join(".bench.json");
+    std::fs::write(&fresh, serde_json::to_vec_pretty(bench)?)?;
+    std::fs::rename(fresh, folder.join("bench.json"))
 }
 
 /// What a result comes to. What a search tries is meant to fail now and then.
@@ -555,7 +565,8 @@ impl Watcher for Line {
             let [p50, p99, _] = interval.shown.map(|time| time as f64 / 1e3);
             let seconds = interval.begins / 1_000_000_000 + 1;
             let name = &self.name;
-            let _ = write!(std::io::stderr(), "\r\x1b[K{name}: {seconds} s, {rate:.0}/s, p50 {p50:.1} us, p99 {p99:.1} us");
+            let _ =
+                write!(std::io::stderr(), "\r\x1b[K{name}: {seconds} s, {rate:.0}/s, p50 {p50:.1} us, p99 {p99:.1} us");
         }
     }
 }
