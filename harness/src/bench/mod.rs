@@ -13,12 +13,16 @@ pub mod connection;
 pub mod engine;
 pub mod environment;
 pub mod figure;
+pub mod files;
 #[cfg(test)]
 mod fixture;
 pub mod floor;
+pub mod hlog;
+pub mod html;
 pub mod judge;
 pub mod knee;
 pub mod measure;
+pub mod merge;
 pub mod outcome;
 pub mod place;
 pub mod quantiles;

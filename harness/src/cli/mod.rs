@@ -7,6 +7,7 @@ mod files;
 mod folder;
 mod last;
 mod list;
+mod merge;
 mod presets;
 mod report;
 mod reporters;
@@ -103,6 +104,8 @@ enum Command {
         /// The command
         command: Option<String>,
     },
+    /// Add up the benchmarks of several machines, sample by sample
+    Merge(merge::MergeArgs),
     /// Tell a stored run again, in any format
     Report(report::ReportArgs),
     /// Play scenarios
@@ -139,6 +142,7 @@ pub fn main() -> u8 {
         Command::Dissector(args) => dissector::dissector(&args, arguments.talk),
         Command::List(args) => list::list(&args),
         Command::Man { command } => man(command.as_deref()),
+        Command::Merge(args) => merge::merge(&args, arguments.talk, &words),
         Command::Report(args) => report::report(&args, arguments.talk),
         Command::Run(args) => run::run(&args, arguments.talk, &words),
         Command::Serve(args) => serve::serve(&args),

@@ -8,6 +8,7 @@ mod dissector;
 mod docs;
 mod framing;
 mod laws;
+mod merge;
 mod mqtt;
 mod process;
 mod protocols;
