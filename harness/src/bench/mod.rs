@@ -9,6 +9,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is a shell of its own: it measures sockets and time")]
 
 pub mod clock;
+pub mod compare;
 pub mod connection;
 pub mod engine;
 pub mod environment;

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::compare::Comparison;
 use super::engine::{Pace, Plan};
 use super::environment::Environment;
 use super::floor::Floor;
@@ -39,6 +40,9 @@ pub struct Bench {
     /// What `--find` found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<Found>,
+    /// What `--compare` found, a case each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comparisons: Vec<Comparison>,
 }
 
 /// How load was made.
