@@ -151,6 +151,7 @@ pub(super) fn bench(results: Vec<Outcome>) -> Bench {
         environment,
         results,
         found: None,
+        comparisons: Vec::new(),
     }
 }
 

@@ -10,16 +10,21 @@
 
 pub mod arrivals;
 pub mod clock;
+pub mod compare;
 pub mod connection;
 pub mod engine;
 pub mod environment;
 pub mod figure;
+pub mod files;
 #[cfg(test)]
 mod fixture;
 pub mod floor;
+pub mod hlog;
+pub mod html;
 pub mod judge;
 pub mod knee;
 pub mod measure;
+pub mod merge;
 pub mod modes;
 pub mod outcome;
 pub mod place;

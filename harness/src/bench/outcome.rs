@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::compare::Comparison;
 use super::engine::{Pace, Plan};
 use super::environment::Environment;
 use super::floor::Floor;
@@ -39,6 +40,9 @@ pub struct Bench {
     /// What `--find` found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<Found>,
+    /// What `--compare` found, a case each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comparisons: Vec<Comparison>,
 }
 
 /// How load was made.
@@ -259,15 +263,11 @@ pub struct Found {
 impl Outcome {
     /// What a measurement by a plan gives, without a floor and thresholds.
     pub fn of(measured: &Measured, plan: &Plan, mode: Mode, server: Option<usize>) -> Outcome {
-        let total = &measured.total;
-        let counts = total.counts;
-        let seconds = measured.window as f64 / 1e9;
         let (asked, arrivals) = match &plan.pace {
             Pace::Closed => (None, None),
             Pace::Open(rate, arrivals) => ((*rate > 0.0).then_some(*rate), Some(arrivals_name(arrivals).to_owned())),
         };
-        let steps = plan.workload.steps.iter().zip(&total.steps);
-        let ended = counts.iterations + counts.failed();
+        let step = |name: &String| Step { name: name.clone(), ns: Quantiles::default() };
         let mut outcome = Outcome {
             case: plan.workload.case.clone(),
             mode,
@@ -281,34 +281,62 @@ impl Outcome {
             asked_per_s: asked,
             arrivals,
             warmup_s: plan.warmup.as_secs_f64(),
-            duration_s: seconds,
-            rate_per_s: rounded(over(counts.iterations as f64, seconds), 3),
-            sent_bytes_per_s: rounded(over(counts.bytes_sent as f64, seconds), 0),
-            received_bytes_per_s: rounded(over(counts.bytes_received as f64, seconds), 0),
-            counts,
-            failed: counts.failed(),
-            loss: over(counts.timeouts as f64, ended as f64),
-            latency_ns: Quantiles::of(&total.latency),
-            service_ns: Quantiles::of(&total.service),
-            lateness_ns: Quantiles::of(&total.lateness),
-            connect_ns: Quantiles::of(&total.connect),
-            steps: steps.map(|(name, times)| Step { name: name.clone(), ns: Quantiles::of(times) }).collect(),
+            duration_s: 0.0,
+            rate_per_s: 0.0,
+            sent_bytes_per_s: 0.0,
+            received_bytes_per_s: 0.0,
+            counts: Counts::default(),
+            failed: 0,
+            loss: 0.0,
+            latency_ns: Quantiles::default(),
+            service_ns: Quantiles::default(),
+            lateness_ns: Quantiles::default(),
+            connect_ns: Quantiles::default(),
+            steps: plan.workload.steps.iter().map(step).collect(),
             floor: None,
             little: None,
-            syscalls_per_message: (counts.messages > 0)
-                .then(|| rounded(over(counts.syscalls as f64, counts.messages as f64), 4)),
-            processor_share: rounded(over(measured.processor as f64 / 1e9, seconds + plan.warmup.as_secs_f64()), 3),
+            syscalls_per_message: None,
+            processor_share: 0.0,
             valid: true,
             invalid: Vec::new(),
             steady: None,
             thresholds: Vec::new(),
             warnings: Vec::new(),
-            failures: measured.failures.clone(),
-            interrupted: measured.interrupted,
-            intervals: measured.intervals.iter().map(slice).collect(),
+            failures: Vec::new(),
+            interrupted: false,
+            intervals: Vec::new(),
         };
-        judge::judge(&mut outcome, total);
+        outcome.measure(measured);
         outcome
+    }
+
+    /// Fills in what follows from a measurement.
+    pub(super) fn measure(&mut self, measured: &Measured) {
+        let total = &measured.total;
+        let counts = total.counts;
+        let seconds = measured.window as f64 / 1e9;
+        let ended = counts.iterations + counts.failed();
+        self.duration_s = seconds;
+        self.rate_per_s = rounded(over(counts.iterations as f64, seconds), 3);
+        self.sent_bytes_per_s = rounded(over(counts.bytes_sent as f64, seconds), 0);
+        self.received_bytes_per_s = rounded(over(counts.bytes_received as f64, seconds), 0);
+        self.counts = counts;
+        self.failed = counts.failed();
+        self.loss = over(counts.timeouts as f64, ended as f64);
+        self.latency_ns = Quantiles::of(&total.latency);
+        self.service_ns = Quantiles::of(&total.service);
+        self.lateness_ns = Quantiles::of(&total.lateness);
+        self.connect_ns = Quantiles::of(&total.connect);
+        for (step, times) in self.steps.iter_mut().zip(&total.steps) {
+            step.ns = Quantiles::of(times);
+        }
+        self.syscalls_per_message =
+            (counts.messages > 0).then(|| rounded(over(counts.syscalls as f64, counts.messages as f64), 4));
+        self.processor_share = rounded(over(measured.processor as f64 / 1e9, seconds + self.warmup_s), 3);
+        self.failures = measured.failures.clone();
+        self.interrupted = measured.interrupted;
+        self.intervals = measured.intervals.iter().map(slice).collect();
+        judge::judge(self, total);
     }
 
     /// Adds the floor that was measured in the same place, and the one on a single core if that is another.

@@ -52,6 +52,22 @@ pub fn outcome(outcome: &Outcome, look: Look) -> String {
     page.text
 }
 
+/// Distributions of which nothing is known but their names.
+pub fn series(series: &[(String, Quantiles)], look: Look) -> String {
+    let mut page = Page::new(look);
+    page.heads();
+    for (name, quantiles) in series {
+        let name = escape(if name.is_empty() { "(no tag)" } else { name });
+        if width(&name) < LABEL {
+            page.distribution(&name, quantiles, look.theme.strong);
+        } else {
+            let _ = writeln!(page.text, "{}", page.styled(&name, look.theme.strong));
+            page.distribution("", quantiles, Style::new());
+        }
+    }
+    page.text
+}
+
 /// An interval in a line, for somebody who waits.
 pub fn interval(slice: &Slice) -> String {
     let per_s = slice.iterations as f64 / slice.length_s.max(1e-9);
@@ -142,10 +158,8 @@ impl Page {
         for why in &outcome.invalid {
             self.line("invalid", self.look.theme.bad, &format!("{why}; do not quote the latency"));
         }
-        let heads = ["min", "mean"].into_iter().chain(PERCENTILES).chain(["max"]);
-        let heads: String = heads.map(|head| pad(head, FIGURE, true)).collect();
         self.text.push('\n');
-        self.line("", self.look.theme.dim, &heads);
+        self.heads();
         match outcome.valid {
             true => self.distribution("latency", &outcome.latency_ns, self.look.theme.strong),
             false => self.distribution("latency (!)", &outcome.latency_ns, self.look.theme.bad),
@@ -209,6 +223,12 @@ impl Page {
         if !oddities.is_empty() {
             self.line("messages", self.look.theme.note, &oddities.join(", "));
         }
+    }
+
+    fn heads(&mut self) {
+        let heads = ["min", "mean"].into_iter().chain(PERCENTILES).chain(["max"]);
+        let heads: String = heads.map(|head| pad(head, FIGURE, true)).collect();
+        self.dim("", &heads);
     }
 
     fn distribution(&mut self, label: &str, quantiles: &Quantiles, style: Style) {
@@ -592,6 +612,25 @@ latency (!)      n/a
             server is asked less often: not an open-loop latency. `--rate`
             measures what clients see who do not wait for each other.
 cost        0.20 cores for making the load
+
+"#]],
+        );
+    }
+
+    #[test]
+    fn series_of_which_only_the_names_are_known() {
+        let known =
+            |count| Quantiles { count, min: 900, mean: 1_050.5, p50: Some(1_000), max: 70_000, ..Quantiles::default() };
+        let shown = [("", 20), ("a", 0), ("echoes-a-line/closed-1x1/latency", 25)]
+            .map(|(tag, count)| (tag.to_owned(), known(count)));
+        check(
+            &series(&shown, Look::plain(80)),
+            str![[r#"
+                 min    mean     p50     p90     p99   p99.9  p99.99     max
+(no tag)       900ns  1.05us  1.00us     n/a     n/a     n/a     n/a  70.0us
+a                n/a
+echoes-a-line/closed-1x1/latency
+               900ns  1.05us  1.00us     n/a     n/a     n/a     n/a  70.0us
 
 "#]],
         );

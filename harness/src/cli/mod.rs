@@ -7,6 +7,7 @@ mod files;
 mod folder;
 mod last;
 mod list;
+mod merge;
 mod presets;
 mod replay;
 mod report;
@@ -109,6 +110,8 @@ enum Command {
     },
     /// Play stored cases again: fixed, failed, flaky or stale
     Replay(replay::ReplayArgs),
+    /// Add up the benchmarks of several machines, sample by sample
+    Merge(merge::MergeArgs),
     /// Tell a stored run again, in any format
     Report(report::ReportArgs),
     /// Play scenarios
@@ -148,6 +151,7 @@ pub fn main() -> u8 {
         Command::List(args) => list::list(&args),
         Command::Man { command } => man(command.as_deref()),
         Command::Replay(args) => replay::replay(&args, arguments.talk, &words),
+        Command::Merge(args) => merge::merge(&args, arguments.talk, &words),
         Command::Report(args) => report::report(&args, arguments.talk),
         Command::Run(args) => run::run(&args, arguments.talk, &words),
         Command::Serve(args) => serve::serve(&args),

@@ -9,6 +9,7 @@ mod dissector;
 mod docs;
 mod framing;
 mod laws;
+mod merge;
 mod mqtt;
 mod process;
 mod protocols;
