@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use anstyle::Style;
 
+use super::compare::{Comparison, Verdict};
 use super::environment::Environment;
 use super::figure::{bytes_rate, rate, seconds, share, time, time_or_none};
 use super::knee::knee;
@@ -41,6 +42,10 @@ pub fn bench(bench: &Bench, look: Look) -> String {
     }
     if let Some(found) = &bench.found {
         page.found(found);
+    }
+    for comparison in &bench.comparisons {
+        page.text.push('\n');
+        page.comparison(comparison);
     }
     page.text
 }
@@ -397,6 +402,35 @@ impl Page {
         };
         let style = if found.rate_per_s.is_some() { self.look.theme.good } else { self.look.theme.bad };
         self.line("found", style, &rest);
+    }
+}
+
+impl Page {
+    fn comparison(&mut self, comparison: &Comparison) {
+        let Comparison { case, first, second, pairs, band, .. } = comparison;
+        let title = format!("{}: {} against {}", escape(case), escape(second), escape(first));
+        self.line("compared", self.look.theme.strong, &title);
+        let figures =
+            [("p50", comparison.p50, "slower"), ("p99", comparison.p99, "slower"), ("rate", comparison.rate, "lower")];
+        for (name, change, worse) in figures {
+            let [low, high] = change.interval.map(|ratio| (ratio - 1.0) * 100.0);
+            let (word, style) = match change.verdict {
+                Verdict::Better => ("better".to_owned(), self.look.theme.good),
+                Verdict::Same => ("the same".to_owned(), self.look.theme.dim),
+                Verdict::Unclear => {
+                    ("not to be told: measure longer, or on a quieter machine".to_owned(), self.look.theme.dim)
+                }
+                Verdict::Worse => (worse.to_owned(), self.look.theme.bad),
+            };
+            let percent = (change.ratio - 1.0) * 100.0;
+            let sure = crate::bench::compare::CONFIDENCE * 100.0;
+            self.line(name, style, &format!("{percent:+.2} % ({low:+.2} to {high:+.2} %, {sure:.0} % sure): {word}"));
+        }
+        let band = band * 100.0;
+        self.dim(
+            "",
+            &format!("median ratio of {pairs} pairs that were measured in turn; under {band:.0} % is no difference"),
+        );
     }
 }
 

@@ -302,7 +302,11 @@ pub(super) fn bench(args: &BenchArgs, talk: Talk, words: &[OsString]) -> u8 {
             match variant(&args, &known, &settings, side) {
                 Ok(variant) => made.push(variant),
                 Err(message) => {
-                    return complain(&message, Some("`--compare A B`: a URL, NAME=URL or NAME=VALUE each"), Exit::Usage);
+                    return complain(
+                        &message,
+                        Some("`--compare A B`: a URL, NAME=URL or NAME=VALUE each"),
+                        Exit::Usage,
+                    );
                 }
             }
         }
