@@ -1,7 +1,8 @@
 //! What real programs sent, as we decode it, whole and torn at every byte.
 //!
 //! The bytes were taken from the loopback interface: mosquitto 2.0.11 and its clients, redis 7.0 and redis-cli, memcached
-//! 1.6.18, dig 9.18 and dnsmasq 2.90, swaks and aiosmtpd 1.4.3, curl 7.88 and Python's http.server, curl and tftpd-hpa 5.2.
+//! 1.6.18, dig 9.18 and dnsmasq 2.90, swaks and aiosmtpd 1.4.3, curl 7.88 and Python's http.server, curl and tftpd-hpa 5.2,
+//! `turnserver` and `turnutils_stunclient` of coturn 4.6.1, mbpoll 1.4.11 (libmodbus 3.1.6) and pymodbus 3.0.0.
 
 use harness::protocol::Direction::{Reply, Request};
 use harness::protocol::{self, Direction, framing};
@@ -288,5 +289,52 @@ fn curl_and_tftpd() {
         Reply,
         "0005000146696c65206e6f7420666f756e6400",
         "error { op = 5, code = not_found, text = \"File not found\" }",
+    );
+}
+
+#[test]
+fn mbpoll_and_pymodbus() {
+    check(
+        "modbus",
+        Request,
+        b"\x00\x01\x00\x00\x00\x06\x01\x03\x00\x01\x00\x03\x00\x01\x00\x00\x00\x06\x01\x06\x00\x01\x12\x34\x00\x01\x00\x00\x00\x0b\x01\x10\x00\x01\x00\x02\x04\x00\x01\xff\xff",
+        &[
+            "read_registers { transaction = 1, protocol = 0, length = 6, unit = 1, function = 3, address = 1, count = 3 }",
+            "write_register { transaction = 1, protocol = 0, length = 6, unit = 1, function = 6, address = 1, value = 4660 }",
+            "write_registers { transaction = 1, protocol = 0, length = 11, unit = 1, function = 16, address = 1, count = 2, bytes = 4, values = [1, 65535] }",
+        ],
+    );
+    check(
+        "modbus",
+        Reply,
+        b"\x00\x01\x00\x00\x00\x0d\x01\x03\x0a\x00\x11\x00\x02\x00\x03\x00\x04\xff\xff\x00\x02\x00\x00\x00\x06\x01\x06\x00\x01\x12\x34\x00\x03\x00\x00\x00\x06\x01\x10\x00\x02\x00\x02\x00\x07\x00\x00\x00\x03\x01\x83\x02",
+        &[
+            "registers { transaction = 1, protocol = 0, length = 13, unit = 1, function = 3, bytes = 10, values = [17, 2, 3, 4, 65535] }",
+            "write_register { transaction = 2, protocol = 0, length = 6, unit = 1, function = 6, address = 1, value = 4660 }",
+            "written { transaction = 3, protocol = 0, length = 6, unit = 1, function = 16, address = 2, count = 2 }",
+            "exception { transaction = 7, protocol = 0, length = 3, unit = 1, function = { failed = 1, of = 3 }, code = illegal_address }",
+        ],
+    );
+}
+
+#[test]
+fn coturn_and_its_client() {
+    check_datagram(
+        "stun",
+        Request,
+        "000100002112a44251b328fe89c896768e407271",
+        "binding_request { type = 1, len = 0, cookie = 554869826, transaction = 51 b3 28 fe 89 c8 96 76 8e 40 72 71 (12 bytes), attributes = [] }",
+    );
+    check_datagram(
+        "stun",
+        Reply,
+        "0101003c2112a442303132333435363738396162002000080001a5a45e12a44300010008000184b67f000001802b0008000134a67f00000180220014436f7475726e2d342e362e312027476f72737427",
+        "binding_success { type = 257, len = 60, cookie = 554869826, transaction = \"0123456789ab\", attributes = [{ type = xor_mapped_address, len = 8, value = 00 01 a5 a4 5e 12 a4 43 (8 bytes) }, { type = mapped_address, len = 8, value = 00 01 84 b6 7f 00 00 01 (8 bytes) }, { type = response_origin, len = 8, value = 00 01 34 a6 7f 00 00 01 (8 bytes) }, { type = software, len = 20, value = \"Coturn-4.6.1 'Go…",
+    );
+    check_datagram(
+        "stun",
+        Reply,
+        "0111003c2112a442636465666768696a6b6c6d6e0009001800000414556e6b6e6f776e20417474726962757465000000000a00027ffe000080220014436f7475726e2d342e362e312027476f72737427",
+        "binding_error { type = 273, len = 60, cookie = 554869826, transaction = \"cdefghijklmn\", attributes = [{ type = error_code, len = 24, value = 00 00 04 14 55 6e 6b 6e 6f 77 6e 20 41 74 74 72… (24 bytes) }, { type = unknown_attributes, len = 2, value = 7f fe (2 bytes) }, { type = software, len = 20, value = \"Coturn-4.6.1 'Gorst'\" }] }",
     );
 }
