@@ -41,7 +41,7 @@ use std::sync::Arc;
 pub use address::{Address, AddressError};
 pub use bell::Bell;
 pub use connection::{Connection, Ending, answer};
-pub use service::{Peer, ProcessEnd, Reply, Server, Service, Transport};
+pub use service::{Dial, Peer, ProcessEnd, Reply, Server, Service, Transport};
 pub use settings::{Clock, Setting, SettingError, Settings, Setup};
 pub use shell::{Handle, LIMITS, Limits, Log, Note, ServeError, ServerConfig, bind, serve, serve_tls};
 
