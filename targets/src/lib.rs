@@ -29,6 +29,7 @@ pub mod kv;
 pub mod lines;
 mod mqtt;
 mod one_shot;
+mod peer;
 pub mod resp;
 mod service;
 mod settings;
@@ -180,6 +181,14 @@ pub const TARGETS: &[Target] = &[
         ends_process: false,
         settings: &[],
         make: one_shot::make,
+    },
+    Target {
+        name: "peer",
+        about: "shares a file over BitTorrent's wire, and fetches it from other peers; with a tracker (BEP 3)",
+        transports: STREAMS,
+        ends_process: false,
+        settings: peer::SETTINGS,
+        make: peer::make,
     },
     Target {
         name: "resp",
