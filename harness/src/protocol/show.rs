@@ -61,7 +61,13 @@ fn push_value(protocol: &Protocol, text: &mut String, field: &Field, item: &Item
                 Ok(plain) if bytes.len() <= SHOWN_MAX && !plain.chars().any(char::is_control) => {
                     let _ = write!(text, "{plain:?}");
                 }
-                _ => text.push_str(quote(bytes).trim_matches('`')),
+                _ => {
+                    // Without the backticks: behind the second one may stand how many bytes there are.
+                    let quoted = quote(bytes);
+                    let (shown, len) = quoted.rsplit_once('`').unwrap_or((&quoted, ""));
+                    text.push_str(shown.strip_prefix('`').unwrap_or(shown));
+                    text.push_str(len);
+                }
             }
         }
         (Value::Case(case, items), Kind::Switch { cases, default, .. }) => {
