@@ -9,6 +9,7 @@ mod docs;
 mod framing;
 mod laws;
 mod mqtt;
+mod peer;
 mod process;
 mod protocols;
 mod report;

@@ -3,7 +3,8 @@
 //! # What there is
 //!
 //! - A peer that has the file, or parts of it, and serves whoever connects; and connects to the peers that it is told of,
-//!   or that a tracker tells it of, until it has all of the file, too. Connections go to this machine only.
+//!   by its settings or by a tracker, itself as one included, until it has all of the file, too. Connections go to this
+//!   machine only.
 //! - Every piece is held against its SHA-1. Who sent one that is wrong is banned by its id, and the piece comes from
 //!   somebody else. (By its id: on one machine an address says nothing of who it is.)
 //! - The same port speaks HTTP/1.1, which begins otherwise than a handshake does:

@@ -233,8 +233,8 @@ impl Swarm {
         if self.pieces[index].is_none() || link.asked.len() >= ASKED_MAX {
             return Err(Gone);
         }
-        // It may have been sent before the peer heard that it is choked.
-        if !link.is_choked {
+        // It may have been sent before the peer heard that it is choked; it counts on what it asked for before it was told.
+        if !link.told.is_choked {
             link.asked.push_back(block);
         }
         Ok(())
@@ -268,12 +268,11 @@ impl Swarm {
         Ok(())
     }
 
-    /// Chokes a peer. What it has asked for is not sent.
+    /// Chokes a peer. When it is told what it has asked for is dropped.
     fn choke(&mut self, id: u64) {
         if let Some(link) = self.links.get_mut(&id) {
             link.is_choked = true;
             link.was_unchoked = false;
-            link.asked.clear();
         }
     }
 
@@ -316,6 +315,7 @@ impl Swarm {
             }
             if link.is_choked != link.told.is_choked {
                 link.told.is_choked = link.is_choked;
+                link.asked.clear();
                 emit(if link.is_choked { Message::Choke } else { Message::Unchoke }, reply);
             } else if let Some(index) = self.got.get(link.told.haves) {
                 link.told.haves += 1;

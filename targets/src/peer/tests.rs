@@ -231,6 +231,14 @@ fn escaped_hash() -> String {
 }
 
 #[test]
+fn a_tracker_that_lacks_pieces_asks_those_who_announce_themselves() {
+    let peer = |pieces, tracker| small(&[("pieces", pieces), ("tracker", tracker)]);
+    let mut net = Net::new(vec![peer("none", ""), peer("all", "127.0.0.1:1")]);
+    net.settle();
+    net.all_have(&numbers(40));
+}
+
+#[test]
 fn peers_that_connect_to_each_other_at_once_keep_one_connection() {
     for ids in [["a", "b"], ["b", "a"]] {
         let peer = |at: usize, peers| small(&[("id", ids[at]), ("peers", peers), ("pieces", ["all", "none"][at])]);

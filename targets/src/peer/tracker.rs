@@ -79,7 +79,7 @@ impl Announcement {
 }
 
 impl Tracker {
-    /// Answers an announcement that came from `ip`.
+    /// Answers an announcement that came from `ip`. Whoever makes one is there from now on.
     pub(super) fn announce(
         &mut self,
         query: &[u8],
@@ -118,6 +118,11 @@ impl Tracker {
             return Err("too many peers are here");
         }
         Ok(peer_id)
+    }
+
+    /// Where everybody is who has announced itself.
+    pub(super) fn peers(&self) -> impl Iterator<Item = SocketAddr> {
+        self.peers.values().map(|known| known.address)
     }
 
     fn tell(&self, said: &Announcement, to: &PeerId, host: Option<Host>) -> Value {

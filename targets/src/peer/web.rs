@@ -32,8 +32,12 @@ impl Resources for Web {
             Some("") => Response::text(200, &page(&swarm)),
             Some("announce") => {
                 let (host, now) = (swarm.host(), (self.clock)());
-                let Swarm { tracker, torrent, .. } = &mut *swarm;
+                let is_whole = swarm.missing() == 0;
+                let Swarm { calls, tracker, torrent, .. } = &mut *swarm;
                 let answer = tracker.announce(&head.query, self.ip, &torrent.info_hash, host, now);
+                if !is_whole {
+                    calls.learn(tracker.peers());
+                }
                 Response::new(200, "text/plain", answer.emit())
             }
             Some(name) if name == swarm.torrent.name => match swarm.file() {

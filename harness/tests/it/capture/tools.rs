@@ -28,6 +28,7 @@ pub(crate) fn have(programs: &[&str]) -> bool {
     for program in programs {
         let package = match *program {
             "capinfos" | "editcap" => "wireshark-common",
+            "aria2c" => "aria2",
             "scapy" => "python3-scapy",
             other => other,
         };
