@@ -17,7 +17,7 @@ pub enum Exit {
     Nothing,
     /// A target did not start or could not be reached.
     Unreachable,
-    /// A target crashed or hung.
+    /// A target crashed.
     Crashed,
     /// Everything held in the end, but not all of it at once, and that is not good enough.
     Flaky,

@@ -8,8 +8,10 @@
 //! 3. [`scenario`] reads files into scripts, by way of [`document`] and [`template`].
 //! 4. [`runner`] is the shell: sockets, processes and time around the core.
 //! 5. [`report`] and [`capture`] are functions of the events; [`exit`] is what scripts learn.
-//! 6. [`cli`] puts it on a command line.
+//! 6. [`testcase`] is a conversation as a value, and plays it.
+//! 7. [`cli`] puts it on a command line.
 
+pub mod bench;
 pub mod capture;
 pub mod cli;
 pub mod conversation;
@@ -25,5 +27,6 @@ pub mod report;
 pub mod runner;
 pub mod scenario;
 pub mod template;
+pub mod testcase;
 pub mod text;
 pub mod time;

@@ -33,8 +33,12 @@ pub(super) fn check(args: &CheckArgs, talk: Talk) -> u8 {
         Ok(found) => found,
         Err(files::Missing(message)) => return complain(&message, None, Exit::Invalid),
     };
-    let known =
-        Known { vars: args.var.clone(), env: files::environment(), seed: 0, read: Some(crate::document::read_text) };
+    let known = Known {
+        vars: args.var.clone(),
+        env: files::environment(),
+        read: Some(crate::document::read_text),
+        ..Known::default()
+    };
     let protocols = files::take_protocols(&mut found);
     let loaded = files::load_all(&found, &known);
     let look = Look::of_stderr(talk.color());

@@ -143,7 +143,7 @@ pub(super) fn pair(text: &str) -> Result<(String, String), &'static str> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-fn target(text: &str) -> Result<(Option<String>, Url), String> {
+pub(super) fn target(text: &str) -> Result<(Option<String>, Url), String> {
     let (name, url) = match text.split_once('=') {
         Some((name, url)) if !name.contains("://") => (Some(name.to_owned()), url),
         _ => (None, text),
@@ -196,8 +196,13 @@ pub(super) fn run(args: &RunArgs, talk: Talk, words: &[OsString]) -> u8 {
         Err(files::Missing(message)) => return complain(&message, None, Exit::Invalid),
     };
     let seed = args.seed.or(last.as_ref().map(|last| last.seed)).unwrap_or_else(|| clock.unix_ns() % 1_000_000_007);
-    let known =
-        Known { vars: args.var.clone(), env: files::environment(), seed, read: Some(crate::document::read_text) };
+    let known = Known {
+        vars: args.var.clone(),
+        env: files::environment(),
+        seed,
+        seed_given: args.seed.is_some() || last.is_some(),
+        read: Some(crate::document::read_text),
+    };
     let loaded = files::load_all(&found, &known);
     if talk.verbose {
         warn(&loaded, talk);
