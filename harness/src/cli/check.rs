@@ -33,8 +33,12 @@ pub(super) fn check(args: &CheckArgs, talk: Talk) -> u8 {
         Ok(found) => found,
         Err(files::Missing(message)) => return complain(&message, None, Exit::Invalid),
     };
-    let known =
-        Known { vars: args.var.clone(), env: files::environment(), seed: 0, read: Some(crate::document::read_text) };
+    let known = Known {
+        vars: args.var.clone(),
+        env: files::environment(),
+        read: Some(crate::document::read_text),
+        ..Known::default()
+    };
     let protocols = files::take_protocols(&mut found);
     let loaded = files::load_all(&found, &known);
     let look = Look::of_stderr(talk.color());
@@ -123,6 +127,18 @@ impl Tally {
             output.push_str(&format!("{cases} in {files}, no mistakes{warned}\n"));
         }
     }
+}
+
+/// Tells every mistake of the only file that a command reads, and gives the exit code.
+pub(super) fn tell_mistakes(mistakes: &[Mistake], talk: Talk) -> u8 {
+    let (mut output, look) = (String::new(), Look::of_stderr(talk.color()));
+    for mistake in mistakes {
+        push_mistake(&mut output, mistake, &look);
+        output.push('\n');
+    }
+    // Where stderr is closed nobody wants to know.
+    let _ = anstream::AutoStream::new(std::io::stderr(), look_choice(talk)).write_all(output.as_bytes());
+    Exit::Invalid.code()
 }
 
 /// Appends what a lint says, with the lint's name.

@@ -1,15 +1,21 @@
 //! The command line: one file a subcommand. Help, man pages and completions come from the same definitions.
 
+mod bench;
 mod check;
 mod dissector;
 mod files;
 mod folder;
 mod last;
 mod list;
+mod merge;
+mod presets;
+mod replay;
 mod report;
 mod reporters;
 mod run;
 pub mod serve;
+mod shrink;
+mod stored;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -17,6 +23,7 @@ use std::io::Write as _;
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::bench::floor::{FLOOR_COMMAND, floor_main};
 use crate::exit::Exit;
 use crate::report::Color;
 use crate::runner::process::{GUARD_COMMAND, guard_main};
@@ -74,13 +81,17 @@ Exit codes:
   3   a scenario or another input file is invalid
   4   nothing was selected, or everything was skipped
   5   a target did not start or could not be reached
-  6   a target crashed or hung
+  6   a target crashed
   7   what did not hold at first did later, and --flaky fail is given
+  8   a benchmark fell behind its baseline
   9   the run is incomplete: interrupted, or out of its time budget
   70  a bug in the harness, or results that could not be written";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure latency and load: a scenario's steps again and again, timed
+    #[command(args_override_self = true)]
+    Bench(Box<bench::BenchArgs>),
     /// Read scenarios and report every mistake; send nothing
     Check(check::CheckArgs),
     /// Write a completion script for a shell
@@ -97,18 +108,27 @@ enum Command {
         /// The command
         command: Option<String>,
     },
+    /// Play stored cases again: fixed, failed, flaky or stale
+    Replay(replay::ReplayArgs),
+    /// Add up the benchmarks of several machines, sample by sample
+    Merge(merge::MergeArgs),
     /// Tell a stored run again, in any format
     Report(report::ReportArgs),
     /// Play scenarios
     Run(Box<run::RunArgs>),
     /// Start a reference server
     Serve(serve::ServeArgs),
+    /// Make a failing case small
+    Shrink(shrink::ShrinkArgs),
 }
 
 /// Does what the command line says, and gives the exit code.
 pub fn main() -> u8 {
     if std::env::args_os().nth(1).is_some_and(|command| command == GUARD_COMMAND) {
         return guard_main();
+    }
+    if std::env::args_os().nth(1).is_some_and(|command| command == FLOOR_COMMAND) {
+        return floor_main();
     }
     let words: Vec<OsString> = std::env::args_os().collect();
     let arguments = match Arguments::try_parse_from(&words) {
@@ -120,6 +140,7 @@ pub fn main() -> u8 {
         }
     };
     match arguments.command {
+        Command::Bench(args) => bench::bench(&args, arguments.talk, &words),
         Command::Check(args) => check::check(&args, arguments.talk),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -129,9 +150,12 @@ pub fn main() -> u8 {
         Command::Dissector(args) => dissector::dissector(&args, arguments.talk),
         Command::List(args) => list::list(&args),
         Command::Man { command } => man(command.as_deref()),
+        Command::Replay(args) => replay::replay(&args, arguments.talk, &words),
+        Command::Merge(args) => merge::merge(&args, arguments.talk, &words),
         Command::Report(args) => report::report(&args, arguments.talk),
         Command::Run(args) => run::run(&args, arguments.talk, &words),
         Command::Serve(args) => serve::serve(&args),
+        Command::Shrink(args) => shrink::shrink(&args, arguments.talk, &words),
     }
 }
 
@@ -183,10 +207,11 @@ mod tests {
     }
 
     #[test]
-    fn every_option_of_run_has_a_variable() {
+    fn every_option_of_what_plays_has_a_variable() {
         let command = Arguments::command();
-        let run = command.find_subcommand("run").expect("it is there");
-        for arg in run.get_arguments().filter(|arg| arg.get_long().is_some()) {
+        let plays = ["replay", "run", "shrink"].map(|name| command.find_subcommand(name).expect("it is there"));
+        let arguments = plays.into_iter().flat_map(clap::Command::get_arguments);
+        for arg in arguments.filter(|arg| arg.get_long().is_some()) {
             let long = arg.get_long().expect("just filtered");
             if matches!(long, "help" | "version") {
                 continue;

@@ -143,7 +143,7 @@ pub(super) fn pair(text: &str) -> Result<(String, String), &'static str> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-fn target(text: &str) -> Result<(Option<String>, Url), String> {
+pub(super) fn target(text: &str) -> Result<(Option<String>, Url), String> {
     let (name, url) = match text.split_once('=') {
         Some((name, url)) if !name.contains("://") => (Some(name.to_owned()), url),
         _ => (None, text),
@@ -151,7 +151,7 @@ fn target(text: &str) -> Result<(Option<String>, Url), String> {
     Url::parse(url).map(|url| (name, url)).map_err(|error| error.to_string())
 }
 
-fn duration(text: &str) -> Result<Duration, &'static str> {
+pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     parse_duration(text).ok_or("expected a duration with its unit: `500ms`, `30s`, `5m`")
 }
 
@@ -159,7 +159,7 @@ fn jobs(text: &str) -> Result<usize, &'static str> {
     text.parse().ok().filter(|jobs| (1..=10_000).contains(jobs)).ok_or("expected a number from 1 to 10000")
 }
 
-fn seed(text: &str) -> Result<u64, &'static str> {
+pub(super) fn seed(text: &str) -> Result<u64, &'static str> {
     let number = match text.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16),
         None => text.parse(),
@@ -196,8 +196,13 @@ pub(super) fn run(args: &RunArgs, talk: Talk, words: &[OsString]) -> u8 {
         Err(files::Missing(message)) => return complain(&message, None, Exit::Invalid),
     };
     let seed = args.seed.or(last.as_ref().map(|last| last.seed)).unwrap_or_else(|| clock.unix_ns() % 1_000_000_007);
-    let known =
-        Known { vars: args.var.clone(), env: files::environment(), seed, read: Some(crate::document::read_text) };
+    let known = Known {
+        vars: args.var.clone(),
+        env: files::environment(),
+        seed,
+        seed_given: args.seed.is_some() || last.is_some(),
+        read: Some(crate::document::read_text),
+    };
     let loaded = files::load_all(&found, &known);
     if talk.verbose {
         warn(&loaded, talk);

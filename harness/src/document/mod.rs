@@ -7,11 +7,13 @@ mod read;
 mod reader;
 mod source;
 mod substitute;
+mod write;
 
 pub use read::read_text;
 pub use reader::{Reader, did_you_mean, parse_duration, parse_size};
 pub use source::Source;
 pub use substitute::{NoText, Values, substitute, substitute_table};
+pub use write::{Comments, write};
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -87,7 +89,103 @@ pub struct Entry {
     pub node: Node,
 }
 
+impl From<Value> for Node {
+    /// A value that stands in no file.
+    fn from(value: Value) -> Node {
+        Node { span: 0..0, value }
+    }
+}
+
+impl From<&str> for Node {
+    fn from(text: &str) -> Node {
+        Value::String(text.into()).into()
+    }
+}
+
+impl From<String> for Node {
+    fn from(text: String) -> Node {
+        Value::String(text).into()
+    }
+}
+
+impl From<bool> for Node {
+    fn from(boolean: bool) -> Node {
+        Value::Boolean(boolean).into()
+    }
+}
+
+impl From<i64> for Node {
+    fn from(integer: i64) -> Node {
+        Value::Integer(integer).into()
+    }
+}
+
+impl From<Table> for Node {
+    fn from(table: Table) -> Node {
+        Value::Table(table).into()
+    }
+}
+
+impl From<Vec<Node>> for Node {
+    fn from(items: Vec<Node>) -> Node {
+        Value::Array(items).into()
+    }
+}
+
+impl Node {
+    /// The text of a string as it stands, variables not filled in.
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.value {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The entries of a table.
+    pub fn as_table(&self) -> Option<&Table> {
+        match &self.value {
+            Value::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+
+    /// The items of an array.
+    pub fn as_array(&self) -> Option<&[Node]> {
+        match &self.value {
+            Value::Array(items) => Some(items),
+            _ => None,
+        }
+    }
+}
+
 impl Table {
+    /// A table of these entries, which stands in no file.
+    pub fn of<K: Into<String>, V: Into<Node>>(entries: impl IntoIterator<Item = (K, V)>) -> Table {
+        let mut table = Table::default();
+        entries.into_iter().for_each(|(key, node)| table.set(key, node));
+        table
+    }
+
+    /// Gives `key` a value, in the place of the one it has, or at the end.
+    pub fn set(&mut self, key: impl Into<String>, node: impl Into<Node>) {
+        let (key, node) = (key.into(), node.into());
+        match self.entries.iter_mut().find(|entry| entry.key == key) {
+            Some(entry) => entry.node = node,
+            None => self.entries.push(Entry { key, key_span: 0..0, node }),
+        }
+    }
+
+    /// Takes `key` out.
+    pub fn remove(&mut self, key: &str) -> Option<Node> {
+        let at = self.entries.iter().position(|entry| entry.key == key)?;
+        Some(self.entries.remove(at).node)
+    }
+
+    /// The value of `key`, to be changed.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+        self.entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.node)
+    }
+
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Option<&Node> {
         self.entry(key).map(|entry| &entry.node)

@@ -40,6 +40,8 @@ pub(super) struct Setting {
     pub(super) logs: RefCell<Names>,
     /// Who signs what the run's servers and clients show, once somebody has asked.
     authority: RefCell<Option<Rc<Authority>>>,
+    /// Whether every reference server has a process of its own, but those that speak TLS.
+    pub(super) apart: bool,
 }
 
 impl Setting {
@@ -51,7 +53,7 @@ impl Setting {
         folder: PathBuf,
     ) -> Setting {
         let (logs, authority) = (RefCell::default(), RefCell::default());
-        Setting { ports: RefCell::new(ports), guard, allow_remote, overrides, folder, logs, authority }
+        Setting { ports: RefCell::new(ports), guard, allow_remote, overrides, folder, logs, authority, apart: false }
     }
 
     /// The run's own authority.
@@ -207,21 +209,24 @@ async fn start_one(
                 None => "udp://127.0.0.1:0".into(),
             };
             let listen = owner.family.map_or(listen.clone(), |family| family.apply(&listen));
-            if target.limits.is_some() || builtin.ends_process {
-                return serve_apart(target, builtin, &listen, settings, owner, setting).await;
+            let settings = settings.iter().map(|(name, value)| Ok((name.clone(), fill(value)?)));
+            let settings = settings.collect::<Result<Vec<_>, Box<Failure>>>()?;
+            let apart = setting.apart && !listen.starts_with("tls://");
+            if apart || target.limits.is_some() || builtin.ends_process {
+                return serve_apart(target, builtin, &listen, &settings, owner, setting).await;
             }
             let config = match listen.starts_with("tls://") {
                 true => Some(server_tls(target, tls.as_deref(), variables, setting)?),
                 false => None,
             };
-            let handle = serve(target, builtin, &listen, settings, config.as_ref(), folder, setting)?;
+            let handle = serve(target, builtin, &listen, &settings, config.as_ref(), folder, setting)?;
             let address = match handle.address() {
                 targets::Address::Tcp(address) | targets::Address::Tls(address) => Address::Tcp(*address),
                 targets::Address::Udp(address) => Address::Udp(*address),
                 targets::Address::Unix(path) => Address::Unix(path.clone()),
                 targets::Address::Unixgram(path) => Address::Unixgram(path.clone()),
             };
-            let again = Again { builtin, address: handle.address().clone(), settings: settings.clone(), tls: config };
+            let again = Again { builtin, address: handle.address().clone(), settings, tls: config };
             let kind = RunningKind::Builtin { handle: RefCell::new(Some(handle)), again };
             Ok(Running { name, address: Some(address), kind })
         }

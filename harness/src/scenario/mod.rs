@@ -3,8 +3,11 @@
 //! Nothing here runs anything. What a file says about steps becomes a [`Script`](crate::conversation::script::Script);
 //! what it says about targets stays a description until a run starts them.
 
+mod about;
 mod actor;
+mod alone;
 mod case;
+mod control;
 mod fault;
 mod fragment;
 mod include;
@@ -13,27 +16,34 @@ mod loops;
 pub(crate) mod message;
 mod outline;
 mod payload;
+mod preset;
 mod scope;
+mod send;
 mod step;
 mod target;
 mod tls;
 mod vary;
+mod words;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use about::{ABOUT, About};
 pub use actor::{Actor, COUNT_MAX, Connect, Role};
+pub use alone::{Alone, alone};
+pub(crate) use alone::{move_path, paths, seed, way};
 pub use case::{Case, SkipUnless};
 pub use fragment::{EXPANDED_MAX, FRAGMENT_DEPTH_MAX};
 pub use include::INCLUDES_MAX;
 pub use loops::UNROLLED_MAX;
 pub use outline::Outline;
 pub use payload::PAYLOADS;
-pub use step::{OPTIONS, VERBS, Word};
+pub use preset::{PRESETS, Preset};
 pub use target::{Command, Limits, ReadyWhen, Restart, Target, TargetKind, UsageLimit};
 pub use tls::{Identity, TLS_VARIABLES, Tls, Trust};
 pub use vary::{COMBINATIONS_MAX, Family};
+pub use words::{OPTIONS, VERBS, Word};
 
 use crate::conversation::script::Limit;
 use crate::document::{Node, Reader, Source, Table, Value, did_you_mean, parse};
@@ -68,6 +78,12 @@ pub struct Scenario {
     pub wants_tls_files: bool,
     /// What it names, and which names it uses.
     pub outline: Outline,
+    /// What commands do with it unless somebody says otherwise.
+    pub presets: Vec<Preset>,
+    /// What all chance in its cases comes from, where it is not what the run's comes from.
+    pub seed: Option<u64>,
+    /// What is known of it, where it is a stored case.
+    pub about: Option<Box<About>>,
 }
 
 impl Scenario {
@@ -100,6 +116,8 @@ pub struct Known {
     pub env: Vec<(String, String)>,
     /// `${seed}`.
     pub seed: u64,
+    /// Whether that goes before the `seed` of a file.
+    pub seed_given: bool,
     /// Reads a file that another includes; without it, nothing can be included.
     pub read: Option<ReadFile>,
 }
@@ -109,6 +127,8 @@ const KEYS: &[&str] = &[
     "description",
     "tags",
     "timeout",
+    "seed",
+    "about",
     "vars",
     "include",
     "fragment",
@@ -156,6 +176,8 @@ pub fn load(file: &str, text: &str, known: &Known) -> Result<Scenario, Vec<Mista
 
 fn lower(reader: &mut Reader, table: &Table, known: &Known, outline: Outline) -> Scenario {
     reader.check_keys(table, KEYS, "a scenario");
+    let seed = lower_seed(reader, table, known);
+    let about = about::lower(reader, table).map(Box::new);
     let file = reader.source().file().to_string();
     let stem = Path::new(&file).file_stem().map_or_else(|| file.clone(), |stem| stem.to_string_lossy().into_owned());
     lower_vars(reader, table, known);
@@ -173,9 +195,24 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known, outline: Outline) ->
     let faults = fault::lower_all(reader, table, &marked, &actors);
     let file_case = case::File { name: &name, tags, timeout, targets: &targets, actors: &actors, faults: &faults };
     let cases = lower_cases(reader, table, &file_case);
+    let presets = preset::lower_all(reader, table);
     let wants_tls_files = reader.source().mentions("${tls.");
     let actors = actors.list;
-    Scenario { file, name, description, targets, actors, cases, secrets, secret_names, wants_tls_files, outline }
+    Scenario {
+        file,
+        name,
+        description,
+        targets,
+        actors,
+        cases,
+        secrets,
+        secret_names,
+        wants_tls_files,
+        outline,
+        presets,
+        seed,
+        about,
+    }
 }
 
 /// What is known before the file is read.
@@ -187,6 +224,29 @@ fn set_known(reader: &mut Reader, known: &Known) {
     for (name, value) in &known.vars {
         reader.statics.insert(name.clone(), value.clone());
     }
+}
+
+/// The file's own seed, unless somebody has given one.
+fn lower_seed(reader: &mut Reader, table: &Table, known: &Known) -> Option<u64> {
+    let node = table.get("seed")?;
+    let seed = match &node.value {
+        Value::Integer(integer) => u64::try_from(*integer).ok(),
+        // The larger half of all seeds is beyond TOML's numbers.
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    let Some(seed) = seed else {
+        reader.mistake(
+            &node.span,
+            "`seed` is a number from 0 to 18446744073709551615, in quotes where TOML has none so large",
+        );
+        return None;
+    };
+    if known.seed_given {
+        return None;
+    }
+    reader.statics.insert("seed".into(), seed.to_string());
+    Some(seed)
 }
 
 fn lower_vars(reader: &mut Reader, table: &Table, known: &Known) {

@@ -2,17 +2,21 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests look at the world from outside")]
 
+mod bench;
 mod capture;
 mod contract;
 mod dissector;
 mod docs;
 mod framing;
 mod laws;
+mod merge;
 mod mqtt;
+mod peer;
 mod process;
 mod protocols;
 mod report;
 mod run;
 mod serve;
 mod systems;
+mod testcase;
 mod tidy;

@@ -2,7 +2,8 @@
 //!
 //! The bytes were taken from the loopback interface: mosquitto 2.0.11 and its clients, redis 7.0 and redis-cli, memcached
 //! 1.6.18, dig 9.18 and dnsmasq 2.90, swaks and aiosmtpd 1.4.3, curl 7.88 and Python's http.server, curl and tftpd-hpa 5.2,
-//! `turnserver` and `turnutils_stunclient` of coturn 4.6.1, mbpoll 1.4.11 (libmodbus 3.1.6) and pymodbus 3.0.0.
+//! `turnserver` and `turnutils_stunclient` of coturn 4.6.1, mbpoll 1.4.11 (libmodbus 3.1.6) and pymodbus 3.0.0,
+//! aria2 1.36 and transmission 3.00.
 
 use harness::protocol::Direction::{Reply, Request};
 use harness::protocol::{self, Direction, framing};
@@ -290,6 +291,20 @@ fn curl_and_tftpd() {
         "0005000146696c65206e6f7420666f756e6400",
         "error { op = 5, code = not_found, text = \"File not found\" }",
     );
+}
+
+#[test]
+fn aria2_and_transmission() {
+    // aria2 fetches.
+    check("bittorrent", Request, b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04Gp\xb9`\xb7\x1e\xbc\x1da\xa5\xba\x0b\xc5\xac{\x84\xf0\xee\xb2;A2-1-36-0-\x91\xdf0T\x9fV_\xee+g\0\0\0\x01\x02\0\0\0\x0d\x06\0\0\0\x01\0\0\0\0\0\0\0 \0\0\0\x0d\x06\0\0\0\x02\0\0\0\0\0\0\0 \0\0\0\x0d\x06\0\0\0\0\0\0\0\0\0\0\0 \0\0\0\x01\x03\0\0\0\x02\x05\xe0", &["handshake { reserved = 00 00 00 00 00 10 00 04 (8 bytes), info_hash = 47 70 b9 60 b7 1e bc 1d 61 a5 ba 0b c5 ac 7b 84… (20 bytes), peer_id = 41 32 2d 31 2d 33 36 2d 30 2d 91 df 30 54 9f 56… (20 bytes) }", "interested { length = 1, id = 2 }", "request { length = 13, id = 6, index = 1, begin = 0, len = 32 }", "request { length = 13, id = 6, index = 2, begin = 0, len = 32 }", "request { length = 13, id = 6, index = 0, begin = 0, len = 32 }", "not_interested { length = 1, id = 3 }", "bitfield { length = 2, id = 5, pieces = e0 (1 bytes) }"]);
+    // It serves.
+    check("bittorrent", Reply, b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04Gp\xb9`\xb7\x1e\xbc\x1da\xa5\xba\x0b\xc5\xac{\x84\xf0\xee\xb2;A2-1-36-0-&\x7f\xd0\x19\xa4\xd0\x0b\xb8V\xdd\0\0\0\x02\x05\xe0\0\0\0\x01\x01\0\0\0)\x07\0\0\0\x02\0\0\0\x000000008\n0000009\n0000010\n0000011\n\0\0\0)\x07\0\0\0\0\0\0\0\x000000000\n0000001\n0000002\n0000003\n\0\0\0)\x07\0\0\0\x01\0\0\0\x000000004\n0000005\n0000006\n0000007\n", &["handshake { reserved = 00 00 00 00 00 10 00 04 (8 bytes), info_hash = 47 70 b9 60 b7 1e bc 1d 61 a5 ba 0b c5 ac 7b 84… (20 bytes), peer_id = 41 32 2d 31 2d 33 36 2d 30 2d 26 7f d0 19 a4 d0… (20 bytes) }", "bitfield { length = 2, id = 5, pieces = e0 (1 bytes) }", "unchoke { length = 1, id = 1 }", "piece { length = 41, id = 7, index = 2, begin = 0, block = 0000008\\n0000009\\n0000010\\n0000011\\n }", "piece { length = 41, id = 7, index = 0, begin = 0, block = 0000000\\n0000001\\n0000002\\n0000003\\n }", "piece { length = 41, id = 7, index = 1, begin = 0, block = 0000004\\n0000005\\n0000006\\n0000007\\n }"]);
+    // It meets transmission, with extensions.
+    check("bittorrent", Request, b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04Gp\xb9`\xb7\x1e\xbc\x1da\xa5\xba\x0b\xc5\xac{\x84\xf0\xee\xb2;A2-1-36-0-\xc1yE\xa0G\xdc\x954\x16\xe0\0\0\0J\x14\0d1:md11:ut_metadatai9ee13:metadata_sizei136e1:pi6919e1:v12:aria2/1.36.0e\0\0\0\x01\x0f\0\0\0\x05\x11\0\0\0\x01\0\0\0\x05\x11\0\0\0\0\0\0\0\x05\x11\0\0\0\x02", &["handshake { reserved = 00 00 00 00 00 10 00 04 (8 bytes), info_hash = 47 70 b9 60 b7 1e bc 1d 61 a5 ba 0b c5 ac 7b 84… (20 bytes), peer_id = 41 32 2d 31 2d 33 36 2d 30 2d c1 79 45 a0 47 dc… (20 bytes) }", "extended { length = 74, id = 20, extension = 0, data = \"d1:md11:ut_metadatai9ee13:metadata_sizei136e1:pi6919e1:v12:aria2/1.36.0e\" }", "have_none { length = 1, id = 15 }", "allowed_fast { length = 5, id = 17, index = 1 }", "allowed_fast { length = 5, id = 17, index = 0 }", "allowed_fast { length = 5, id = 17, index = 2 }"]);
+    // transmission fetches.
+    check("bittorrent", Request, b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04Gp\xb9`\xb7\x1e\xbc\x1da\xa5\xba\x0b\xc5\xac{\x84\xf0\xee\xb2;-TR3000-o9jj376dh6ox\0\0\0\x01\x02\0\0\0\x0d\x06\0\0\0\0\0\0\0\0\0\0\0 \0\0\0\x0d\x06\0\0\0\x02\0\0\0\0\0\0\0 \0\0\0\x0d\x06\0\0\0\x01\0\0\0\0\0\0\0 ", &["handshake { reserved = 00 00 00 00 00 10 00 04 (8 bytes), info_hash = 47 70 b9 60 b7 1e bc 1d 61 a5 ba 0b c5 ac 7b 84… (20 bytes), peer_id = \"-TR3000-o9jj376dh6ox\" }", "interested { length = 1, id = 2 }", "request { length = 13, id = 6, index = 0, begin = 0, len = 32 }", "request { length = 13, id = 6, index = 2, begin = 0, len = 32 }", "request { length = 13, id = 6, index = 1, begin = 0, len = 32 }"]);
+    // It serves.
+    check("bittorrent", Reply, b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04Gp\xb9`\xb7\x1e\xbc\x1da\xa5\xba\x0b\xc5\xac{\x84\xf0\xee\xb2;-TR3000-2r7mdnor3l29\0\0\0\x02\x05\xe0\0\0\0\x01\x01\0\0\0)\x07\0\0\0\x02\0\0\0\x000000008\n0000009\n0000010\n0000011\n\0\0\0)\x07\0\0\0\0\0\0\0\x000000000\n0000001\n0000002\n0000003\n\0\0\0)\x07\0\0\0\x01\0\0\0\x000000004\n0000005\n0000006\n0000007\n", &["handshake { reserved = 00 00 00 00 00 10 00 04 (8 bytes), info_hash = 47 70 b9 60 b7 1e bc 1d 61 a5 ba 0b c5 ac 7b 84… (20 bytes), peer_id = \"-TR3000-2r7mdnor3l29\" }", "bitfield { length = 2, id = 5, pieces = e0 (1 bytes) }", "unchoke { length = 1, id = 1 }", "piece { length = 41, id = 7, index = 2, begin = 0, block = 0000008\\n0000009\\n0000010\\n0000011\\n }", "piece { length = 41, id = 7, index = 0, begin = 0, block = 0000000\\n0000001\\n0000002\\n0000003\\n }", "piece { length = 41, id = 7, index = 1, begin = 0, block = 0000004\\n0000005\\n0000006\\n0000007\\n }"]);
 }
 
 #[test]
