@@ -11,6 +11,7 @@
 //! 6. [`testcase`] is a conversation as a value, and plays it; [`reduce`] makes a failing one small.
 //! 7. [`cli`] puts it on a command line.
 
+pub mod bench;
 pub mod capture;
 pub mod cli;
 pub mod conversation;

@@ -1,11 +1,13 @@
 //! The command line: one file a subcommand. Help, man pages and completions come from the same definitions.
 
+mod bench;
 mod check;
 mod dissector;
 mod files;
 mod folder;
 mod last;
 mod list;
+mod presets;
 mod replay;
 mod report;
 mod reporters;
@@ -20,6 +22,7 @@ use std::io::Write as _;
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::bench::floor::{FLOOR_COMMAND, floor_main};
 use crate::exit::Exit;
 use crate::report::Color;
 use crate::runner::process::{GUARD_COMMAND, guard_main};
@@ -77,13 +80,17 @@ Exit codes:
   3   a scenario or another input file is invalid
   4   nothing was selected, or everything was skipped
   5   a target did not start or could not be reached
-  6   a target crashed or hung
+  6   a target crashed
   7   what did not hold at first did later, and --flaky fail is given
+  8   a benchmark fell behind its baseline
   9   the run is incomplete: interrupted, or out of its time budget
   70  a bug in the harness, or results that could not be written";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure latency and load: a scenario's steps again and again, timed
+    #[command(args_override_self = true)]
+    Bench(Box<bench::BenchArgs>),
     /// Read scenarios and report every mistake; send nothing
     Check(check::CheckArgs),
     /// Write a completion script for a shell
@@ -117,6 +124,9 @@ pub fn main() -> u8 {
     if std::env::args_os().nth(1).is_some_and(|command| command == GUARD_COMMAND) {
         return guard_main();
     }
+    if std::env::args_os().nth(1).is_some_and(|command| command == FLOOR_COMMAND) {
+        return floor_main();
+    }
     let words: Vec<OsString> = std::env::args_os().collect();
     let arguments = match Arguments::try_parse_from(&words) {
         Ok(arguments) => arguments,
@@ -127,6 +137,7 @@ pub fn main() -> u8 {
         }
     };
     match arguments.command {
+        Command::Bench(args) => bench::bench(&args, arguments.talk, &words),
         Command::Check(args) => check::check(&args, arguments.talk),
         Command::Completions { shell } => {
             let mut script = Vec::new();

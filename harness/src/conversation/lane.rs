@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -66,6 +67,13 @@ pub(super) struct Clocks {
     pub(super) deadline: Time,
 }
 
+impl Clocks {
+    /// How long the step may take.
+    pub(super) fn allowed(&self) -> Duration {
+        self.deadline.since(self.base)
+    }
+}
+
 /// A variable that has another value in this lane than elsewhere. While the lane plays, `value` is what the others see;
 /// while it waits for its turn, `value` is its own.
 #[derive(Debug)]
@@ -85,6 +93,12 @@ impl Looping {
     pub(super) fn running(&self) -> Running {
         Running { step: self.step.clone(), clocks: self.clocks, earliest: self.earliest, doing: Doing::Wait }
     }
+
+    /// How long all rounds may take, and what says so.
+    pub(super) fn allowed(&self) -> (Duration, &str) {
+        let (allowed, limit) = (self.clocks.allowed(), &self.step.0[self.step.1].limit);
+        (allowed, if limit.duration == allowed { &limit.set_by } else { "`between` of the loop" })
+    }
 }
 
 impl Lane {
@@ -102,10 +116,9 @@ impl Lane {
     }
 
     /// The loop around the step in hand that has to be done first.
-    pub(super) fn bound(&self) -> Option<(Time, &Step)> {
+    pub(super) fn bound(&self) -> Option<(Time, &Looping)> {
         let loops = self.frames.iter().filter_map(|frame| frame.looping.as_ref());
-        let bounds = loops.filter_map(|looping| Some((looping.bound?, &looping.step.0[looping.step.1])));
-        bounds.min_by_key(|(bound, _)| *bound)
+        loops.filter_map(|looping| Some((looping.bound?, looping))).min_by_key(|(bound, _)| *bound)
     }
 
     /// Which repetition it is in, for the report: the outermost first.

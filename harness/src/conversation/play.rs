@@ -284,13 +284,13 @@ impl Conversation {
             if let Some((bound, around)) = lane.bound()
                 && now >= bound
             {
-                let shown = crate::time::show_duration(around.limit.duration);
-                let set_by = Arc::clone(&around.limit.set_by);
+                let (allowed, set_by) = around.allowed();
+                let shown = crate::time::show_duration(allowed);
+                let (done, times) = (around.done, around.times);
                 let message = format!("the loop was not done within {shown}: {done} of {times} rounds");
-                let looping = lane.frames.last().and_then(|frame| frame.looping.as_ref()).expect("it loops");
-                lane.running = Some(looping.running());
                 let mut failing = Failing::new(FailureKind::Timeout, message);
                 failing.notes.push(format!("deadline: {shown}, {set_by}"));
+                lane.running = Some(around.running());
                 return Err(failing);
             }
             let frame = lane.frames.last_mut().expect("it was there");

@@ -480,6 +480,33 @@ fn between_refuses_what_comes_too_early_and_too_late() {
 }
 
 #[test]
+fn a_loop_that_is_not_done_in_time_says_what_its_deadline_was_and_where_it_stood() {
+    let late = |steps: &str, message: &str, notes: &[&str]| {
+        let failure = Table::new(steps).pass(200).fails(FailureKind::Timeout, message);
+        assert_eq!(failure.notes[..notes.len()], *notes);
+    };
+    late(
+        r#"{ repeat = { times = 3, steps = [{ sleep = "50ms" }] }, between = ["0ms", "80ms"] },"#,
+        "the loop was not done within 80ms: 2 of 3 rounds",
+        &["deadline: 80ms, `between` of the loop"],
+    );
+    let inner = r#"{ repeat = { times = 3, steps = [{ sleep = "50ms" }] } }"#;
+    late(
+        &format!(r#"{{ repeat = {{ times = 2, steps = [{inner}] }}, within = "80ms" }},"#),
+        "the loop was not done within 80ms: 0 of 2 rounds",
+        &["deadline: 80ms, `within` at t.toml:8:95"],
+    );
+}
+
+#[test]
+fn a_length_that_a_variable_makes_negative_is_a_mistake_of_the_script() {
+    for length in [r#""${n}""#, r#"{ max = "${n}" }"#, r#"{ min = "${n}" }"#] {
+        let steps = format!(r#"{{ set = {{ n = "-1" }} }}, {{ expect = {{ length = {length} }} }},"#);
+        Table::new(&steps).says(b"abc").fails(FailureKind::Script, "a length is 0 or more, not -1");
+    }
+}
+
+#[test]
 fn a_sleep_connects_unless_the_next_step_does() {
     let table = Table::new(r#"{ sleep = "10ms" }, { send = "x" },"#);
     assert!(matches!(table.actions[..], [Action::Connect { .. }]));

@@ -229,13 +229,14 @@ impl Conversation {
         let mut message = failing.message;
         let running = lane.running();
         if let (Some(rest), Some(running)) = (failing.timed_out, running) {
-            let allowed = running.clocks.deadline.since(running.clocks.base);
+            let allowed = running.clocks.allowed();
             message = format!("{message} within {}{rest}", show_duration(allowed));
             let limit = &running.step().limit;
             let set_by = match (limit.duration == allowed, lane.bound()) {
                 (true, _) => limit.set_by.to_string(),
-                (false, Some((bound, step))) if bound == running.clocks.deadline => {
-                    format!("what {} leaves of {}", step.limit.set_by, show_duration(step.limit.duration))
+                (false, Some((bound, looping))) if bound == running.clocks.deadline => {
+                    let (whole, set_by) = looping.allowed();
+                    format!("what {set_by} leaves of {}", show_duration(whole))
                 }
                 _ => "`between` of this step".to_owned(),
             };

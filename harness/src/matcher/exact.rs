@@ -29,6 +29,10 @@ impl Matcher for Exact {
         Some(&self.0)
     }
 
+    fn exactly(&self) -> Option<&Bytes> {
+        Some(&self.0)
+    }
+
     fn facts(&self, message: bool) -> Facts {
         let begins = facts::begins_with(&self.0, message);
         if !message {

@@ -32,11 +32,14 @@ pub(super) fn lower(reader: &mut Reader, node: &Node) -> Option<Pattern> {
         }
     };
     Pattern::of_bounds(reader, node, min, max, |min, max| {
+        if let Some(negative) = [min, max].into_iter().find(|bound| *bound < 0) {
+            return Err(format!("a length is 0 or more, not {negative}"));
+        }
         if min > max {
             return Err(format!("`min` is at most `max`, and {min} is more than {max}"));
         }
         let max = if max == i64::MAX { usize::MAX } else { max as usize };
-        Ok(Length { min: min.max(0) as usize, max })
+        Ok(Length { min: min as usize, max })
     })
 }
 

@@ -51,6 +51,11 @@ pub trait Matcher: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The bytes that it wants and nothing else, where comparing is all that it does.
+    fn exactly(&self) -> Option<&Bytes> {
+        None
+    }
+
     /// The matcher that this one negates.
     fn negated(&self) -> Option<&dyn Matcher> {
         None

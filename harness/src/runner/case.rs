@@ -1,6 +1,5 @@
-//! One case of a run: its targets up, its conversation played, its end judged, its capture written.
+//! One case of a run: its targets up, its conversation played, its capture written. How it ended is judged in `verdict`.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,7 +8,6 @@ use std::time::Duration;
 use super::control::{self, Doing, Hands};
 use super::growth::Meter;
 use super::player::{self, Origin, Station, World};
-use super::process::Exit;
 use super::record::Record;
 use super::relay;
 use super::run::{File, Run, Stopping};
@@ -17,41 +15,30 @@ use super::skip::missing;
 use super::stations::transports;
 use super::target::{Group, Owner, Running};
 use super::tls::{Keys, Profiles};
+use super::verdict::Outcome;
 use crate::capture;
 use crate::conversation::script::{Limit, Script};
 use crate::conversation::{Conversation, Ended};
 use crate::event::{
     CaseFinished, CaseStarted, Event, EventKind, Failure, FailureKind, Place, RunStarted, StepInfo, Verdict,
 };
-use crate::fault::{Fault, Plan};
+use crate::fault::Plan;
 use crate::random::Random;
-use crate::scenario::{Case, Connect, Restart, Role, Scenario, Target, TargetKind};
+use crate::scenario::{Case, Restart, Scenario, Target};
 use crate::template::Variables;
 use crate::time::Time;
 
 /// After this long, a case that still goes on leaves a first capture.
 const PARTIAL_AFTER: Duration = Duration::from_millis(250);
 
-/// How long a target that is ending may take to say how, before its case is judged without it.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// How many faults that have not fired are told with a failure.
-const FAULT_NOTES_MAX: usize = 3;
-
 /// What a case is played with.
-struct Stage<'a> {
-    file: &'a File,
-    case: &'a Case,
-    name: &'a str,
-    number: u32,
-    running: &'a [&'a Running],
-    path: Option<&'a Path>,
-}
-
-/// What came of a case.
-struct Outcome {
-    verdict: Verdict,
-    failure: Option<Box<Failure>>,
+pub(super) struct Stage<'a> {
+    pub(super) file: &'a File,
+    pub(super) case: &'a Case,
+    pub(super) name: &'a str,
+    pub(super) number: u32,
+    pub(super) running: &'a [&'a Running],
+    pub(super) path: Option<&'a Path>,
 }
 
 impl Run {
@@ -120,6 +107,7 @@ impl Run {
                 reproduce: None,
             };
             tell(&mut events, EventKind::CaseFinished(finished));
+            file.secrets.borrow().mask(&mut events);
             self.hand_over(&events, Verdict::Skipped);
             return false;
         }
@@ -187,9 +175,12 @@ impl Run {
             frame: None,
             reproduce: (!good).then(|| self.reproduce(scenario, Some(name))),
         };
-        let secrets = self.secrets.with_found(&events).into_owned();
-        secrets.mask(&mut events);
-        secrets.mask_texts(&mut finished);
+        {
+            let mut secrets = file.secrets.borrow_mut();
+            secrets.learn(&events);
+            secrets.mask(&mut events);
+            secrets.mask_texts(&mut finished);
+        }
         if let Some(path) = path {
             let wanted = self.options.record == Record::All || !good;
             let own = again.then(|| self.sink.borrow_mut().names.pick_attempt(path, attempt));
@@ -324,7 +315,8 @@ impl Run {
                 while let Some(event) = conversation.poll_event() {
                     events.push(event);
                 }
-                let shown = self.secrets.masked(events);
+                let secrets = file.secrets.borrow();
+                let shown = secrets.masked(events);
                 let encoded = capture::encode(&self.started_of(scenario), started, &shown, None, self.options.format);
                 // What cannot be written now will be told at the end of the case.
                 let _ = capture::write_file(&self.options.folder.join(path), &encoded.bytes);
@@ -369,26 +361,6 @@ impl Run {
         }
     }
 
-    /// Keeps which faults have fired, and has a failure say which have not.
-    fn note_faults(&self, stage: &Stage<'_>, mut ended: Ended, fired: &[usize], events: &mut [Event]) -> Ended {
-        let faults = stage.case.faults.iter().enumerate();
-        let is_used = |on: usize| {
-            let name = &stage.file.scenario.actors[on].name;
-            events.iter().any(|event| matches!(&event.kind, EventKind::RelayOpened { relay, .. } if **relay == **name))
-        };
-        let idle = faults.filter(|(number, fault)| !fired.contains(number) && is_used(fault.on));
-        let idle: Vec<&Fault> = idle.map(|(_, fault)| fault).collect();
-        stage.file.note_fired(&stage.case.faults, fired);
-        if let Ended::Failed { failure, .. } = &mut ended
-            && !idle.is_empty()
-        {
-            let note = |fault: &Fault| format!("the fault at line {} has not fired", fault.place.line);
-            failure.notes.extend(idle.iter().take(FAULT_NOTES_MAX).map(|fault| note(fault)));
-            replace_failure(events, failure);
-        }
-        ended
-    }
-
     /// Waits for whatever ends a case from outside: a crash of a target, or the end of the run.
     async fn trouble(&self, running: &[&Running]) -> (FailureKind, String) {
         let mut stopping = self.stopping.subscribe();
@@ -418,157 +390,6 @@ impl Run {
             crash = crashed => crash,
             interrupted = interrupted => interrupted,
         }
-    }
-
-    async fn judge(&self, stage: &Stage<'_>, ended: Ended, events: &mut Vec<Event>) -> Outcome {
-        let Stage { file, case, number, running, .. } = *stage;
-        let scenario = &file.scenario;
-        self.note_reached(file, events);
-        // A connection that ends when it should not may be the first sign of a crash that is still on its way.
-        let lost = matches!(
-            &ended,
-            Ended::Failed { failure, .. }
-                if matches!(failure.kind, FailureKind::Closed | FailureKind::Refused | FailureKind::Reset)
-        );
-        // Who ends by itself is in use until the last step; after that its status is what it is judged by.
-        let (ended, crash_at_end) = match ended {
-            Ended::Failed { failure, .. }
-                if failure.kind == FailureKind::Crash && failure.place == case.script.place =>
-            {
-                (Ended::Passed, Some(failure))
-            }
-            ended => (ended, None),
-        };
-        let is_guest = |name: &str| guests(stage).any(|(guest, ..)| guest.name == name);
-        let mut crash = None;
-        let mut gone = None;
-        for running in running {
-            let Ok(Some(exit)) = tokio::time::timeout(LAST_WORDS, running.end(lost)).await else { continue };
-            let process = running.process().expect("only a process ends");
-            let is_judged = matches!((&ended, exit), (Ended::Passed, Exit::Code(_))) && is_guest(&running.name);
-            if process.is_crash(exit) && !is_judged {
-                crash = Some(format!("the target `{}` crashed: {exit}", running.name));
-                file.told.borrow_mut().push(running.name.clone());
-            }
-            gone = Some((running.name.clone(), exit));
-            let kind = running.exited(&scenario.name, exit);
-            events.push(Event { at: self.clock.now(), case: Some(number), kind });
-        }
-        let interrupted = self.stopping.borrow().is_some_and(|why| why != Stopping::FailFast);
-        let (verdict, failure) = match (ended, crash) {
-            (Ended::Passed, None) => match (self.wrong_exit(stage), crash_at_end) {
-                (Some(failure), _) => {
-                    replace_failure(events, &failure);
-                    (Verdict::Failed, failure)
-                }
-                (None, Some(failure)) => (Verdict::Crashed, failure),
-                (None, None) => return Outcome { verdict: Verdict::Passed, failure: None },
-            },
-            (Ended::Passed, Some(message)) => {
-                let failure = Failure::new(FailureKind::Crash, message, case.script.place.clone());
-                replace_failure(events, &failure);
-                (Verdict::Crashed, Box::new(failure))
-            }
-            (Ended::Failed { mut failure, .. }, Some(message)) => {
-                // Whatever the step saw, it saw of a server that was dying.
-                if failure.kind != FailureKind::Crash {
-                    failure.notes.insert(0, std::mem::replace(&mut failure.message, message));
-                    failure.kind = FailureKind::Crash;
-                    replace_failure(events, &failure);
-                }
-                (Verdict::Crashed, failure)
-            }
-            (Ended::Failed { failure, .. }, None) if interrupted && failure.kind == FailureKind::System => {
-                (Verdict::Interrupted, failure)
-            }
-            (Ended::Failed { mut failure, unreached }, None) => {
-                let never = unreached.is_some_and(|actor| !self.is_reached(file, actor));
-                if let (Some((name, exit)), true) = (gone, failure.kind == FailureKind::Refused) {
-                    failure.notes.push(format!("the target `{name}` has ended before: {exit}"));
-                    failure.hint.get_or_insert_with(|| "`restart = \"case\"` starts one for each case".into());
-                    replace_failure(events, &failure);
-                }
-                if never && failure.hint.is_none() {
-                    failure.hint =
-                        Some("nothing was ever reached there: is the target running, and is this its address?".into());
-                    replace_failure(events, &failure);
-                }
-                (if never { Verdict::Unreachable } else { Verdict::Failed }, failure)
-            }
-        };
-        // What a target wrote before it answered lies in its pipe already: whoever reads that gets a turn.
-        for _ in 0..2 {
-            tokio::task::yield_now().await;
-        }
-        for running in running {
-            let output = running.tail();
-            if running.process().is_some_and(|process| process.exited().is_none()) && !output.is_empty() {
-                let (scenario, target) = (scenario.name.clone(), running.name.clone());
-                let kind = EventKind::TargetOutput { scenario, target, output };
-                events.push(Event { at: self.clock.now(), case: Some(number), kind });
-            }
-        }
-        Outcome { verdict, failure: Some(failure) }
-    }
-
-    /// Waits for programs of this case that are meant to end by themselves.
-    async fn await_exits(&self, stage: &Stage<'_>) {
-        for (running, within, _) in guests(stage) {
-            if let Some(process) = running.process() {
-                let _ = tokio::time::timeout(within, process.wait_exit()).await;
-            }
-        }
-    }
-
-    /// A program of this case that has not ended as it should.
-    fn wrong_exit(&self, stage: &Stage<'_>) -> Option<Box<Failure>> {
-        for (running, within, wanted) in guests(stage) {
-            let target = stage.file.scenario.targets.iter().find(|target| target.name == running.name)?;
-            let name = &running.name;
-            let (kind, message, hint) = match running.process()?.exited() {
-                Some(exit) if exit == Exit::Code(wanted) => continue,
-                Some(exit) => {
-                    let message = format!("expected the target `{name}` to exit with status {wanted}, got {exit}");
-                    (FailureKind::Mismatch, message, "what it wrote last is shown below")
-                }
-                None => {
-                    let within = crate::time::show_duration(within);
-                    let message = format!(
-                        "expected the target `{name}` to exit with status {wanted}, and it still runs {within} after the last step"
-                    );
-                    (FailureKind::Timeout, message, "`stop = { within = \"..\" }` gives it more time")
-                }
-            };
-            let mut failure = Failure::new(kind, message, target.place.clone());
-            failure.hint = Some(hint.into());
-            return Some(Box::new(failure));
-        }
-        None
-    }
-
-    /// A target was reached when a connection to it opened, or when a datagram came back.
-    fn note_reached(&self, file: &File, events: &[Event]) {
-        let mut opened: HashMap<u32, (usize, bool)> = HashMap::new();
-        for event in events {
-            let (connection, data) = match &event.kind {
-                EventKind::ConnectionOpened { connection, actor, transport, .. } => {
-                    let at = file.scenario.actors.iter().position(|known| known.name == **actor);
-                    opened.insert(*connection, (at.expect("it is one of them"), transport.is_datagram()));
-                    (*connection, false)
-                }
-                EventKind::Received { connection, .. } => (*connection, true),
-                _ => continue,
-            };
-            if let Some((actor, datagram)) = opened.get(&connection)
-                && (data || !datagram)
-            {
-                file.reached.borrow_mut()[slot(&file.scenario, *actor)] = true;
-            }
-        }
-    }
-
-    fn is_reached(&self, file: &File, actor: usize) -> bool {
-        file.reached.borrow()[slot(&file.scenario, actor)]
     }
 
     /// The script with `--timeout` as its deadline, if that is the earlier one.
@@ -612,38 +433,11 @@ impl Run {
     }
 }
 
-/// Programs that were started for this case and have to end by themselves: how long they may take, and their status.
-fn guests<'s>(stage: &Stage<'s>) -> impl Iterator<Item = (&'s Running, Duration, i32)> {
-    let Stage { file, running, .. } = *stage;
-    running.iter().filter_map(|running| {
-        let target = file.scenario.targets.iter().find(|target| target.name == running.name)?;
-        let TargetKind::Command(command) = &target.kind else { return None };
-        (target.restart == Restart::Case).then_some((*running, command.stop.1, command.expect_exit?))
-    })
-}
-
-/// Where it is noted whether an actor's peer was ever reached: by target, or by actor where it has a URL of its own.
-fn slot(scenario: &Scenario, actor: usize) -> usize {
-    match scenario.actors[actor].role {
-        Role::Client(Connect::Target(at)) => at,
-        _ => scenario.targets.len() + actor,
-    }
-}
-
 /// Adds a note to the last failure.
 fn note_failure(events: &mut [Event], note: String) {
     for event in events.iter_mut().rev() {
         if let EventKind::StepFailed { failure, .. } = &mut event.kind {
             failure.notes.push(note);
-            return;
-        }
-    }
-}
-
-fn replace_failure(events: &mut [Event], new: &Failure) {
-    for event in events.iter_mut().rev() {
-        if let EventKind::StepFailed { failure, .. } = &mut event.kind {
-            **failure = new.clone();
             return;
         }
     }

@@ -66,7 +66,7 @@ impl Run {
             }
             let untold = !file.told.borrow().contains(&running.name);
             if let Some(exit) = exit.filter(|_| untold) {
-                self.tell(running.exited(&scenario.name, exit));
+                self.tell_of(file, running.exited(&scenario.name, exit));
             }
         }
         let stopped = group.stop().await;
@@ -114,7 +114,7 @@ impl Run {
             kinds.insert(2, EventKind::TargetOutput { scenario, target, output });
         }
         let mut events: Vec<Event> = kinds.into_iter().map(|kind| Event { at, case: Some(number), kind }).collect();
-        self.secrets.mask(&mut events);
+        file.secrets.borrow().mask(&mut events);
         self.hand_over(&events, verdict);
     }
 }

@@ -1,8 +1,8 @@
 //! The shell: sockets, processes and time, in short loops around the core.
 //!
-//! `run` takes scenarios, plays their cases side by side and hands the events on; `case` plays one, and `target` has what it
-//! is played against; `player` plays
-//! one conversation on sockets; `process` starts and watches programs. What a step means is not known here.
+//! `run` takes scenarios, plays their cases side by side and hands the events on; `case` plays one, and `verdict` says what
+//! came of it; `target` has what it is played against; `player` plays one conversation on sockets; `process` starts and
+//! watches programs. What a step means is not known here.
 
 #![expect(clippy::disallowed_methods, reason = "this is the shell")]
 
@@ -11,6 +11,7 @@ mod case;
 mod clock;
 mod control;
 mod ending;
+mod fixture;
 mod growth;
 mod listen;
 pub mod memory;
@@ -28,13 +29,15 @@ mod socket;
 mod stations;
 mod target;
 mod tls;
+mod verdict;
 mod watch;
 
 pub use address::{SCHEMES, Url, UrlError};
 pub use clock::Clock;
 pub use control::{Doing, Hands, no_hands};
+pub use fixture::{Fixture, FixtureOptions};
 pub use listen::Listener;
-pub use plan::{Filter, FilterError};
+pub use plan::{Filter, FilterError, Subject};
 pub use player::{Abort, Dial, Origin, Station, Tick, World, play};
 pub use process::Address;
 pub use record::Record;

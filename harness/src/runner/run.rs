@@ -185,6 +185,8 @@ pub(super) struct File {
     pub(super) fired: RefCell<BTreeMap<String, bool>>,
     /// What its targets used at the ends of its cases.
     pub(super) history: History,
+    /// What no output may show, with what its cases have found so far.
+    pub(super) secrets: RefCell<Secrets>,
     /// Targets whose crash a case has told.
     pub(super) told: RefCell<Vec<String>>,
 }
@@ -245,6 +247,7 @@ impl Run {
                         left: Cell::new(0),
                         fired: RefCell::default(),
                         history: History::default(),
+                        secrets: RefCell::new(run.secrets.clone()),
                         told: RefCell::default(),
                     }));
                 }
@@ -313,6 +316,12 @@ impl Run {
             tokio::time::sleep_until(self.clock.instant(Time::ZERO + budget)).await;
             self.stopping.send_replace(Some(Stopping::OutOfTime));
         }
+    }
+
+    /// Tells what belongs to a file, and to none of its cases.
+    pub(super) fn tell_of(&self, file: &File, mut kind: EventKind) {
+        file.secrets.borrow().mask_texts(&mut kind);
+        self.tell(kind);
     }
 
     pub(super) fn tell(&self, kind: EventKind) {

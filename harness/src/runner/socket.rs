@@ -221,7 +221,8 @@ async fn connect(peer: SocketAddr, bind: Option<SocketAddr>) -> io::Result<Socke
     stream.writable().await?;
     let is_lost = match stream.take_error()? {
         None => false,
-        Some(error) if error.kind() == io::ErrorKind::ConnectionReset => true,
+        // The second is what the system calls a reset that follows the peer's FIN.
+        Some(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => true,
         Some(error) => return Err(error),
     };
     // Each write is a segment of its own: what a step or a fault cuts stays cut.
@@ -434,24 +435,29 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_speaks_and_resets_before_we_look_was_connected_and_has_spoken() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
-        let mut connecting = Box::pin(connect(address, None));
-        // The system has connected once it is asked to, and nobody has looked yet.
-        let looked = std::future::poll_fn(|cx| Poll::Ready(connecting.as_mut().poll(cx))).await;
-        assert!(looked.is_pending());
-        let (mut stream, _) = listener.accept().expect("a client");
-        stream.write_all(b"hello").expect("it is connected");
-        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a stream lingers");
-        drop(stream);
+        for closes_first in [false, true] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+            let address = listener.local_addr().expect("it is bound");
+            let mut connecting = Box::pin(connect(address, None));
+            // The system has connected once it is asked to, and nobody has looked yet.
+            let looked = std::future::poll_fn(|cx| Poll::Ready(connecting.as_mut().poll(cx))).await;
+            assert!(looked.is_pending());
+            let (mut stream, _) = listener.accept().expect("a client");
+            stream.write_all(b"hello").expect("it is connected");
+            if closes_first {
+                stream.shutdown(std::net::Shutdown::Write).expect("it is connected");
+            }
+            SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("a stream lingers");
+            drop(stream);
 
-        let mut socket = connecting.await.expect("it was connected");
-        assert!(matches!(socket, Socket::Lost(_)), "{socket:?}");
-        assert!(matches!(socket.write(b"x"), Some(Input::Reset)));
-        let mut block = Block::default();
-        let first = std::future::poll_fn(|cx| socket.poll_read(cx, &mut block)).await;
-        assert!(matches!(&first, Input::Data(data) if data == "hello"), "{first:?}");
-        let second = std::future::poll_fn(|cx| socket.poll_read(cx, &mut block)).await;
-        assert!(matches!(second, Input::Reset), "{second:?}");
+            let mut socket = connecting.await.expect("it was connected");
+            assert!(matches!(socket, Socket::Lost(_)), "{socket:?}");
+            assert!(matches!(socket.write(b"x"), Some(Input::Reset)));
+            let mut block = Block::default();
+            let first = std::future::poll_fn(|cx| socket.poll_read(cx, &mut block)).await;
+            assert!(matches!(&first, Input::Data(data) if data == "hello"), "{first:?}");
+            let second = std::future::poll_fn(|cx| socket.poll_read(cx, &mut block)).await;
+            assert!(matches!(second, Input::Reset), "{second:?}");
+        }
     }
 }

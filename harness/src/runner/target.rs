@@ -40,6 +40,8 @@ pub(super) struct Setting {
     pub(super) logs: RefCell<Names>,
     /// Who signs what the run's servers and clients show, once somebody has asked.
     authority: RefCell<Option<Rc<Authority>>>,
+    /// Whether every reference server has a process of its own, but those that speak TLS.
+    pub(super) apart: bool,
 }
 
 impl Setting {
@@ -51,7 +53,7 @@ impl Setting {
         folder: PathBuf,
     ) -> Setting {
         let (logs, authority) = (RefCell::default(), RefCell::default());
-        Setting { ports: RefCell::new(ports), guard, allow_remote, overrides, folder, logs, authority }
+        Setting { ports: RefCell::new(ports), guard, allow_remote, overrides, folder, logs, authority, apart: false }
     }
 
     /// The run's own authority.
@@ -207,7 +209,8 @@ async fn start_one(
                 None => "udp://127.0.0.1:0".into(),
             };
             let listen = owner.family.map_or(listen.clone(), |family| family.apply(&listen));
-            if target.limits.is_some() || builtin.ends_process {
+            let apart = setting.apart && !listen.starts_with("tls://");
+            if apart || target.limits.is_some() || builtin.ends_process {
                 return serve_apart(target, builtin, &listen, settings, owner, setting).await;
             }
             let config = match listen.starts_with("tls://") {

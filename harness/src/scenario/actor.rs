@@ -262,7 +262,7 @@ fn draft_all<'n>(reader: &mut Reader, entry: &'n Entry) -> Vec<Draft<'n>> {
         if !crate::text::is_identifier(name) {
             reader.mistake(&entry.key_span, format!("`{name}` is no name for an actor"));
         }
-        if super::step::is_reserved(name) {
+        if super::words::is_reserved(name) {
             let message = format!("`{name}` is a verb or an option, so it cannot name an actor");
             reader.mistake(&entry.key_span, message);
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::actor::{Actor, Actors, Connect, Role};
-use super::step::lower_corrupt;
+use super::send::lower_corrupt;
 use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean, parse_duration, parse_size};
 use crate::fault::{CONTAINS_LEN_MAX, CORRUPT_AT_MAX, Direction, Do, FAULTS, FAULTS_MAX, Fault, REORDER_MAX, When};
 use crate::protocol::Protocol;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::loops::ONCE;
-use super::step::{OPTIONS, VERBS};
+use super::words::{OPTIONS, VERBS};
 use crate::document::{Entry, Node, Reader, Table, Value, Values, did_you_mean, substitute};
 
 /// How deep fragments can use each other.

@@ -7,19 +7,23 @@ mod about;
 mod actor;
 mod alone;
 mod case;
+mod control;
 mod fault;
 mod fragment;
 mod include;
 pub mod lint;
 mod loops;
-mod message;
+pub(crate) mod message;
 mod outline;
 mod payload;
+mod preset;
 mod scope;
+mod send;
 mod step;
 mod target;
 mod tls;
 mod vary;
+mod words;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,13 +37,13 @@ pub use case::{Case, SkipUnless};
 pub use fragment::{EXPANDED_MAX, FRAGMENT_DEPTH_MAX};
 pub use include::INCLUDES_MAX;
 pub use loops::UNROLLED_MAX;
-pub(crate) use message::{no_number, unknown as unknown_field};
 pub use outline::Outline;
 pub use payload::PAYLOADS;
-pub use step::{OPTIONS, VERBS, Word};
+pub use preset::{PRESETS, Preset};
 pub use target::{Command, Limits, ReadyWhen, Restart, Target, TargetKind, UsageLimit};
 pub use tls::{Identity, TLS_VARIABLES, Tls, Trust};
 pub use vary::{COMBINATIONS_MAX, Family};
+pub use words::{OPTIONS, VERBS, Word};
 
 use crate::conversation::script::Limit;
 use crate::document::{Node, Reader, Source, Table, Value, did_you_mean, parse};
@@ -74,6 +78,8 @@ pub struct Scenario {
     pub wants_tls_files: bool,
     /// What it names, and which names it uses.
     pub outline: Outline,
+    /// What commands do with it unless somebody says otherwise.
+    pub presets: Vec<Preset>,
     /// What all chance in its cases comes from, where it is not what the run's comes from.
     pub seed: Option<u64>,
     /// What is known of it, where it is a stored case.
@@ -189,6 +195,7 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known, outline: Outline) ->
     let faults = fault::lower_all(reader, table, &marked, &actors);
     let file_case = case::File { name: &name, tags, timeout, targets: &targets, actors: &actors, faults: &faults };
     let cases = lower_cases(reader, table, &file_case);
+    let presets = preset::lower_all(reader, table);
     let wants_tls_files = reader.source().mentions("${tls.");
     let actors = actors.list;
     Scenario {
@@ -202,6 +209,7 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known, outline: Outline) ->
         secret_names,
         wants_tls_files,
         outline,
+        presets,
         seed,
         about,
     }

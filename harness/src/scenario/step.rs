@@ -8,97 +8,18 @@ use std::time::Duration;
 use super::actor::{Actors, Name, Role};
 use super::case::{File, QUIET_DEFAULT};
 use super::fragment::VIA;
-use super::payload;
 use super::scope::Scope;
-use super::target::{Target, TargetKind};
+use super::target::Target;
 use super::tls::Tls;
-use crate::conversation::script::{Control, Limit, Send, Slot, Split, Step, Then, Verb};
-use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean, parse_duration, parse_size};
+use super::words::{NOBODYS, OPTIONS, OUTCOMES, VERBS, Word, is_reserved};
+use crate::conversation::script::{Limit, Slot, Step, Verb};
+use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean};
 use crate::event::{Place, StepInfo};
 use crate::matcher::{self, Speaking};
 use crate::template::Template;
 
-/// A verb or an option of a step, for `harness list` and for help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Word {
-    /// The key.
-    pub name: &'static str,
-    /// One line.
-    pub about: &'static str,
-}
-
-/// What a step can do.
-pub const VERBS: &[Word] = &[
-    Word { name: "accept", about: "take a listener's next connection, and name it" },
-    Word { name: "alt", about: "wait for any one of several outcomes" },
-    Word { name: "await", about: "wait for a notice that another actor gives" },
-    Word { name: "barrier", about: "wait until all have come here" },
-    Word { name: "close", about: "close the connection" },
-    Word { name: "connect", about: "open it; the first step does so by itself" },
-    Word { name: "defer", about: "steps for the end of the case, whatever happens" },
-    Word { name: "drain", about: "read and drop until the peer is quiet or closes" },
-    Word { name: "exec", about: "run a command, which has to exit with 0" },
-    Word { name: "expect", about: "wait for one message that matches" },
-    Word { name: "expect_eof", about: "wait for the peer to close" },
-    Word { name: "expect_refused", about: "see that nobody listens" },
-    Word { name: "expect_reset", about: "wait for the peer's reset" },
-    Word { name: "expect_set", about: "wait for these messages, in any order" },
-    Word { name: "expect_silence", about: "see that nothing comes for so long" },
-    Word { name: "for", about: "play steps for each value of a variable" },
-    Word { name: "log", about: "say something in the report" },
-    Word { name: "notify", about: "give a notice that others await" },
-    Word { name: "repeat", about: "play steps several times" },
-    Word { name: "reset", about: "close abruptly, with RST" },
-    Word { name: "restart", about: "stop a target's process and start it again" },
-    Word { name: "send", about: "send a payload" },
-    Word { name: "set", about: "set variables" },
-    Word { name: "shutdown", about: "say that no more will be sent: `shutdown = \"write\"`" },
-    Word { name: "signal", about: "send a signal to a target's process" },
-    Word { name: "sleep", about: "wait" },
-    Word { name: "starttls", about: "go on with TLS on this connection" },
-    Word { name: "stop", about: "stop a target's process" },
-    Word { name: "use", about: "play the steps of a fragment" },
-];
-
-/// What can stand beside a verb.
-pub const OPTIONS: &[Word] = &[
-    Word { name: "after", about: "start the step's clocks at this mark" },
-    Word { name: "between", about: "the earliest and the latest that it may happen" },
-    Word { name: "coalesce", about: "send: several payloads in one write" },
-    Word { name: "corrupt", about: "send: spoil a byte, `{ at = 3, xor = 0xff }`" },
-    Word { name: "extra", about: "expect_set: `\"allow\"` other messages in between" },
-    Word { name: "mark", about: "name the moment of the step's end" },
-    Word { name: "note", about: "for people" },
-    Word { name: "pace", about: "send: so many bytes at a time, `\"1B/2ms\"`" },
-    Word { name: "parties", about: "barrier: how many come, where it is not all who have it" },
-    Word { name: "quiet", about: "drain: how long is quiet" },
-    Word { name: "save", about: "keep what was sent or taken as a variable" },
-    Word { name: "split", about: "send: how the bytes are cut into writes" },
-    Word { name: "steps", about: "for: what is played" },
-    Word { name: "then", about: "send: `\"close\"`, `\"reset\"` or `\"half-close\"` after the last byte" },
-    Word { name: "times", about: "await: so many notices" },
-    Word { name: "truncate", about: "send: no more than so many bytes" },
-    Word { name: "with", about: "use: the fragment's parameters" },
-    Word { name: "within", about: "the step's deadline" },
-];
-
-/// Verbs that need no connection: with several actors they need not say whose they are.
-const NOBODYS: &[&str] = &[
-    "alt", "await", "barrier", "defer", "exec", "for", "log", "notify", "repeat", "restart", "set", "signal", "sleep",
-    "stop",
-];
-
-/// Verbs that an alternative can begin with: they wait for one of several things that may happen.
-const OUTCOMES: &[&str] =
-    &["accept", "expect", "expect_eof", "expect_refused", "expect_reset", "expect_set", "expect_silence"];
-
 /// How deep loops can stand in loops.
 const DEPTH_MAX: usize = 16;
-
-/// Whether a name means something in a step, and so cannot be an actor's.
-pub(super) fn is_reserved(name: &str) -> bool {
-    VERBS.iter().chain(OPTIONS).any(|word| word.name == name)
-}
 
 /// What is known while the steps of a case are read.
 pub(super) struct Steps<'f> {
@@ -533,43 +454,8 @@ impl<'f> Steps<'f> {
     }
 
     /// What the actor of a slot speaks, where that is described.
-    fn speaks(&self, slot: usize) -> Option<Speaking> {
+    pub(super) fn speaks(&self, slot: usize) -> Option<Speaking> {
         self.actors.list[self.slots.get(slot)?.actor].speaks()
-    }
-
-    fn lower_send(&mut self, reader: &mut Reader, slot: usize, node: &Node, options: &Options<'_>) -> Option<Send> {
-        let nodes = match &node.value {
-            Value::Array(items) => items.as_slice(),
-            _ => std::slice::from_ref(node),
-        };
-        if nodes.is_empty() {
-            reader.mistake_with_hint(
-                &node.span,
-                "there is nothing to send",
-                "`{ send = \"\" }` sends an empty message",
-            );
-        }
-        let speaks = self.speaks(slot);
-        let protocol = speaks.as_ref().map(|speaking| &speaking.protocol);
-        let mut payloads = Vec::new();
-        for node in nodes {
-            let payload = payload::lower(reader, node, protocol);
-            if let Some(payload) = &payload {
-                let mut names = Vec::new();
-                payload.variables(&mut |name| names.push(name.to_owned()));
-                self.scope.check(reader, &node.span, names.iter().map(String::as_str));
-            }
-            payloads.push(payload);
-        }
-        let split = options.get("split").and_then(|node| lower_split(reader, node)).unwrap_or(Split::Whole);
-        let pace = options.get("pace").and_then(|node| lower_pace(reader, node));
-        let coalesce = options.get("coalesce").and_then(|node| reader.boolean(node, "`coalesce`")).unwrap_or(false);
-        let corrupt = options.get("corrupt").and_then(|node| lower_corrupt(reader, node));
-        let truncate = options.get("truncate").and_then(|node| reader.size(node, "`truncate`", 0, u64::MAX));
-        let truncate = truncate.map(|len| usize::try_from(len).unwrap_or(usize::MAX));
-        let then = options.get("then").and_then(|node| lower_then(reader, node));
-        let payloads = payloads.into_iter().collect::<Option<_>>()?;
-        Some(Send { payloads, split, pace, coalesce, corrupt, truncate, then })
     }
 
     /// Steps that stand in another.
@@ -676,111 +562,6 @@ impl<'f> Steps<'f> {
         }
         (patterns.len() == items.len()).then_some(Verb::ExpectSet(patterns, extra))
     }
-
-    fn lower_control(&mut self, reader: &mut Reader, key: &str, node: &Node) -> Option<Control> {
-        match (key, &node.value) {
-            ("exec", _) => {
-                let mut argv = Vec::new();
-                for item in reader.array(node, "`exec`")? {
-                    let template = scalar(reader, item, "`exec`")?;
-                    self.scope.check(reader, &item.span, template.variables());
-                    argv.push(template);
-                }
-                if argv.is_empty() {
-                    reader.mistake(&node.span, "`exec` has at least the program's name");
-                    return None;
-                }
-                // A program is found from the folder of the file that names it; a run knows only that of the scenario.
-                let folder = reader.folder(&node.span);
-                if let Some(program) = argv[0].as_literal().map(|text| String::from_utf8_lossy(text).into_owned())
-                    && program.contains('/')
-                    && folder != reader.folder(&(0..0))
-                {
-                    let path = folder.join(program);
-                    let path = std::path::absolute(&path).unwrap_or(path);
-                    argv[0] = Template::literal(path.to_string_lossy().into_owned());
-                }
-                Some(Control::Exec(argv))
-            }
-            ("signal", Value::Table(table)) => {
-                let [entry] = table.entries.as_slice() else {
-                    reader.mistake(&node.span, "`signal` names one target: `{ signal = { kv = \"SIGHUP\" } }`");
-                    return None;
-                };
-                let target = self.process(reader, key, &entry.key_span, Some(&entry.key))?;
-                let signal = self.lower_signal(reader, &entry.node)?;
-                Some(Control::Signal { target, signal })
-            }
-            ("signal", _) => {
-                let signal = self.lower_signal(reader, node)?;
-                Some(Control::Signal { target: self.process(reader, key, &node.span, None)?, signal })
-            }
-            (_, Value::Boolean(true)) => {
-                let target = self.process(reader, key, &node.span, None)?;
-                Some(if key == "stop" { Control::Stop(target) } else { Control::Restart(target) })
-            }
-            _ => {
-                let name = reader.static_string(node, &format!("`{key}`"))?;
-                let target = self.process(reader, key, &node.span, Some(&name))?;
-                Some(if key == "stop" { Control::Stop(target) } else { Control::Restart(target) })
-            }
-        }
-    }
-
-    fn lower_signal(&self, reader: &mut Reader, node: &Node) -> Option<Arc<str>> {
-        let name = reader.static_string(node, "`signal`")?;
-        match crate::runner::process::Signal::parse(&name) {
-            Ok(_) => Some(name.into()),
-            Err(error) => {
-                reader.mistake(&node.span, error.to_string());
-                None
-            }
-        }
-    }
-
-    /// A target that has a process of ours.
-    fn process(&mut self, reader: &mut Reader, key: &str, span: &Range<usize>, name: Option<&str>) -> Option<Arc<str>> {
-        // A signal is for a program; a server of ours can only be stopped and started.
-        let ours = |target: &&Target| match target.kind {
-            TargetKind::Address(_) => false,
-            TargetKind::Builtin { .. } => key != "signal",
-            TargetKind::Command(_) => true,
-        };
-        let target = match name {
-            Some(name) => {
-                let Some(found) = self.targets.iter().find(|target| target.name == name) else {
-                    let known = self.targets.iter().map(|target| target.name.as_str());
-                    let hint = did_you_mean(name, known).unwrap_or_else(|| "`[target.NAME]` makes one".into());
-                    reader.mistake_with_hint(span, format!("there is no target `{name}`"), hint);
-                    return None;
-                };
-                found
-            }
-            None => match self.targets.iter().filter(ours).collect::<Vec<_>>()[..] {
-                [one] => one,
-                [] => {
-                    let hint = "a target with `command` has, and one with `builtin` can be stopped and restarted";
-                    reader.mistake_with_hint(span, "there is no target with a process of its own", hint);
-                    return None;
-                }
-                [first, ..] => {
-                    let hint = format!(
-                        "`\"{}\"` names one; a signal's is `{{ signal = {{ {} = \"SIGHUP\" }} }}`",
-                        first.name, first.name
-                    );
-                    reader.mistake_with_hint(span, "several targets have processes: this is for one of them", hint);
-                    return None;
-                }
-            },
-        };
-        if !ours(&target) {
-            let hint = "a target with `command` has, and one with `builtin` can be stopped and restarted";
-            reader.mistake_with_hint(span, format!("the target `{}` has no process of its own", target.name), hint);
-            return None;
-        }
-        self.disturbed.insert(target.name.clone());
-        Some(target.name.as_str().into())
-    }
 }
 
 /// The keys of one step.
@@ -842,73 +623,4 @@ fn lower_between(reader: &mut Reader, node: &Node) -> Option<(Duration, Duration
         return None;
     }
     Some((from, to))
-}
-
-fn lower_split(reader: &mut Reader, node: &Node) -> Option<Split> {
-    let hint = "`[1, 3]`, `\"every-byte\"`, `\"whole\"` or `{ random = 4 }`";
-    match &node.value {
-        Value::Array(items) => {
-            let sizes: Vec<_> = items.iter().map(|item| reader.integer(item, "`split`", 1, i64::MAX)).collect();
-            Some(Split::Sizes(sizes.into_iter().map(|size| size.map(|size| size as usize)).collect::<Option<_>>()?))
-        }
-        Value::String(_) => match reader.static_string(node, "`split`")?.as_str() {
-            "every-byte" => Some(Split::EveryByte),
-            "whole" => Some(Split::Whole),
-            other => {
-                reader.mistake_with_hint(&node.span, format!("unknown split `{other}`"), hint);
-                None
-            }
-        },
-        Value::Table(table) => {
-            if !reader.check_keys(table, &["random"], "`split`") {
-                return None;
-            }
-            let pieces = reader.integer(table.get("random")?, "`random`", 1, i64::MAX)?;
-            Some(Split::Random(pieces as usize))
-        }
-        other => {
-            reader.mistake_with_hint(&node.span, format!("`split` is no {}", other.kind()), hint);
-            None
-        }
-    }
-}
-
-pub(super) fn lower_corrupt(reader: &mut Reader, node: &Node) -> Option<(usize, u8)> {
-    let table = reader.table(node, "`corrupt`")?;
-    let known = reader.check_keys(table, &["at", "xor"], "`corrupt`");
-    let (Some(at), Some(xor)) = (table.get("at"), table.get("xor")) else {
-        if known {
-            reader.mistake(&node.span, "`corrupt` says where and how: `{ at = 3, xor = 0xff }`");
-        }
-        return None;
-    };
-    let at = reader.integer(at, "`at`", 0, i64::MAX);
-    let xor = reader.integer(xor, "`xor`", 1, 255);
-    Some((at? as usize, xor? as u8))
-}
-
-fn lower_then(reader: &mut Reader, node: &Node) -> Option<Then> {
-    Some(match reader.static_string(node, "`then`")?.as_str() {
-        "close" => Then::Close,
-        "half-close" => Then::HalfClose,
-        "reset" => Then::Reset,
-        other => {
-            let message = format!("`then` is `\"close\"`, `\"reset\"` or `\"half-close\"`, not `{other}`");
-            reader.mistake(&node.span, message);
-            return None;
-        }
-    })
-}
-
-fn lower_pace(reader: &mut Reader, node: &Node) -> Option<(usize, Duration)> {
-    let text = reader.static_string(node, "`pace`")?;
-    let parsed = text.split_once('/').and_then(|(size, pause)| Some((parse_size(size)?, parse_duration(pause)?)));
-    match parsed {
-        Some((size @ 1.., pause)) => Some((size as usize, pause)),
-        _ => {
-            let message = format!("`pace` is bytes and a pause, `\"1B/2ms\"`, not `{text}`");
-            reader.mistake(&node.span, message);
-            None
-        }
-    }
 }

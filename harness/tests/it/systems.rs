@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use targets::memory::Pipe;
 
+use super::capture::tools::have;
 use super::serve::{Server, serve};
 
 /// A server, and the port that it listens on.
@@ -15,12 +16,6 @@ fn started(args: &[&str]) -> (Server, String) {
     let (server, line, _) = serve(args);
     let port = line.trim_end().rsplit(':').next().expect("an address ends in a port").to_owned();
     (server, port)
-}
-
-/// Whether a program is installed. What needs one that is not is left out.
-fn is_here(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }
 
 /// What a program says on stdout when `input` is on its stdin, and its exit code.
@@ -38,7 +33,7 @@ fn say(program: &str, args: &[&str], input: &[u8]) -> (String, Option<i32>) {
 
 #[test]
 fn curl_works_with_http() {
-    if !is_here("curl") {
+    if !have(&["curl"]) {
         return;
     }
     let (_server, port) = started(&["http"]);
@@ -85,7 +80,7 @@ fn curl_works_with_http() {
 
 #[test]
 fn redis_cli_works_with_resp() {
-    if !is_here("redis-cli") {
+    if !have(&["redis-cli"]) {
         return;
     }
     let (_server, port) = started(&["resp", "--set", "password=secret"]);
@@ -127,7 +122,7 @@ CLIENT GETNAME, CLIENT SETNAME me, CLIENT GETNAME, TIME x, FLUSHALL FOO, FLUSHAL
 
 #[test]
 fn resp_says_what_redis_says() {
-    if !is_here("redis-server") {
+    if !have(&["redis-server"]) {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -163,7 +158,7 @@ fn resp_says_what_redis_says() {
 
 #[test]
 fn redis_benchmark_works_with_resp() {
-    if !is_here("redis-benchmark") {
+    if !have(&["redis-benchmark"]) {
         return;
     }
     let (_server, port) = started(&["resp"]);
@@ -180,7 +175,7 @@ fn redis_benchmark_works_with_resp() {
 
 #[test]
 fn swaks_works_with_smtp() {
-    if !is_here("swaks") {
+    if !have(&["swaks"]) {
         return;
     }
     let (_server, port) = started(&["smtp", "--set", "users=anna:secret"]);

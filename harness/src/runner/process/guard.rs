@@ -54,7 +54,8 @@ impl Guard {
         Ok(Guard::new(program, run))
     }
 
-    pub(in crate::runner) fn program(&self) -> &Path {
+    /// The harness, started again.
+    pub fn program(&self) -> &Path {
         &self.program
     }
 

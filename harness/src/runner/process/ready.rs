@@ -40,6 +40,7 @@ pub(super) async fn until_ready(command: &Command, process: &Process, guard: &Gu
             (Ready::Connect, Some(address)) => connect(address).await,
             (Ready::Connect, None) => Err(StartError::NoAddress),
             (Ready::Delay(delay), _) => {
+                // The file says so: there is nothing to see of this program.
                 sleep(*delay).await;
                 Ok(())
             }
@@ -85,6 +86,7 @@ async fn listening(address: &Address, command: &Command, process: &Process) -> R
                 Owner::Stranger(holder) => Err(taken(address, Some(holder), true)),
             };
         }
+        // The kernel tells nobody when another process begins to listen: it has to be looked for.
         sleep(pause).await;
         pause = (pause * 2).min(POLL_MAX);
     }
@@ -102,6 +104,7 @@ async fn connect(address: &Address) -> Result<(), StartError> {
         if connected {
             return Ok(());
         }
+        // Who was refused is not told when it is worth while to try again.
         sleep(pause).await;
         pause = (pause * 2).min(POLL_MAX);
     }
@@ -119,6 +122,7 @@ async fn probe(argv: &[String], command: &Command, guard: &Guard) -> Result<(), 
         if exit == super::Exit::Code(0) {
             return Ok(());
         }
+        // What the command looks at only the command knows.
         sleep(pause).await;
         pause = (pause * 2).min(PROBE_MAX);
     }

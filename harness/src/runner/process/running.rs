@@ -170,6 +170,7 @@ impl Process {
         // The group was asked, too: a shell ends at once, and the server that it started may need the time.
         let mut pause = POLL_MIN;
         while asked && in_time && test_kill_process_group(self.pid).is_ok() && Instant::now() < deadline {
+            // Of their ends only their parent is told, and that is not us.
             sleep(pause).await;
             pause = (pause * 2).min(POLL_MAX);
         }

@@ -6,6 +6,7 @@ mod authority;
 mod error;
 mod setup;
 mod stream;
+mod verifier;
 
 pub(super) use authority::Authority;
 pub(super) use error::Broken;

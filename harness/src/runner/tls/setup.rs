@@ -4,18 +4,16 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, Connection, DigitallySignedStruct, Error, KeyLog, RootCertStore,
-    ServerConfig, ServerConnection, SignatureScheme,
+    ClientConfig, ClientConnection, Connection, Error, KeyLog, RootCertStore, ServerConfig, ServerConnection,
 };
 
 use super::authority::Authority;
+use super::verifier::Verifier;
 use crate::event::{Failure, FailureKind};
 use crate::scenario::{Identity, Tls, Trust};
 use crate::template::{Template, Variables};
@@ -105,15 +103,12 @@ impl Setup {
                 let own = own_trust && !tls.insecure;
                 let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
                 let builder = builder.with_safe_default_protocol_versions().expect("ring has suites for both");
-                let verifier: Arc<dyn ServerCertVerifier> = match tls.insecure {
-                    true => Arc::new(Anybody(provider)),
-                    false => {
-                        let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-                        let usual = usual.map_err(|error| failure(tls, format!("`ca` cannot be used: {error}")))?;
-                        Arc::new(Known { usual, trusted })
-                    }
+                let verifier = match tls.insecure {
+                    true => Verifier::anybody(&provider),
+                    false => Verifier::known(provider, roots, trusted)
+                        .map_err(|error| failure(tls, format!("`ca` cannot be used: {error}")))?,
                 };
-                let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+                let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
                 let identity = match (&tls.identity, files) {
                     (Identity::Own, _) => Some(signed(authority.client())?),
                     (_, files) => files,
@@ -211,96 +206,4 @@ fn key_of(tls: &Tls, path: &str) -> Result<PrivateKeyDer<'static>, Box<Failure>>
     let path: &Path = &tls.folder.join(path);
     let read = PrivateKeyDer::from_pem_file(path);
     read.map_err(|error| failure(tls, format!("cannot read a key from `{}`: {error}", path.display())))
-}
-
-/// Takes what is signed by whom it trusts, and the certificates themselves that it trusts: one that is its own authority,
-/// as `openssl req -x509` makes it, is commonly given as both.
-#[derive(Debug)]
-struct Known {
-    usual: Arc<WebPkiServerVerifier>,
-    trusted: Vec<CertificateDer<'static>>,
-}
-
-impl ServerCertVerifier for Known {
-    fn verify_server_cert(
-        &self,
-        shown: &CertificateDer<'_>,
-        chain: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let verified = self.usual.verify_server_cert(shown, chain, name, ocsp, now);
-        match &verified {
-            // Its time has been checked before that.
-            Err(Error::InvalidCertificate(CertificateError::Other(other)))
-                if other.to_string().contains("CaUsedAsEndEntity") && self.trusted.contains(shown) =>
-            {
-                verify_server_name(&ParsedCertificate::try_from(shown)?, name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            _ => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.usual.supported_verify_schemes()
-    }
-}
-
-/// Takes any certificate: `insecure = true`. Signatures are still checked, so that the peer holds the key of what it shows.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

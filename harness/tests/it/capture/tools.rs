@@ -22,20 +22,30 @@ const SUSPICIOUS: &str = "tcp.analysis.flags || _ws.malformed || frame.time_delt
 const A: &str = "127.0.0.1:50000";
 const B: &str = "127.0.0.1:7";
 
-/// Whether all of `programs` are there.
+/// Whether all of these programs, or modules of Python, are there. One that is not fails the test that asks, unless
+/// `HARNESS_TEST_SKIP_TOOLS=1` is set.
 #[track_caller]
 pub(crate) fn have(programs: &[&str]) -> bool {
     for program in programs {
-        let package = match *program {
-            "capinfos" | "editcap" => "wireshark-common",
-            "scapy" => "python3-scapy",
-            other => other,
+        let (package, module) = match *program {
+            "capinfos" | "editcap" => ("wireshark-common", None),
+            "mosquitto_pub" | "mosquitto_sub" => ("mosquitto-clients", None),
+            "paho" => ("python3-paho-mqtt", Some("paho.mqtt")),
+            "redis-benchmark" | "redis-cli" => ("redis-tools", None),
+            "scapy" => ("python3-scapy", Some("scapy.all")),
+            other => (other, None),
         };
-        let paths = std::env::var_os("PATH").unwrap_or_default();
-        if std::env::split_paths(&paths).any(|folder| folder.join(program).is_file())
-            || *program == "scapy"
-                && Command::new(python()).args(["-c", "import scapy.all"]).status().is_ok_and(|s| s.success())
-        {
+        let is_there = match module {
+            Some(module) => {
+                let import = ["-c".to_owned(), format!("import {module}")];
+                Command::new(python()).args(import).status().is_ok_and(|status| status.success())
+            }
+            None => {
+                let path = std::env::var_os("PATH").unwrap_or_default();
+                std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+            }
+        };
+        if is_there {
             continue;
         }
         if std::env::var_os("HARNESS_TEST_SKIP_TOOLS").is_some_and(|value| value == "1") {
@@ -51,7 +61,7 @@ pub(crate) fn have(programs: &[&str]) -> bool {
 }
 
 /// The system's Python, which is where distributions put scapy, whatever stands first on the path.
-fn python() -> &'static str {
+pub(crate) fn python() -> &'static str {
     if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" }
 }
 

@@ -7,6 +7,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use crate::capture::tools::{have, python};
+
 /// A process that does not outlive its test.
 struct Running(Child);
 
@@ -79,39 +81,10 @@ fn first_line(output: impl std::io::Read) -> String {
     line.trim_end().to_owned()
 }
 
-/// The system's Python, which is where distributions put their modules, whatever stands first on the path.
-fn python() -> &'static str {
-    if Path::new("/usr/bin/python3").exists() { "/usr/bin/python3" } else { "python3" }
-}
-
 /// Whether the programs are there that these tests need.
 #[track_caller]
 fn have_clients() -> bool {
-    let works = |program: &str, args: &[&str]| {
-        let command = Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        command.is_ok_and(|status| status.code().is_some_and(|code| code <= 1)) // `--help` of mosquitto's ends with 1
-    };
-    let missing = [
-        ("mosquitto-clients", works("mosquitto_sub", &["--help"]) && works("mosquitto_pub", &["--help"])),
-        (
-            "python3-paho-mqtt",
-            Command::new(python()).args(["-c", "import paho.mqtt"]).status().is_ok_and(|s| s.success()),
-        ),
-    ];
-    for (package, is_there) in missing {
-        if is_there {
-            continue;
-        }
-        if std::env::var_os("HARNESS_TEST_SKIP_TOOLS").is_some_and(|value| value == "1") {
-            #[expect(clippy::print_stderr, reason = "a skipped test that is silent looks like a passed one")]
-            {
-                eprintln!("skipped: {package} is not here and HARNESS_TEST_SKIP_TOOLS=1 is set");
-            }
-            return false;
-        }
-        panic!("this test needs {package}: `apt-get install {package}`, or skip it with HARNESS_TEST_SKIP_TOOLS=1");
-    }
-    true
+    have(&["mosquitto_pub", "mosquitto_sub", "paho"])
 }
 
 /// A subscriber of mosquitto's.

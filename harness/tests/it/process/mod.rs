@@ -113,13 +113,3 @@ fn printed(process: &Process) -> HashMap<String, u32> {
     let pairs = text.lines().filter_map(|line| line.split_once(' '));
     pairs.filter_map(|(name, number)| Some((name.to_owned(), number.parse().ok()?))).collect()
 }
-
-/// Whether a program is installed; a machine that lacks it says so in `HARNESS_TEST_SKIP_TOOLS`.
-#[track_caller]
-fn installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    let skip = std::env::var_os("HARNESS_TEST_SKIP_TOOLS").is_some_and(|value| value == "1");
-    assert!(found || skip, "install `{program}`, or set HARNESS_TEST_SKIP_TOOLS=1");
-    found
-}

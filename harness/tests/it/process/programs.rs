@@ -1,6 +1,7 @@
 //! What targets know and write, and servers that people run.
 
 use super::*;
+use crate::capture::tools::have;
 
 #[tokio::test]
 async fn it_knows_its_variables_and_folder() {
@@ -34,7 +35,7 @@ async fn a_flood_on_stderr_neither_blocks_nor_fills_memory() {
 
 #[tokio::test]
 async fn redis_is_ready_when_it_listens() {
-    if !installed("redis-server") {
+    if !have(&["redis-server"]) {
         return;
     }
     let address = address();
@@ -51,7 +52,7 @@ async fn redis_is_ready_when_it_listens() {
 
 #[tokio::test]
 async fn a_redis_that_goes_to_the_background_is_found_and_ended() {
-    if !installed("redis-server") {
+    if !have(&["redis-server"]) {
         return;
     }
     let address = address();
@@ -73,7 +74,7 @@ fn redis(address: SocketAddr, folder: &Path, daemonize: &str) -> Command {
 
 #[tokio::test]
 async fn memcached_is_ready_when_it_listens() {
-    if !installed("memcached") {
+    if !have(&["memcached"]) {
         return;
     }
     let address = address();

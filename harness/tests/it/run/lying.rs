@@ -116,3 +116,11 @@ fn an_unknown_lie_is_a_mistake_of_the_file() {
     let text = "[target]\nbuiltin = \"liar\"\nsettings = { lie = \"honest\" }\n\n[[case]]\nname = \"c\"\nsteps = [{ connect = true }]\n";
     Folder::with(text).run(&[]).exits(3).says("s.toml:3:12: `lie`: expected one of `crash`").says("got `honest`");
 }
+
+#[test]
+fn a_server_in_a_process_of_its_own_is_not_served_in_the_clear_where_tls_is_asked_for() {
+    let text = "[target]\nbuiltin = \"liar\"\nlisten = \"tls://127.0.0.1:0\"\n\n[[case]]\nname = \"c\"\nsteps = [{ connect = true }]\n";
+    Folder::with(text).run(&[]).exits(3).says("3:1: `liar` has a process of its own");
+    let text = text.replace("liar", "tcp-echo").replace("\n\n", "\nlimits = { memory = \"1GiB\" }\n\n");
+    Folder::with(&text).run(&[]).exits(3).says("4:1: `limits` are for a process that the run starts");
+}

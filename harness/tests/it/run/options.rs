@@ -80,6 +80,46 @@ fn secrets_are_in_no_output() {
 }
 
 #[test]
+fn a_secret_may_be_a_word_of_the_stream() {
+    let folder = Folder::with(
+        "secret = [\"word\"]\nvars.word = \"pass\"\ntarget.builtin = \"tcp-echo\"\n[[case]]\nname = \"c\"\nsteps = [{ send = \"${word}\" }, { expect = \"${word}\" }]\n",
+    );
+    for word in ["pass", "tcp", "e"] {
+        folder.run(&["--var", &format!("word={word}")]).exits(0);
+    }
+}
+
+#[test]
+fn what_a_case_has_found_is_in_no_output_of_what_comes_later() {
+    let folder = Folder::with(
+        r#"
+secret = ["word"]
+[target]
+command = ["python3", "-c", """
+import socket, sys
+server = socket.create_server(("127.0.0.1", ${target.port}))
+for answer in [b"hunter2", b"other"]:
+    client = server.accept()[0]
+    print("hunter2", file=sys.stderr, flush=True)
+    client.sendall(answer)
+    client.close()
+server.accept()
+"""]
+address = "tcp://127.0.0.1:${target.port}"
+[actor.client]
+connect = "target"
+[[case]]
+name = "finds"
+steps = [{ expect = { regex = "(?<word>.*2)" } }, { expect_eof = true }]
+[[case]]
+name = "fails"
+steps = [{ expect = "it" }]
+"#,
+    );
+    folder.run(&["--jobs", "1"]).exits(1).says("stderr | *******").says_not("hunter");
+}
+
+#[test]
 fn a_timeout_bounds_each_case_and_a_budget_the_run() {
     let folder = Folder::echo(&[("slow", r#"{ sleep = "60s" }"#)]);
     folder.run(&["--timeout", "50ms"]).exits(1).says("within 50ms");

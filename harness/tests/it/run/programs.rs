@@ -48,3 +48,19 @@ fn a_client_program_that_is_killed_has_crashed_whatever_its_status_should_be() {
     );
     folder.run(&[]).exits(6).says("the target `client` crashed: signal SIGABRT");
 }
+
+#[test]
+fn a_client_program_that_ends_the_case_is_the_one_that_has_failed() {
+    let client = |name: &str, end: &str| {
+        format!(
+            "[target.{name}]\ncommand = [\"python3\", \"-c\", \"import signal, socket, sys; s = socket.create_connection((sys.argv[1], sys.argv[2])); s.recv(1); {end}\", \"127.0.0.1\", \"${{to-{name}.port}}\"]\nexpect_exit = 0\n\
+             [actor.to-{name}]\nlisten = \"tcp://127.0.0.1:0\"\n"
+        )
+    };
+    let folder = Folder::with(&format!(
+        "{}{}[[case]]\nname = \"c\"\nquiet = \"10s\"\nsteps = [{{ to-first.accept = \"a\" }}, {{ to-second.accept = \"b\" }}, {{ b.send = \"x\" }}]\n",
+        client("first", "signal.pause()"),
+        client("second", "sys.exit(3)"),
+    ));
+    folder.run(&[]).exits(1).says("expected the target `second` to exit with status 0, got exit status 3");
+}

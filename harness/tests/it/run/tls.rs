@@ -1,6 +1,7 @@
 //! TLS against openssl, curl and tshark.
 
 use super::*;
+use crate::capture::tools::have;
 
 /// A server of openssl's that answers every line, reversed, with certificates of the run's own.
 fn openssl(options: &str) -> String {
@@ -27,6 +28,9 @@ fn fails(server: &str, tls: &str, message: &str, hint: &str) {
 
 #[test]
 fn both_versions_of_tls() {
+    if !have(&["openssl"]) {
+        return;
+    }
     for (option, version) in [("-tls1_2", "TLS 1.2"), ("-tls1_3", "TLS 1.3")] {
         let folder = Folder::with(&format!("{}tls = true\n{EXCHANGE}", openssl(&format!("{OWN}, \"{option}\""))));
         folder.run(&[]).exits(0);
@@ -41,6 +45,9 @@ fn both_versions_of_tls() {
 
 #[test]
 fn a_client_shows_its_certificate_where_it_is_asked_for_one() {
+    if !have(&["openssl"]) {
+        return;
+    }
     let asks = format!("{OWN}, \"-CAfile\", \"${{tls.ca}}\", \"-Verify\", \"1\", \"-verify_return_error\"");
     let folder = Folder::with(&format!("{}tls = {{ cert = true }}\n{EXCHANGE}", openssl(&asks)));
     folder.run(&[]).exits(0);
@@ -49,11 +56,17 @@ fn a_client_shows_its_certificate_where_it_is_asked_for_one() {
 
 #[test]
 fn a_name_that_the_certificate_has_not() {
+    if !have(&["openssl"]) {
+        return;
+    }
     fails(OWN, "{ server_name = \"example.org\" }", "is not for `example.org`", "server_name");
 }
 
 #[test]
 fn an_authority_that_nobody_trusts() {
+    if !have(&["openssl"]) {
+        return;
+    }
     let folder = Folder::with(&format!("{}tls = {{ ca = \"other.pem\" }}\n{EXCHANGE}", openssl(OWN)));
     let made = std::process::Command::new("openssl")
         .args([
@@ -80,11 +93,17 @@ fn an_authority_that_nobody_trusts() {
 
 #[test]
 fn no_protocol_in_common() {
+    if !have(&["openssl"]) {
+        return;
+    }
     fails(&format!("{OWN}, \"-alpn\", \"h2\""), "{ alpn = [\"http/1.1\"] }", "no_application_protocol", "alpn");
 }
 
 #[test]
 fn a_file_that_is_not_there_is_named() {
+    if !have(&["openssl"]) {
+        return;
+    }
     let folder = Folder::with(&format!("{}tls = {{ ca = \"nowhere.pem\" }}\n{EXCHANGE}", openssl(OWN)));
     folder.run(&[]).exits(1).says("nowhere.pem").says("the settings stand at s.toml");
 }
@@ -101,6 +120,9 @@ fn a_server_that_does_not_speak_tls_is_shown() {
 
 #[test]
 fn curl_against_our_server() {
+    if !have(&["curl"]) {
+        return;
+    }
     let folder = Folder::with(
         "[target]\ncommand = [\"curl\", \"--silent\", \"--show-error\", \"--max-time\", \"20\", \"--cacert\", \"${tls.ca}\", \"https://${server.address}/\"]\n\
          expect_exit = 0\nstop = { within = \"20s\" }\n\
@@ -113,6 +135,9 @@ fn curl_against_our_server() {
 
 #[test]
 fn curl_that_does_not_trust_us_is_told_as_such() {
+    if !have(&["curl"]) {
+        return;
+    }
     let folder = Folder::with(
         "[target]\ncommand = [\"curl\", \"--silent\", \"--max-time\", \"20\", \"https://${server.address}/\"]\nexpect_exit = 60\n\
          [actor.server]\nlisten = \"tls://127.0.0.1:0\"\n[[case]]\nname = \"c\"\nsteps = [{ accept = true }]\n",
@@ -147,6 +172,9 @@ const HTTP: &str = "[actor.server]\nlisten = \"tls://127.0.0.1:0\"\n[actor.clien
 
 #[test]
 fn tshark_opens_a_capture_in_one_pass_and_not_without_its_secrets() {
+    if !have(&["tshark"]) {
+        return;
+    }
     let folder = Folder::with(HTTP);
     folder.run(&[]).exits(0);
     let capture = folder.out().join("captures/s/c.pcapng");
@@ -159,6 +187,9 @@ fn tshark_opens_a_capture_in_one_pass_and_not_without_its_secrets() {
 
 #[test]
 fn whose_secrets_are_kept_is_an_option() {
+    if !have(&["tshark"]) {
+        return;
+    }
     let folder = Folder::with(HTTP);
     folder.run(&["--record-tls-keys", "never"]).exits(0);
     assert_eq!(tshark(&folder.out().join("captures/s/c.pcapng")), "");

@@ -1,0 +1,612 @@
+//! The load generator: one thread that sends and receives, with no lock, no allocation and no formatting a message.
+//!
+//! A thread owns its connections, its schedule and its histograms. It waits in `epoll_pwait2` and, where a schedule has to
+//! be kept, spins for the last moments. With a single connection and no schedule there is nothing to choose between, and it
+//! waits in `recv`.
+
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
+
+use rustix::event::{Timespec, epoll};
+use rustix::fd::OwnedFd;
+
+use super::clock::now;
+use super::connection::{Connection, Failing, Shared, Standing};
+use super::schedule::{Arrivals, Schedule};
+use super::tally::Tally;
+use super::workload::Workload;
+use crate::runner::Address;
+
+/// The most bytes that one read takes.
+const READ_LEN_MAX: usize = 256 << 10;
+
+/// The most events that one wait gives.
+const EVENTS_MAX: usize = 1024;
+
+/// How long before an iteration is due the thread stops to sleep: as long as a sleeping core takes to wake, and some.
+const SPIN: u64 = 50_000;
+
+/// How often connections are looked at for iterations that take too long.
+const LOOK_EVERY: u64 = 20_000_000;
+
+/// How long a connection that could not be had waits before it is dialled again.
+const REDIAL_AFTER: u64 = 10_000_000;
+
+/// The most failures that a thread tells in words.
+const TOLD_MAX: usize = 5;
+
+/// How iterations follow each other.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pace {
+    /// The next begins when the one before has ended.
+    Closed,
+    /// They begin at points in time of their own, so many a second over all threads; with recorded arrivals 0 is as recorded.
+    Open(f64, Arrivals),
+}
+
+/// What one measurement does.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What is done.
+    pub workload: Workload,
+    /// To whom.
+    pub address: Address,
+    /// Connections, over all threads.
+    pub connections: usize,
+    /// Iterations under way on a connection at most.
+    pub depth: usize,
+    /// Threads.
+    pub threads: usize,
+    /// On which cores, one after the other; empty for wherever the system likes.
+    pub cores: Vec<usize>,
+    /// How iterations follow each other.
+    pub pace: Pace,
+    /// What is played and not counted.
+    pub warmup: Duration,
+    /// How long is measured.
+    pub duration: Duration,
+    /// After how many iterations it ends, if before.
+    pub iterations: Option<u64>,
+    /// How often counts are handed over.
+    pub interval: Duration,
+    /// Whether answers are compared.
+    pub verify: bool,
+    /// Whether each iteration has a connection of its own.
+    pub fresh: bool,
+    /// How long an iteration may take.
+    pub timeout: Duration,
+    /// What chance comes from.
+    pub seed: u64,
+    /// A pause before each read, for clients that are slow on purpose.
+    pub read_every: Option<Duration>,
+}
+
+/// What a thread tells.
+#[derive(Debug)]
+pub enum Report {
+    /// All its connections are open, or cannot be.
+    Ready,
+    /// What was counted in an interval, by its number from the beginning of what is counted.
+    Interval(u64, Box<Tally>),
+    /// Something failed, in words.
+    Failed(String),
+    /// It has ended; so much system and user time did it take, in nanoseconds, and by then it was so late.
+    Ended {
+        /// When.
+        at: u64,
+        /// Processor time, in nanoseconds.
+        processor: u64,
+    },
+}
+
+/// What main and threads share.
+#[derive(Debug)]
+pub struct Signals {
+    /// When it begins, in nanoseconds of the clock; 0 until that is known.
+    pub begin: std::sync::atomic::AtomicU64,
+    /// Whether to end early.
+    pub stop: AtomicBool,
+}
+
+/// One thread's part of a plan.
+#[derive(Debug)]
+pub struct Worker {
+    plan: Arc<Plan>,
+    number: usize,
+    connections: Vec<Connection>,
+    shared: Shared,
+    epoll: OwnedFd,
+    schedule: Option<Schedule>,
+    /// Connections that can take an iteration.
+    free: VecDeque<usize>,
+    is_free: Vec<bool>,
+    /// When to dial again.
+    redial: VecDeque<(u64, usize)>,
+    reports: Sender<Report>,
+    spare: Receiver<Box<Tally>>,
+    signals: Arc<Signals>,
+    told: usize,
+    left: Option<u64>,
+    interval: u64,
+    is_counting: bool,
+}
+
+impl Worker {
+    /// The `number`-th thread of a plan. Emptied tallies come back by `spare`.
+    pub fn new(
+        plan: Arc<Plan>,
+        number: usize,
+        reports: Sender<Report>,
+        spare: Receiver<Box<Tally>>,
+        signals: Arc<Signals>,
+    ) -> io::Result<Worker> {
+        let own = share(plan.connections, number, plan.threads);
+        let blocking = plan.pace == Pace::Closed && own == 1 && plan.read_every.is_none() && fits(&plan);
+        let workload = plan.workload.clone();
+        let workload = if plan.address.transport().is_datagram() { workload } else { workload.for_stream() };
+        let tally = Tally::new(workload.steps.len());
+        let shared = Shared {
+            workload: Rc::new(workload),
+            address: plan.address.clone(),
+            verify: plan.verify,
+            blocking,
+            timeout: nanos(plan.timeout),
+            buffer: vec![0; READ_LEN_MAX],
+            tally,
+            counted_from: u64::MAX,
+            begun: (number as u64) << 48,
+        };
+        let connections: Vec<Connection> =
+            (0..own).map(|at| Connection::new(&shared, plan.seed, at * plan.threads + number)).collect();
+        let schedule = match &plan.pace {
+            Pace::Closed => None,
+            Pace::Open(rate, arrivals) => {
+                Some(Schedule::new(arrivals.clone(), *rate, (number, plan.threads), plan.seed))
+            }
+        };
+        let left = plan.iterations.map(|iterations| share(iterations as usize, number, plan.threads) as u64);
+        Ok(Worker {
+            number,
+            is_free: vec![false; connections.len()],
+            connections,
+            shared,
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            schedule,
+            free: VecDeque::new(),
+            redial: VecDeque::new(),
+            reports,
+            spare,
+            signals,
+            told: 0,
+            left,
+            interval: 0,
+            is_counting: false,
+            plan,
+        })
+    }
+
+    /// Does its part, from the first connection to the last answer.
+    pub fn run(mut self) {
+        if let Some(core) = self.plan.cores.get(self.number % self.plan.cores.len().max(1)) {
+            super::place::pin_thread(*core);
+        }
+        // The kernel may be late by this much when it wakes us; by default that is 50 us.
+        let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+        for at in 0..self.connections.len() {
+            self.dial(at);
+        }
+        if !self.shared.blocking {
+            self.wait_until_open();
+        }
+        let _ = self.reports.send(Report::Ready);
+        let begin = loop {
+            match self.signals.begin.load(Ordering::Acquire) {
+                0 if self.signals.stop.load(Ordering::Relaxed) => return,
+                0 => std::thread::yield_now(),
+                begin => break begin,
+            }
+        };
+        let counted_from = begin + nanos(self.plan.warmup);
+        let end = counted_from + nanos(self.plan.duration);
+        self.shared.counted_from = counted_from;
+        if self.shared.blocking {
+            self.drive_one(begin, counted_from, end);
+        } else {
+            self.drive(begin, counted_from, end);
+        }
+        self.hand_over();
+        let processor = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let processor = processor.tv_sec as u64 * 1_000_000_000 + processor.tv_nsec as u64;
+        let _ = self.reports.send(Report::Ended { at: now(), processor });
+    }
+
+    fn wait_until_open(&mut self) {
+        let give_up = now() + self.shared.timeout;
+        loop {
+            let opening = |connection: &Connection| connection.standing() == Standing::Opening;
+            if !self.connections.iter().any(opening) || now() > give_up || self.signals.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            self.wait(Some(10_000_000));
+        }
+    }
+
+    /// Opens a connection.
+    fn dial(&mut self, at: usize) {
+        let opened = self.connections[at].open(&mut self.shared).and_then(|()| {
+            if self.shared.blocking {
+                let connection = &mut self.connections[at];
+                connection.opened(&mut self.shared)?;
+                while connection.standing() == Standing::Opening {
+                    let before = now();
+                    connection.read(&mut self.shared)?;
+                    if now() - before >= self.shared.timeout {
+                        return Err(Failing::Broken("its opening steps were not answered in time".into()));
+                    }
+                }
+                return Ok(());
+            }
+            let socket = self.connections[at].socket().expect("it was just made");
+            // A datagram more or less cannot be told from a short read, so there it is asked each time.
+            let flags = match self.shared.address.transport().is_datagram() {
+                true => epoll::EventFlags::IN,
+                false => epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET,
+            };
+            let data = epoll::EventData::new_u64(at as u64);
+            epoll::add(&self.epoll, socket, data, flags)
+                .map_err(|error| Failing::Broken(format!("cannot wait: {}", io::Error::from(error))))?;
+            if self.shared.address.transport().is_datagram() {
+                self.connections[at].opened(&mut self.shared)?;
+            }
+            Ok(())
+        });
+        if let Err(failing) = opened.and_then(|()| self.go_on(at)) {
+            self.failed(at, failing);
+        }
+    }
+
+    /// Notes that a connection can take an iteration, if it can.
+    fn offer(&mut self, at: usize) {
+        let connection = &self.connections[at];
+        let takes = connection.standing() == Standing::Open
+            && !connection.is_clogged()
+            && connection.under_way() < self.plan.depth
+            && !(self.plan.fresh && connection.under_way() > 0);
+        if takes && !self.is_free[at] {
+            self.is_free[at] = true;
+            self.free.push_back(at);
+        }
+    }
+
+    /// What was under way on a connection did not end as it should, and the connection is of no use any more.
+    fn failed(&mut self, at: usize, failing: Failing) {
+        let lost = self.connections[at].close() as u64;
+        let counted = now() >= self.shared.counted_from || self.shared.counted_from == u64::MAX;
+        let counts = &mut self.shared.tally.counts;
+        let text = match failing {
+            Failing::Broken(text) => {
+                counts.broken += if counted { lost.max(1) } else { 0 };
+                text
+            }
+            Failing::Mismatch(text) => {
+                // The first has the wrong answer; the others will never have one.
+                if counted {
+                    counts.mismatches += 1;
+                    counts.broken += lost.saturating_sub(1);
+                }
+                text
+            }
+        };
+        if self.told < TOLD_MAX {
+            self.told += 1;
+            let _ = self.reports.send(Report::Failed(text));
+        }
+        self.redial.push_back((now() + REDIAL_AFTER, at));
+    }
+
+    /// Waits for sockets, at most so long, and handles what they have.
+    fn wait(&mut self, timeout: Option<u64>) {
+        let mut events = [const { std::mem::MaybeUninit::<epoll::Event>::uninit() }; EVENTS_MAX];
+        let timeout = timeout
+            .map(|nanos| Timespec { tv_sec: (nanos / 1_000_000_000) as i64, tv_nsec: (nanos % 1_000_000_000) as _ });
+        self.shared.tally.counts.syscalls += 1;
+        let Ok((events, _)) = epoll::wait(&self.epoll, &mut events[..], timeout.as_ref()) else { return };
+        for event in events {
+            let (flags, at) = (event.flags, event.data.u64() as usize);
+            if let Err(failing) = self.handle(at, flags) {
+                self.failed(at, failing);
+            }
+        }
+    }
+
+    fn handle(&mut self, at: usize, flags: epoll::EventFlags) -> Result<(), Failing> {
+        let connection = &mut self.connections[at];
+        if connection.standing() == Standing::Gone {
+            return Ok(());
+        }
+        let broken = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);
+        if connection.standing() == Standing::Opening && connection.under_way() == 0 {
+            if !flags.contains(epoll::EventFlags::OUT) && !broken {
+                return Ok(());
+            }
+            connection.opened(&mut self.shared)?;
+        }
+        if connection.wants_to_write() && flags.contains(epoll::EventFlags::OUT) {
+            connection.flush(&mut self.shared)?;
+        }
+        if broken || flags.contains(epoll::EventFlags::IN) {
+            if let Some(pause) = self.plan.read_every {
+                std::thread::sleep(pause);
+            }
+            while connection.read(&mut self.shared)? && (connection.under_way() > 0 || !connection.is_spent()) {}
+        }
+        self.go_on(at)
+    }
+
+    /// After something has come: ends a connection that is spent, begins what can begin, and writes all of it at once.
+    fn go_on(&mut self, at: usize) -> Result<(), Failing> {
+        let connection = &mut self.connections[at];
+        let is_idle = connection.under_way() == 0 && connection.standing() == Standing::Open;
+        if connection.is_spent() || (self.plan.fresh && is_idle && connection.begun() > 0) {
+            self.connections[at].close();
+            self.dial(at);
+            return Ok(());
+        }
+        if self.schedule.is_none() && self.shared.counted_from != u64::MAX && !self.shared.blocking {
+            self.fill(at)?;
+        }
+        self.connections[at].flush(&mut self.shared)?;
+        self.offer(at);
+        Ok(())
+    }
+
+    /// Begins iterations on a connection until it is full.
+    fn fill(&mut self, at: usize) -> Result<(), Failing> {
+        let most = if self.plan.fresh { 1 } else { self.plan.depth };
+        while self.connections[at].standing() == Standing::Open
+            && self.connections[at].under_way() < most
+            && !self.connections[at].is_clogged()
+            && self.take_one()
+        {
+            let begun = now();
+            self.begin(at, begun, begun)?;
+        }
+        Ok(())
+    }
+
+    /// Whether another iteration may begin, by their number.
+    fn take_one(&mut self) -> bool {
+        match &mut self.left {
+            None => true,
+            Some(0) => false,
+            Some(left) => {
+                // What warms up is not counted.
+                if now() >= self.shared.counted_from {
+                    *left -= 1;
+                }
+                true
+            }
+        }
+    }
+
+    /// Begins what is due. Gives when the next is.
+    fn launch(&mut self, begin: u64, end: u64) -> Option<u64> {
+        loop {
+            let schedule = self.schedule.as_ref().expect("it has one");
+            let due = begin + schedule.due();
+            if due >= end || self.left == Some(0) {
+                return None;
+            }
+            if due > now() {
+                return Some(due);
+            }
+            // Where every connection is busy it waits for one, and its latency counts from when it was due.
+            let Some(at) = self.free.pop_front() else { return Some(due + LOOK_EVERY) };
+            self.is_free[at] = false;
+            if self.connections[at].standing() != Standing::Open {
+                continue;
+            }
+            if !self.take_one() {
+                return None;
+            }
+            self.schedule.as_mut().expect("it has one").advance();
+            let begun = self.begin(at, due, now());
+            if let Err(failing) = begun.and_then(|()| self.connections[at].flush(&mut self.shared)) {
+                self.failed(at, failing);
+            } else {
+                self.offer(at);
+            }
+        }
+    }
+
+    /// The loop, over many connections or by a schedule.
+    fn drive(&mut self, begin: u64, counted_from: u64, end: u64) {
+        let mut look = begin + LOOK_EVERY;
+        if self.schedule.is_none() {
+            for at in 0..self.connections.len() {
+                if let Err(failing) = self.fill(at).and_then(|()| self.connections[at].flush(&mut self.shared)) {
+                    self.failed(at, failing);
+                }
+            }
+        }
+        loop {
+            let time = now();
+            self.rotate(time, counted_from);
+            if time >= look {
+                self.look(time);
+                look = time + LOOK_EVERY;
+                if self.signals.stop.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+            let mut wake = look;
+            let mut over = time >= end;
+            if self.schedule.is_some() {
+                match self.launch(begin, end) {
+                    Some(due) => wake = wake.min(due),
+                    None => over = true,
+                }
+            }
+            let out = over || self.left == Some(0);
+            if out && self.schedule.is_none() && time >= end {
+                return;
+            }
+            // What was begun is waited for: an answer that is late must not look as if it had never been asked for.
+            if out && self.connections.iter().all(|connection| connection.under_way() == 0) {
+                return;
+            }
+            let time = now();
+            match wake.saturating_sub(time) {
+                ..SPIN => self.wait(Some(0)),
+                left => self.wait(Some(left - if self.schedule.is_some() { SPIN } else { 0 })),
+            }
+        }
+    }
+
+    /// The loop over one connection that waits in its reads.
+    fn drive_one(&mut self, begin: u64, counted_from: u64, end: u64) {
+        while now() < begin {
+            std::thread::yield_now();
+        }
+        let mut rotated = counted_from;
+        loop {
+            let time = now();
+            if time >= rotated {
+                self.rotate(time, counted_from);
+                rotated = counted_from + (self.interval + 1) * nanos(self.plan.interval);
+                if self.signals.stop.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+            if time >= end || (self.left == Some(0) && self.connections[0].under_way() == 0) {
+                return;
+            }
+            if self.connections[0].standing() != Standing::Open {
+                while let Some((at, _)) = self.redial.pop_front() {
+                    let wait = at.saturating_sub(now());
+                    std::thread::sleep(Duration::from_nanos(wait));
+                }
+                self.dial(0);
+                continue;
+            }
+            if let Err(failing) = self.turn() {
+                self.failed(0, failing);
+            }
+        }
+    }
+
+    /// One turn of the only connection.
+    fn turn(&mut self) -> Result<(), Failing> {
+        self.fill(0)?;
+        let connection = &mut self.connections[0];
+        connection.flush(&mut self.shared)?;
+        if connection.under_way() > 0 {
+            connection.read(&mut self.shared)?;
+            if let Some(begun) = connection.oldest().filter(|begun| now().saturating_sub(*begun) >= self.shared.timeout)
+            {
+                self.overdue(0, begun + 1);
+            }
+        }
+        let connection = &self.connections[0];
+        if connection.is_spent() || (self.plan.fresh && connection.under_way() == 0) {
+            self.connections[0].close();
+            self.dial(0);
+        }
+        Ok(())
+    }
+
+    /// Looks for what takes too long, and dials again what is gone.
+    fn look(&mut self, time: u64) {
+        let before = time.saturating_sub(self.shared.timeout);
+        for at in 0..self.connections.len() {
+            if self.connections[at].oldest().is_some_and(|begun| begun < before) {
+                self.overdue(at, before);
+            }
+        }
+        while self.redial.front().is_some_and(|(when, _)| *when <= time) {
+            let (_, at) = self.redial.pop_front().expect("just seen");
+            self.dial(at);
+        }
+    }
+
+    /// Iterations of a connection that began before a time are given up.
+    fn overdue(&mut self, at: usize, before: u64) {
+        let counted = before + self.shared.timeout >= self.shared.counted_from;
+        if self.shared.address.transport().is_datagram() && self.connections[at].standing() == Standing::Open {
+            let given_up = self.connections[at].give_up(before);
+            self.shared.tally.counts.timeouts += if counted { given_up } else { 0 };
+            if self.schedule.is_none()
+                && let Err(failing) = self.fill(at)
+            {
+                return self.failed(at, failing);
+            }
+            return self.offer(at);
+        }
+        // A stream's later answers would be taken for earlier ones.
+        let lost = self.connections[at].close() as u64;
+        self.shared.tally.counts.timeouts += if counted { lost.max(1) } else { 0 };
+        if self.told < TOLD_MAX {
+            self.told += 1;
+            let within = crate::time::show_duration(self.plan.timeout);
+            let _ = self.reports.send(Report::Failed(format!("nothing was answered within {within}")));
+        }
+        self.dial(at);
+    }
+
+    /// Hands over what was counted, once an interval.
+    fn rotate(&mut self, time: u64, counted_from: u64) {
+        if time < counted_from {
+            return;
+        }
+        let interval = (time - counted_from) / nanos(self.plan.interval).max(1);
+        self.count_from_now();
+        if interval != self.interval {
+            self.hand_over();
+            self.interval = interval;
+        }
+    }
+
+    /// Forgets, once, what was counted while it warmed up.
+    fn count_from_now(&mut self) {
+        if !self.is_counting {
+            self.is_counting = true;
+            self.shared.tally.reset();
+            let open = self.connections.iter().filter(|connection| connection.standing() == Standing::Open);
+            self.shared.tally.counts.connections = open.count() as u64;
+        }
+    }
+
+    /// Begins an iteration.
+    fn begin(&mut self, at: usize, intended: u64, begun: u64) -> Result<(), Failing> {
+        if intended >= self.shared.counted_from {
+            self.count_from_now();
+        }
+        self.connections[at].begin(&mut self.shared, intended, begun)
+    }
+
+    fn hand_over(&mut self) {
+        let empty = self.spare.try_recv().unwrap_or_else(|_| Box::new(Tally::new(self.shared.workload.steps.len())));
+        let full = std::mem::replace(&mut self.shared.tally, *empty);
+        let _ = self.reports.send(Report::Interval(self.interval, Box::new(full)));
+    }
+}
+
+/// The part of a number that one of several threads has.
+fn share(whole: usize, number: usize, threads: usize) -> usize {
+    whole / threads + usize::from(number < whole % threads)
+}
+
+/// Whether everything under way at once fits the buffers of a socket, so that writing never waits for reading.
+fn fits(plan: &Plan) -> bool {
+    let (sent, heard) = plan.workload.sizes();
+    (sent + heard) * plan.depth <= 16 << 10
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 4)
+}

@@ -1,0 +1,207 @@
+//! One measurement: threads are started together, their counts are collected, and what they add up to is given.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer as _, V2Serializer};
+
+use super::clock::now;
+use super::engine::{Pace, Plan, Report, Signals, Worker};
+use super::tally::{Counts, Tally};
+
+/// The most failures that are told in words.
+const TOLD_MAX: usize = 10;
+
+/// How long after all connections are open the measurement begins.
+const START_AFTER: u64 = 2_000_000;
+
+/// What was counted in one interval.
+#[derive(Clone, Debug)]
+pub struct Interval {
+    /// When it began, in nanoseconds from the beginning of what is counted.
+    pub begins: u64,
+    /// How long it was.
+    pub length: u64,
+    /// The latencies, as a V2 `HdrHistogram` that is not compressed: a histogram takes 27 times as much.
+    pub latency: Vec<u8>,
+    /// The median, the 99th percentile and the maximum, in nanoseconds.
+    pub shown: [u64; 3],
+    /// How many of what.
+    pub counts: Counts,
+}
+
+/// What a measurement gives.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// Everything together.
+    pub total: Tally,
+    /// Interval by interval.
+    pub intervals: Vec<Interval>,
+    /// How long was counted, in nanoseconds.
+    pub window: u64,
+    /// What failed, in words; the first few.
+    pub failures: Vec<String>,
+    /// Processor time that the threads used, in nanoseconds, warming up included.
+    pub processor: u64,
+    /// Whether it was ended early.
+    pub interrupted: bool,
+}
+
+/// What is told while it goes on: how long it has, and what the last interval had.
+pub type Progress<'a> = &'a mut dyn FnMut(&Interval);
+
+/// Makes a measurement. `stop` ends it early.
+pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Result<Measured> {
+    let plan = Arc::new(plan.clone());
+    let signals = Arc::new(Signals { begin: AtomicU64::new(0), stop: AtomicBool::new(false) });
+    let (reports, inbox) = channel();
+    let mut spares: Vec<Sender<Box<Tally>>> = Vec::new();
+    let mut threads = Vec::new();
+    for number in 0..plan.threads {
+        let (spare, spare_inbox) = channel();
+        // The first ones are made here: a thread that measures allocates nothing as long as we keep up.
+        (0..2).for_each(|_| {
+            let _ = spare.send(Box::new(Tally::new(plan.workload.steps.len())));
+        });
+        spares.push(spare);
+        let (plan, reports, signals) = (Arc::clone(&plan), reports.clone(), Arc::clone(&signals));
+        let thread = std::thread::Builder::new().name(format!("load {number}"));
+        threads.push(thread.spawn(move || match Worker::new(plan, number, reports.clone(), spare_inbox, signals) {
+            Ok(worker) => worker.run(),
+            Err(error) => {
+                let _ = reports.send(Report::Failed(format!("cannot start: {error}")));
+                let _ = reports.send(Report::Ready);
+            }
+        })?);
+    }
+    drop(reports);
+    let mut collected = Collected::new(&plan);
+    let mut ready = 0;
+    let (mut begin, mut last_end) = (0, 0);
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            signals.stop.store(true, Ordering::Relaxed);
+        }
+        match inbox.recv_timeout(Duration::from_millis(50)) {
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => continue,
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
+            Ok(Report::Ready) => {
+                ready += 1;
+                if ready == plan.threads {
+                    begin = now() + START_AFTER;
+                    signals.begin.store(begin, Ordering::Release);
+                }
+            }
+            Ok(Report::Interval(number, tally)) => {
+                if let Some(done) = collected.add(number, *tally) {
+                    progress(done);
+                }
+                // Emptied tallies go round; which thread has one is all the same.
+                if let Some(empty) = collected.empty.take() {
+                    let at = collected.next_spare % spares.len();
+                    collected.next_spare += 1;
+                    let _ = spares[at].send(Box::new(empty));
+                }
+            }
+            Ok(Report::Failed(text)) => {
+                if collected.failures.len() < TOLD_MAX && !collected.failures.contains(&text) {
+                    collected.failures.push(text);
+                }
+            }
+            Ok(Report::Ended { at, processor }) => {
+                last_end = last_end.max(at);
+                collected.processor += processor;
+            }
+        }
+    }
+    for thread in threads {
+        thread.join().map_err(|_| io::Error::other("a thread ended early"))?;
+    }
+    let counted_from = begin + nanos(plan.warmup);
+    let ran = last_end.saturating_sub(counted_from);
+    // An open loop waits for answers after its last iteration was due: that is no part of what was asked.
+    let is_open = matches!(plan.pace, Pace::Open(..));
+    let asked = nanos(plan.duration);
+    let window = if plan.iterations.is_none() && (is_open || ran > asked) { asked.min(ran) } else { ran };
+    let interrupted = signals.stop.load(Ordering::Relaxed);
+    Ok(collected.finish(window.max(1), interrupted, progress))
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 4)
+}
+
+struct Collected {
+    threads: usize,
+    length: u64,
+    open: BTreeMap<u64, (Tally, usize)>,
+    total: Tally,
+    intervals: Vec<Interval>,
+    failures: Vec<String>,
+    processor: u64,
+    empty: Option<Tally>,
+    next_spare: usize,
+}
+
+impl Collected {
+    fn new(plan: &Plan) -> Collected {
+        Collected {
+            threads: plan.threads,
+            length: nanos(plan.interval),
+            open: BTreeMap::new(),
+            total: Tally::new(plan.workload.steps.len()),
+            intervals: Vec::new(),
+            failures: Vec::new(),
+            processor: 0,
+            empty: None,
+            next_spare: 0,
+        }
+    }
+
+    /// Takes what a thread counted. Gives the interval, once every thread's part is there.
+    fn add(&mut self, number: u64, mut tally: Tally) -> Option<&Interval> {
+        self.total.add(&tally);
+        let steps = tally.steps.len();
+        let (whole, parts) = self.open.entry(number).or_insert_with(|| (Tally::new(steps), 0));
+        whole.latency.add(&tally.latency).expect("the bounds are the same");
+        whole.counts.add(&tally.counts);
+        *parts += 1;
+        tally.reset();
+        self.empty = Some(tally);
+        if *parts < self.threads {
+            return None;
+        }
+        let (whole, _) = self.open.remove(&number).expect("it was just there");
+        self.intervals.push(interval(number, self.length, &whole));
+        self.intervals.last()
+    }
+
+    fn finish(mut self, window: u64, interrupted: bool, progress: Progress<'_>) -> Measured {
+        for (number, (whole, _)) in std::mem::take(&mut self.open) {
+            self.intervals.push(interval(number, self.length, &whole));
+            progress(self.intervals.last().expect("just pushed"));
+        }
+        self.intervals.sort_by_key(|interval| interval.begins);
+        // Answers that came after the end belong to the last interval that was counted.
+        let Collected { total, intervals, failures, processor, .. } = self;
+        Measured { total, intervals, window, failures, processor, interrupted }
+    }
+}
+
+fn interval(number: u64, length: u64, tally: &Tally) -> Interval {
+    let latency = &tally.latency;
+    let shown = [latency.value_at_quantile(0.5), latency.value_at_quantile(0.99), latency.max()];
+    Interval { begins: number * length, length, latency: serialized(latency), shown, counts: tally.counts }
+}
+
+/// A histogram as bytes, in the V2 format without compression.
+pub(super) fn serialized(histogram: &Histogram<u64>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    V2Serializer::new().serialize(histogram, &mut bytes).expect("a vector takes everything");
+    bytes
+}

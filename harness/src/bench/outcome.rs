@@ -1,0 +1,422 @@
+//! What a benchmark has found, as data: the types of `bench.json`.
+//!
+//! An [`Outcome`] is one measurement with everything that a person needs to believe it. How it is judged stands in `judge`,
+//! how it is shown in `show`, and what each figure means in docs/bench.md.
+
+use serde::{Deserialize, Serialize};
+
+use super::engine::{Pace, Plan};
+use super::environment::Environment;
+use super::floor::Floor;
+use super::judge;
+use super::measure::{Interval, Measured};
+use super::quantiles::Quantiles;
+use super::schedule::Arrivals;
+use super::tally::Counts;
+
+/// The version of the format.
+pub const VERSION: u32 = 1;
+
+/// All that a benchmark leaves: `bench.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bench {
+    /// [`VERSION`].
+    pub v: u32,
+    /// The harness's version.
+    pub harness: String,
+    /// The scenario's file.
+    pub scenario: String,
+    /// Where chance came from.
+    pub seed: u64,
+    /// The command line.
+    pub command: Vec<String>,
+    /// When it began, in nanoseconds since 1970 (UTC).
+    pub unix_ns: u64,
+    /// What the figures depend on besides the server.
+    pub environment: Environment,
+    /// The measurements, in their order.
+    pub results: Vec<Outcome>,
+    /// What `--find` found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Found>,
+}
+
+/// How load was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Much data one way.
+    Bulk,
+    /// A connection for each iteration.
+    Churn,
+    /// The next iteration begins when the one before has ended.
+    Closed,
+    /// One of the rates that a search has tried.
+    Find,
+    /// Iterations begin at times of their own.
+    Open,
+    /// One step of a rate that rises.
+    Ramp,
+    /// Clients that read slowly on purpose.
+    SlowReader,
+    /// One of several rates.
+    Sweep,
+}
+
+impl Mode {
+    /// Its name in files and on the terminal.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Bulk => "bulk",
+            Mode::Churn => "churn",
+            Mode::Closed => "closed",
+            Mode::Find => "find",
+            Mode::Open => "open",
+            Mode::Ramp => "ramp",
+            Mode::SlowReader => "slow-reader",
+            Mode::Sweep => "sweep",
+        }
+    }
+}
+
+/// Which cores were used. `None` and nothing mean wherever the system liked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cores {
+    /// The server's.
+    pub server: Option<usize>,
+    /// The load generator's, one for each thread and then from the first again.
+    pub client: Vec<usize>,
+}
+
+/// One measurement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The case whose steps were played.
+    pub case: String,
+    /// How load was made.
+    pub mode: Mode,
+    /// To whom.
+    pub target: String,
+    /// Connections at once.
+    pub connections: usize,
+    /// Iterations under way on a connection at most.
+    pub depth: usize,
+    /// Threads of the load generator.
+    pub threads: usize,
+    /// Where things ran.
+    pub cores: Cores,
+    /// Whether answers were compared.
+    pub verify: bool,
+    /// Whether each iteration had a connection of its own.
+    pub fresh: bool,
+    /// The rate that was asked for, in iterations a second, if iterations began at times of their own.
+    pub asked_per_s: Option<f64>,
+    /// How those times lay to each other: `constant`, `poisson` or `recorded`.
+    pub arrivals: Option<String>,
+    /// How long was played before counting, in seconds.
+    pub warmup_s: f64,
+    /// How long was counted, in seconds.
+    pub duration_s: f64,
+    /// Iterations that ended as they should, a second.
+    pub rate_per_s: f64,
+    /// Bytes written a second.
+    pub sent_bytes_per_s: f64,
+    /// Bytes read a second.
+    pub received_bytes_per_s: f64,
+    /// How many of what.
+    pub counts: Counts,
+    /// Iterations that did not end as they should.
+    pub failed: u64,
+    /// The share of iterations that were never answered, from 0 to 1.
+    pub loss: f64,
+    /// From when an iteration was to begin until it ended.
+    pub latency_ns: Quantiles,
+    /// From when it began until it ended.
+    pub service_ns: Quantiles,
+    /// How late the load generator began it though a connection was free.
+    pub lateness_ns: Quantiles,
+    /// How long connections took to open.
+    pub connect_ns: Quantiles,
+    /// Each expectation, from what was sent before it until it held.
+    pub steps: Vec<Step>,
+    /// What the machine itself takes, and how much more this is.
+    pub floor: Option<Ratio>,
+    /// Little's law.
+    pub little: Option<Little>,
+    /// System calls for each message that was written or read.
+    pub syscalls_per_message: Option<f64>,
+    /// Processor time of the load generator's threads over time: 1 is a whole core.
+    pub processor_share: f64,
+    /// Whether the headline can be believed.
+    pub valid: bool,
+    /// Why not.
+    pub invalid: Vec<String>,
+    /// Whether it was the same all along; `None` with too few intervals to say.
+    pub steady: Option<Steady>,
+    /// What had to hold.
+    pub thresholds: Vec<Judged>,
+    /// What a reader should know.
+    pub warnings: Vec<String>,
+    /// What failed, in words; the first few.
+    pub failures: Vec<String>,
+    /// Whether it was ended early.
+    pub interrupted: bool,
+    /// Piece by piece.
+    pub intervals: Vec<Slice>,
+}
+
+/// An expectation of the case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// What it is called.
+    pub name: String,
+    /// How long it took.
+    pub ns: Quantiles,
+}
+
+/// A latency against what the machine itself takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ratio {
+    /// The floor: the median of a round trip between two processes that do nothing else.
+    pub p50_ns: u64,
+    /// How many times as long the median here is; `None` without a median.
+    pub ratio: Option<f64>,
+    /// The floor with both processes on one core, where it was measured on two.
+    pub same_core_p50_ns: Option<u64>,
+    /// Bytes of the floor's request.
+    pub request: usize,
+    /// Bytes of its answer.
+    pub response: usize,
+}
+
+/// Little's law: what is under way on the average is the rate times the mean time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Little {
+    /// How many iterations can be under way.
+    pub slots: f64,
+    /// How many were, by rate and mean.
+    pub under_way: f64,
+    /// How much of the slots that is.
+    pub ratio: f64,
+    /// Whether figures and load agree.
+    pub holds: bool,
+}
+
+/// The first half of the intervals against the second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Steady {
+    /// The second half's median latency over the first half's.
+    pub ratio: f64,
+    /// How probable so large a difference is by chance.
+    pub p_value: f64,
+    /// Whether there is no difference to speak of.
+    pub holds: bool,
+}
+
+/// A threshold and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    /// As it was written.
+    pub text: String,
+    /// What was measured, in the threshold's own unit; `None` where there was too little to say.
+    pub value: Option<f64>,
+    /// The same as a person writes it.
+    pub shown: String,
+    /// Whether it held.
+    pub held: bool,
+}
+
+/// A piece of a measurement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Slice {
+    /// When it began, in seconds from the beginning of what is counted.
+    pub t_s: f64,
+    /// How long it was, in seconds.
+    pub length_s: f64,
+    /// Iterations that ended as they should in it.
+    pub iterations: u64,
+    /// Iterations that did not.
+    pub failed: u64,
+    /// The median, in nanoseconds; 0 without iterations, as are the next two.
+    pub p50: u64,
+    /// The 99th percentile.
+    pub p99: u64,
+    /// The largest.
+    pub max: u64,
+}
+
+/// What a search for the highest rate has found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Found {
+    /// What had to hold.
+    pub objective: String,
+    /// The highest rate at which it was seen to hold, confirmed; `None` where it never did.
+    pub rate_per_s: Option<f64>,
+    /// The lowest rate above it at which it was seen not to; `None` where it always did.
+    pub fails_at_per_s: Option<f64>,
+}
+
+impl Outcome {
+    /// What a measurement by a plan gives, without a floor and thresholds.
+    pub fn of(measured: &Measured, plan: &Plan, mode: Mode, server: Option<usize>) -> Outcome {
+        let total = &measured.total;
+        let counts = total.counts;
+        let seconds = measured.window as f64 / 1e9;
+        let (asked, arrivals) = match &plan.pace {
+            Pace::Closed => (None, None),
+            Pace::Open(rate, arrivals) => ((*rate > 0.0).then_some(*rate), Some(arrivals_name(arrivals).to_owned())),
+        };
+        let steps = plan.workload.steps.iter().zip(&total.steps);
+        let ended = counts.iterations + counts.failed();
+        let mut outcome = Outcome {
+            case: plan.workload.case.clone(),
+            mode,
+            target: plan.address.to_string(),
+            connections: plan.connections,
+            depth: plan.depth,
+            threads: plan.threads,
+            cores: Cores { server, client: plan.cores.clone() },
+            verify: plan.verify,
+            fresh: plan.fresh || plan.workload.ends_connection,
+            asked_per_s: asked,
+            arrivals,
+            warmup_s: plan.warmup.as_secs_f64(),
+            duration_s: seconds,
+            rate_per_s: rounded(over(counts.iterations as f64, seconds), 3),
+            sent_bytes_per_s: rounded(over(counts.bytes_sent as f64, seconds), 0),
+            received_bytes_per_s: rounded(over(counts.bytes_received as f64, seconds), 0),
+            counts,
+            failed: counts.failed(),
+            loss: over(counts.timeouts as f64, ended as f64),
+            latency_ns: Quantiles::of(&total.latency),
+            service_ns: Quantiles::of(&total.service),
+            lateness_ns: Quantiles::of(&total.lateness),
+            connect_ns: Quantiles::of(&total.connect),
+            steps: steps.map(|(name, times)| Step { name: name.clone(), ns: Quantiles::of(times) }).collect(),
+            floor: None,
+            little: None,
+            syscalls_per_message: (counts.messages > 0)
+                .then(|| rounded(over(counts.syscalls as f64, counts.messages as f64), 4)),
+            processor_share: rounded(over(measured.processor as f64 / 1e9, seconds + plan.warmup.as_secs_f64()), 3),
+            valid: true,
+            invalid: Vec::new(),
+            steady: None,
+            thresholds: Vec::new(),
+            warnings: Vec::new(),
+            failures: measured.failures.clone(),
+            interrupted: measured.interrupted,
+            intervals: measured.intervals.iter().map(slice).collect(),
+        };
+        judge::judge(&mut outcome, total);
+        outcome
+    }
+
+    /// Adds the floor that was measured in the same place, and the one on a single core if that is another.
+    pub fn with_floor(mut self, floor: &Floor, same_core: Option<&Floor>) -> Outcome {
+        let p50_ns = floor.p50;
+        let ratio = self.latency_ns.p50.map(|p50| rounded(over(p50 as f64, p50_ns as f64), 3));
+        let same_core_p50_ns = same_core.map(|floor| floor.p50);
+        self.warnings.extend(same_core_p50_ns.and_then(|same| judge::waking(p50_ns, same)));
+        let (request, response) = (floor.request, floor.response);
+        self.floor = Some(Ratio { p50_ns, ratio, same_core_p50_ns, request, response });
+        self
+    }
+
+    /// Whether every threshold held.
+    pub fn held(&self) -> bool {
+        self.thresholds.iter().all(|judged| judged.held)
+    }
+
+    /// What tells it from other results of a benchmark: `closed 64x1`, `open 10000`.
+    pub fn label(&self) -> String {
+        let mode = self.mode.name();
+        match self.asked_per_s {
+            Some(rate) => format!("{mode} {rate}"),
+            None => format!("{mode} {}x{}", self.connections, self.depth),
+        }
+    }
+}
+
+fn arrivals_name(arrivals: &Arrivals) -> &'static str {
+    match arrivals {
+        Arrivals::Constant => "constant",
+        Arrivals::Poisson => "poisson",
+        Arrivals::Recorded(_) => "recorded",
+    }
+}
+
+fn slice(interval: &Interval) -> Slice {
+    let [p50, p99, max] = interval.shown;
+    let (t_s, length_s) = (interval.begins as f64 / 1e9, interval.length as f64 / 1e9);
+    let (iterations, failed) = (interval.counts.iterations, interval.counts.failed());
+    Slice { t_s, length_s, iterations, failed, p50, p99, max }
+}
+
+/// A ratio that is a number whatever it is of.
+pub(super) fn over(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+/// As many digits behind the point as mean something.
+pub(super) fn rounded(number: f64, digits: i32) -> f64 {
+    let scale = 10_f64.powi(digits);
+    (number * scale).round() / scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{bench, outcome, with};
+    use super::super::floor::Floor;
+    use super::super::tally::histogram;
+    use super::*;
+
+    #[test]
+    fn an_outcome_has_rates_by_the_window() {
+        let found = outcome(|_, window| *window = 2_000_000_000, |tally| tally.counts.syscalls = 6000);
+        assert_eq!((found.duration_s, found.rate_per_s), (2.0, 500.0));
+        assert_eq!((found.sent_bytes_per_s, found.received_bytes_per_s), (32_000.0, 32_000.0));
+        assert_eq!((found.syscalls_per_message, found.processor_share), (Some(3.0), 0.12));
+        assert_eq!((found.label().as_str(), found.target.as_str()), ("closed 1x1", "tcp://127.0.0.1:7001"));
+    }
+
+    #[test]
+    fn what_was_never_answered_is_loss_and_what_was_answered_wrongly_is_not() {
+        let found = outcome(|_, _| (), |tally| (tally.counts.timeouts, tally.counts.mismatches) = (250, 750));
+        assert_eq!((found.failed, found.loss), (1000, 0.125));
+    }
+
+    #[test]
+    fn a_floor_makes_a_ratio() {
+        let floor = Floor { p50: 4_000, all: histogram(), request: 64, response: 64 };
+        let ratio = outcome(|_, _| (), |_| ()).with_floor(&floor, None).floor.expect("just given");
+        assert_eq!((ratio.p50_ns, ratio.ratio), (4_000, Some(2.502)));
+        let none = outcome(|_, _| (), |tally| with::latencies(tally, [])).with_floor(&floor, None);
+        assert_eq!(none.floor.expect("just given").ratio, None);
+    }
+
+    #[test]
+    fn cores_that_have_to_be_woken_are_told_of() {
+        let floor = |p50| Floor { p50, all: histogram(), request: 64, response: 64 };
+        let busy = || outcome(|_, window| *window = 10_000_000, |_| ());
+        let warnings = |same: Option<u64>| busy().with_floor(&floor(20_000), same.map(floor).as_ref()).warnings;
+        assert_eq!(warnings(Some(5_000)), [""; 0]);
+        assert_eq!(warnings(None), [""; 0]);
+        let told = "most of a round trip between cores is the waking of idle ones: 20.0us, and 3.00us on one core";
+        assert_eq!(warnings(Some(3_000)), [told]);
+    }
+
+    #[test]
+    fn a_benchmark_reads_as_it_was_written() {
+        let open = outcome(|plan, _| with::rate(plan, 1000.0), |_| ());
+        let written = bench(vec![outcome(|_, _| (), |_| ()), open]);
+        let text = serde_json::to_string(&written).expect("it has no strange keys");
+        assert_eq!(serde_json::from_str::<Bench>(&text).expect("it was just written"), written);
+    }
+
+    #[test]
+    fn a_benchmark_without_anything_in_it_has_no_figure_that_json_cannot_say() {
+        let empty = outcome(|plan, window| (with::rate(plan, 0.0), *window = 0).0, |tally| with::latencies(tally, []));
+        let text = serde_json::to_string(&bench(vec![empty.clone()])).expect("it has no strange keys");
+        assert_eq!(serde_json::from_str::<Bench>(&text).expect("it was just written").results, [empty]);
+    }
+}
