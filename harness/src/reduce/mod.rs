@@ -50,6 +50,9 @@ const CONFIRM_SHARE: u32 = 15;
 /// How often that is tried.
 const CONFIRM_ROUNDS_MAX: u32 = 3;
 
+/// How often what a pass has come to is played again.
+const PASS_REPLAYS: u32 = 2;
+
 /// How often a candidate has to fail once luck has played a part.
 const CAREFUL_REPLAYS: u32 = 4;
 
@@ -286,6 +289,21 @@ struct Reducer<'r> {
     stopped: bool,
 }
 
+type Pass = fn(&mut Reducer<'_>);
+
+/// What is done again and again, the cheapest first.
+const PASSES: &[Pass] = &[
+    |reducer| reducer.cut(),
+    |reducer| reducer.drop_connections(),
+    |reducer| reducer.drop_steps(),
+    |reducer| reducer.unroll(),
+    |reducer| reducer.simplify_sends(),
+    |reducer| reducer.shorten_pauses(),
+    |reducer| reducer.drop_faults(),
+    |reducer| reducer.default_fields(),
+    |reducer| reducer.shorten(),
+];
+
 impl Reducer<'_> {
     /// Whether there is nothing left to spend.
     fn is_over(&self) -> bool {
@@ -472,17 +490,33 @@ impl Reducer<'_> {
         self.land();
         for _ in 0..ROUNDS_MAX {
             let before = self.accepted;
-            self.cut();
-            self.drop_connections();
-            self.drop_steps();
-            self.unroll();
-            self.simplify_sends();
-            self.shorten_pauses();
-            self.drop_faults();
-            self.default_fields();
-            self.shorten();
+            for pass in PASSES {
+                self.pass(*pass);
+            }
             if self.accepted == before || self.is_over() {
                 break;
+            }
+        }
+    }
+
+    /// One pass, and once more with care where what it has come to fails only sometimes.
+    fn pass(&mut self, pass: Pass) {
+        let (start, accepted) = (self.best.clone(), self.accepted);
+        pass(self);
+        if self.accepted == accepted || self.repeats != Repeats::Always || self.careful {
+            return;
+        }
+        let best = self.best.clone();
+        for _ in 0..PASS_REPLAYS {
+            match self.play(&best) {
+                Ok(Some((failed, _))) if failed.is_same(&self.wanted, self.steady) => {}
+                Ok(_) => {
+                    self.rejected.insert(fnv1a(best.content().as_bytes()));
+                    self.best = start;
+                    self.careful = true;
+                    return pass(self);
+                }
+                Err(NotPlayed) => return,
             }
         }
     }
