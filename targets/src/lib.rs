@@ -43,7 +43,9 @@ pub use bell::Bell;
 pub use connection::{Connection, Ending, answer};
 pub use service::{Peer, ProcessEnd, Reply, Server, Service, Transport};
 pub use settings::{Clock, Setting, SettingError, Settings, Setup};
-pub use shell::{Handle, LIMITS, Limits, Log, Note, ServeError, ServerConfig, bind, serve, serve_tls};
+pub use shell::{
+    Handle, LIMITS, Limits, Log, Note, ServeError, ServerConfig, bind, bind_raw, serve, serve_raw, serve_tls,
+};
 
 /// One reference server: a row of [`TARGETS`].
 #[derive(Clone, Copy, Debug)]

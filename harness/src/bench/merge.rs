@@ -375,7 +375,7 @@ mod tests {
     /// A folder with a run in it.
     fn stored(outcome: Outcome, measured: Measured) -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("there is room");
-        files::write(folder.path(), &fixture::bench(vec![outcome]), &[measured]).expect("there is room");
+        files::write(folder.path(), &fixture::bench(vec![outcome]), &[&measured]).expect("there is room");
         folder
     }
 

@@ -8,6 +8,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is a shell of its own: it measures sockets and time")]
 
+pub mod arrivals;
 pub mod clock;
 pub mod compare;
 pub mod connection;
@@ -24,6 +25,7 @@ pub mod judge;
 pub mod knee;
 pub mod measure;
 pub mod merge;
+pub mod modes;
 pub mod outcome;
 pub mod place;
 pub mod quantiles;

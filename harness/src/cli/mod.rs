@@ -80,6 +80,7 @@ Exit codes:
   5   a target did not start or could not be reached
   6   a target crashed
   7   what did not hold at first did later, and --flaky fail is given
+  8   a benchmark fell behind its baseline
   9   the run is incomplete: interrupted, or out of its time budget
   70  a bug in the harness, or results that could not be written";
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests look at the world from outside")]
 
+mod bench;
 mod capture;
 mod contract;
 mod dissector;

@@ -33,11 +33,11 @@ pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a client may take for its handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// How much one read takes at most.
-const READ_LEN_MAX: usize = 64 << 10;
+pub(super) const READ_LEN_MAX: usize = 64 << 10;
 /// The largest buffer that waits to be lent.
-const SPARE_LEN_MAX: usize = 1 << 20;
+pub(super) const SPARE_LEN_MAX: usize = 1 << 20;
 /// The idle time is counted in so many parts, so that a byte costs no look at the clock.
-const IDLE_PARTS: u32 = 4;
+pub(super) const IDLE_PARTS: u32 = 4;
 
 /// A socket that accepts connections.
 pub(super) trait Listener: Send + Sync + 'static {
@@ -155,9 +155,14 @@ impl Listener for UnixSocket {
 
 /// Listens on a TCP port.
 pub(super) fn bind_tcp(address: SocketAddr) -> io::Result<TcpSocket> {
+    Ok(TcpSocket(TcpListener::from_std(listen_tcp(address)?)?))
+}
+
+/// Listens on a TCP port, without a runtime.
+pub(super) fn listen_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?; // a server that ended a moment ago does not keep its port
-    Ok(TcpSocket(TcpListener::from_std(listening(socket, &address.into())?.into())?))
+    Ok(listening(socket, &address.into())?.into())
 }
 
 /// Listens on a TCP port for connections with TLS.
@@ -167,9 +172,13 @@ pub(super) fn bind_tls(address: SocketAddr, config: Arc<ServerConfig>) -> io::Re
 
 /// Listens on a Unix socket.
 pub(super) fn bind_unix(path: &Path) -> io::Result<UnixSocket> {
+    Ok(UnixSocket { listener: UnixListener::from_std(listen_unix(path)?)?, path: path.to_owned() })
+}
+
+/// Listens on a Unix socket, without a runtime.
+pub(super) fn listen_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    let listener = UnixListener::from_std(listening(socket, &SockAddr::unix(path)?)?.into())?;
-    Ok(UnixSocket { listener, path: path.to_owned() })
+    Ok(listening(socket, &SockAddr::unix(path)?)?.into())
 }
 
 fn listening(socket: Socket, address: &SockAddr) -> io::Result<Socket> {
@@ -181,7 +190,7 @@ fn listening(socket: Socket, address: &SockAddr) -> io::Result<Socket> {
 
 /// Stops a listener, whoever else holds it: a program that this process has just started has all its descriptors for a
 /// moment, and a socket that is only closed goes on listening for as long.
-fn refuse(listener: &impl AsFd) {
+pub(super) fn refuse(listener: &impl AsFd) {
     let _ = SockRef::from(listener).shutdown(Shutdown::Both); // fails where it does not listen any more
 }
 
