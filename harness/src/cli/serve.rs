@@ -128,7 +128,15 @@ fn prepare(args: &ServeArgs) -> Result<Prepared, Error> {
         }
         _ => (None, None),
     };
-    Ok(Prepared { target, address, settings: args.set.clone(), limits, threads: args.threads.min(THREADS_MAX), tls, ca })
+    Ok(Prepared {
+        target,
+        address,
+        settings: args.set.clone(),
+        limits,
+        threads: args.threads.min(THREADS_MAX),
+        tls,
+        ca,
+    })
 }
 
 fn run(prepared: &Prepared) -> Result<(), Error> {
