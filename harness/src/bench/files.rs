@@ -24,7 +24,7 @@ pub const HLOG: &str = "bench.hlog";
 const TICKS_PER_HALF: u32 = 5;
 
 /// Writes everything into a folder, and gives the files. The measurements are those of the results, in their order.
-pub fn write(folder: &Path, bench: &Bench, measured: &[Measured]) -> io::Result<Vec<PathBuf>> {
+pub fn write(folder: &Path, bench: &Bench, measured: &[&Measured]) -> io::Result<Vec<PathBuf>> {
     let mut log = Vec::new();
     hlog::write(&histograms(bench, measured), &mut log)?;
     let mut files = vec![
@@ -74,7 +74,7 @@ pub fn tags(results: &[Outcome]) -> Vec<String> {
 }
 
 /// The histograms of all results. Latencies come piece by piece, everything else whole.
-fn histograms(bench: &Bench, measured: &[Measured]) -> Log {
+fn histograms(bench: &Bench, measured: &[&Measured]) -> Log {
     let mut lines = Vec::new();
     for ((tag, outcome), measured) in tags(&bench.results).into_iter().zip(&bench.results).zip(measured) {
         let ms = |nanos: u64| (nanos + 500_000) / 1_000_000;
@@ -238,7 +238,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("there is room");
         let measured = measured(&fixture::plan());
         let bench = bench(vec![outcome(|_, _| (), |_| ())]);
-        let files = write(folder.path(), &bench, std::slice::from_ref(&measured)).expect("there is room");
+        let files = write(folder.path(), &bench, &[&measured]).expect("there is room");
         let mut names: Vec<String> = std::fs::read_dir(folder.path())
             .expect("it is there")
             .map(|entry| entry.expect("it is there").file_name().into_string().expect("it is text"))

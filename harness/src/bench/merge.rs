@@ -373,7 +373,7 @@ mod tests {
     }
 
     /// A folder with a run in it.
-    fn stored(outcome: Outcome, measured: Measured) -> tempfile::TempDir {
+    fn stored(outcome: Outcome, measured: &Measured) -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("there is room");
         files::write(folder.path(), &fixture::bench(vec![outcome]), &[measured]).expect("there is room");
         folder
@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn a_folder_reads_as_it_was_written() {
         let measured = fixture::measured(&fixture::plan());
-        let folder = stored(outcome(|_, _| (), |_| ()), measured.clone());
+        let folder = stored(outcome(|_, _| (), |_| ()), &measured);
         let run = read(folder.path()).expect("just written");
         assert_eq!(run.bench, fixture::bench(vec![outcome(|_, _| (), |_| ())]));
         let back = &run.measured[0];
@@ -423,11 +423,11 @@ mod tests {
     #[test]
     fn files_that_do_not_go_together_are_refused() {
         let measured = fixture::measured(&fixture::plan());
-        let folder = stored(outcome(|_, _| (), |tally| tally.counts.iterations = 999), measured.clone());
+        let folder = stored(outcome(|_, _| (), |tally| tally.counts.iterations = 999), &measured);
         let error = read(folder.path()).expect_err("a sample too many");
         let apart = "bench.json and bench.hlog are not of one benchmark: `echoes-a-line/closed-1x1` differs";
         assert_eq!(error.to_string(), apart);
-        let folder = stored(outcome(|_, _| (), |_| ()), measured);
+        let folder = stored(outcome(|_, _| (), |_| ()), &measured);
         std::fs::write(folder.path().join(JSON), r#"{"v":2}"#).expect("there is room");
         let error = read(folder.path()).expect_err("of the future");
         assert_eq!(error.to_string(), "bench.json: expected version 1 of the format, not 2");

@@ -621,7 +621,7 @@ impl Run {
     }
 
     fn tell(&self, bench: &Bench, results: &[(Outcome, Measured)]) -> std::io::Result<()> {
-        let measured: Vec<Measured> = results.iter().map(|(_, measured)| measured.clone()).collect();
+        let measured: Vec<&Measured> = results.iter().map(|(_, measured)| measured).collect();
         crate::bench::files::write(&self.folder, bench, &measured)?;
         let mut stdout = anstream::AutoStream::new(std::io::stdout(), super::check::look_choice(self.talk));
         match self.report {

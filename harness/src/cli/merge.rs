@@ -50,7 +50,8 @@ pub(super) fn merge(args: &MergeArgs, talk: Talk, words: &[OsString]) -> u8 {
         if !talk.quiet && print(show::bench(&merged.bench, look).as_bytes()) != Exit::Held.code() {
             return Exit::Bug.code();
         }
-        fs::create_dir_all(&args.out).and_then(|()| files::write(&args.out, &merged.bench, &merged.measured).map(drop))
+        let measured: Vec<_> = merged.measured.iter().collect();
+        fs::create_dir_all(&args.out).and_then(|()| files::write(&args.out, &merged.bench, &measured).map(drop))
     } else {
         let mut logs = Vec::new();
         for path in &args.runs {
