@@ -211,14 +211,6 @@ impl Texts for EventKind {
             EventKind::Message { connection: _, sent: _, name, fields } => each!(visit, name, fields),
             EventKind::VariableSet { name, value: _ } => name.visit(visit),
             EventKind::Logged { message } => message.visit(visit),
-            EventKind::Reduced(reduced) => {
-                let Reduced { kind: _, fingerprint, verdict: _, matters, others, .. } = &mut **reduced;
-                each!(visit, fingerprint, matters, others);
-            }
-            EventKind::Replayed(replayed) => {
-                let Replayed { fate: _, plays: _, failures: _, now, stored, known, differences } = &mut **replayed;
-                each!(visit, now, stored, known, differences);
-            }
         }
     }
 }
