@@ -4,6 +4,7 @@ mod check;
 mod dissector;
 mod files;
 mod folder;
+mod fuzz;
 mod last;
 mod list;
 mod report;
@@ -90,6 +91,8 @@ enum Command {
     },
     /// Write a dissector of a protocol that tshark and Wireshark load
     Dissector(dissector::DissectorArgs),
+    /// Spoil what a scenario says, and see what that does to its target
+    Fuzz(Box<fuzz::FuzzArgs>),
     /// Show what there is: targets, matchers, verbs, …
     List(list::ListArgs),
     /// Write the man page of a command, or of the program
@@ -127,6 +130,7 @@ pub fn main() -> u8 {
             print(&script)
         }
         Command::Dissector(args) => dissector::dissector(&args, arguments.talk),
+        Command::Fuzz(args) => fuzz::fuzz(*args, arguments.talk, &words),
         Command::List(args) => list::list(&args),
         Command::Man { command } => man(command.as_deref()),
         Command::Report(args) => report::report(&args, arguments.talk),
@@ -183,10 +187,10 @@ mod tests {
     }
 
     #[test]
-    fn every_option_of_run_has_a_variable() {
+    fn every_option_of_run_and_fuzz_has_a_variable() {
         let command = Arguments::command();
-        let run = command.find_subcommand("run").expect("it is there");
-        for arg in run.get_arguments().filter(|arg| arg.get_long().is_some()) {
+        let of = |name| command.find_subcommand(name).expect("it is there").get_arguments();
+        for arg in of("run").chain(of("fuzz")).filter(|arg| arg.get_long().is_some()) {
             let long = arg.get_long().expect("just filtered");
             if matches!(long, "help" | "version") {
                 continue;

@@ -143,7 +143,7 @@ pub(super) fn pair(text: &str) -> Result<(String, String), &'static str> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-fn target(text: &str) -> Result<(Option<String>, Url), String> {
+pub(super) fn target(text: &str) -> Result<(Option<String>, Url), String> {
     let (name, url) = match text.split_once('=') {
         Some((name, url)) if !name.contains("://") => (Some(name.to_owned()), url),
         _ => (None, text),
@@ -151,15 +151,15 @@ fn target(text: &str) -> Result<(Option<String>, Url), String> {
     Url::parse(url).map(|url| (name, url)).map_err(|error| error.to_string())
 }
 
-fn duration(text: &str) -> Result<Duration, &'static str> {
+pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     parse_duration(text).ok_or("expected a duration with its unit: `500ms`, `30s`, `5m`")
 }
 
-fn jobs(text: &str) -> Result<usize, &'static str> {
+pub(super) fn jobs(text: &str) -> Result<usize, &'static str> {
     text.parse().ok().filter(|jobs| (1..=10_000).contains(jobs)).ok_or("expected a number from 1 to 10000")
 }
 
-fn seed(text: &str) -> Result<u64, &'static str> {
+pub(super) fn seed(text: &str) -> Result<u64, &'static str> {
     let number = match text.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16),
         None => text.parse(),

@@ -2,7 +2,7 @@
 //!
 //! `run` takes scenarios, plays their cases side by side and hands the events on; `case` plays one, and `target` has what it
 //! is played against; `player` plays
-//! one conversation on sockets; `process` starts and watches programs. What a step means is not known here.
+//! one conversation on sockets; `ground` has targets for those who play in another way; `process` starts and watches programs. What a step means is not known here.
 
 #![expect(clippy::disallowed_methods, reason = "this is the shell")]
 
@@ -11,6 +11,7 @@ mod case;
 mod clock;
 mod control;
 mod ending;
+mod ground;
 mod growth;
 mod listen;
 pub mod memory;
@@ -33,6 +34,7 @@ mod watch;
 pub use address::{SCHEMES, Url, UrlError};
 pub use clock::Clock;
 pub use control::{Doing, Hands, no_hands};
+pub use ground::{Ground, Up};
 pub use listen::Listener;
 pub use plan::{Filter, FilterError};
 pub use player::{Abort, Dial, Origin, Station, Tick, World, play};

@@ -38,6 +38,10 @@ pub(super) struct Setting {
     pub(super) folder: PathBuf,
     /// The names of the files that they are kept in.
     pub(super) logs: RefCell<Names>,
+    /// What the environment of processes has in addition.
+    pub(super) env: Vec<(String, String)>,
+    /// Whether reference servers run in processes of their own, and outputs are kept in memory alone.
+    pub(super) apart: bool,
     /// Who signs what the run's servers and clients show, once somebody has asked.
     authority: RefCell<Option<Rc<Authority>>>,
 }
@@ -51,7 +55,8 @@ impl Setting {
         folder: PathBuf,
     ) -> Setting {
         let (logs, authority) = (RefCell::default(), RefCell::default());
-        Setting { ports: RefCell::new(ports), guard, allow_remote, overrides, folder, logs, authority }
+        let (ports, env) = (RefCell::new(ports), Vec::new());
+        Setting { ports, guard, allow_remote, overrides, folder, logs, env, apart: false, authority }
     }
 
     /// The run's own authority.
@@ -207,7 +212,8 @@ async fn start_one(
                 None => "udp://127.0.0.1:0".into(),
             };
             let listen = owner.family.map_or(listen.clone(), |family| family.apply(&listen));
-            if target.limits.is_some() || builtin.ends_process {
+            let is_apart = setting.apart && !listen.starts_with("tls://");
+            if target.limits.is_some() || builtin.ends_process || is_apart {
                 return serve_apart(target, builtin, &listen, settings, owner, setting).await;
             }
             let config = match listen.starts_with("tls://") {
@@ -266,7 +272,7 @@ async fn start_one(
                 address,
                 ready,
                 ready_within: spec.ready_within,
-                logs: Some(logs(target, owner, setting)),
+                logs: logs(target, owner, setting),
             };
             start_process(target, command, setting).await
         }
@@ -303,20 +309,28 @@ async fn serve_apart(
     settings.iter().for_each(|(name, value)| argv.extend(["--set".into(), format!("{name}={value}")]));
     let mut command = process::Command::new(argv);
     command.address = Some(address);
-    command.logs = Some(logs(target, owner, setting));
+    command.logs = logs(target, owner, setting);
     start_process(target, command, setting).await
 }
 
 /// Where the output of a process is kept.
-fn logs(target: &Target, owner: Owner<'_>, setting: &Setting) -> PathBuf {
+fn logs(target: &Target, owner: Owner<'_>, setting: &Setting) -> Option<PathBuf> {
+    if setting.apart {
+        return None;
+    }
     let logs = setting.logs.borrow_mut().pick_log(owner.scenario, owner.case, &target.name);
     let logs = setting.folder.join(logs);
     // Where it cannot be made, the log cannot be either, and that is what is told.
     let _ = std::fs::create_dir_all(logs.parent().expect("it is below a folder"));
-    logs
+    Some(logs)
 }
 
-async fn start_process(target: &Target, command: process::Command, setting: &Setting) -> Result<Running, Box<Failure>> {
+async fn start_process(
+    target: &Target,
+    mut command: process::Command,
+    setting: &Setting,
+) -> Result<Running, Box<Failure>> {
+    command.env.extend_from_slice(&setting.env);
     let (name, address) = (target.name.clone(), command.address.clone());
     match process::start(&command, &setting.guard).await {
         Ok(process) => {
