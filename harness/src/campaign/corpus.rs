@@ -11,7 +11,7 @@ use crate::random::Random;
 pub const CORPUS_MAX: usize = 50_000;
 
 /// A case that has shown something new.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Entry {
     /// The case.
     pub case: Case,

@@ -263,6 +263,21 @@ impl Novelty {
         }
     }
 
+    /// What was seen, for a file: in the same order each time.
+    pub fn seen(&self) -> [Vec<u64>; 3] {
+        [&self.answers, &self.states, &self.logs].map(|set| {
+            let mut values: Vec<u64> = set.iter().copied().collect();
+            values.sort_unstable();
+            values
+        })
+    }
+
+    /// As it was stored.
+    pub fn restore([answers, states, logs]: [Vec<u64>; 3]) -> Novelty {
+        let set = |values: Vec<u64>| values.into_iter().collect();
+        Novelty { answers: set(answers), states: set(states), logs: set(logs) }
+    }
+
     /// How many states were seen.
     pub fn states(&self) -> usize {
         self.states.len()

@@ -102,7 +102,8 @@ impl Writer {
         let probe = material.probe.filter(|_| probed);
         let mut names = Names::new(plan, material.case, probe.map(|(case, _)| case), &mut whole);
         let mut steps = Vec::new();
-        let quiet = if material.case.sends().len() > LONG { QUIET_SHORT } else { QUIET };
+        let is_leak = matches!(material.symptom, Symptom::Leak(_));
+        let quiet = if is_leak || material.case.sends().len() > LONG { QUIET_SHORT } else { QUIET };
         let ended: Vec<(usize, u16)> = ended(material);
         let last = material.case.sends().last().copied();
         for (at, own) in material.case.steps.iter().enumerate() {
@@ -112,7 +113,7 @@ impl Writer {
                 continue;
             }
             let right = material.right.iter().find(|reply| reply.step == at);
-            let quiet = if Some(at) == last { QUIET_LAST } else { quiet };
+            let quiet = if Some(at) == last && !is_leak { QUIET_LAST } else { quiet };
             names.push(own, quiet, right, &mut steps);
         }
         if let Some((case, replies)) = probe {

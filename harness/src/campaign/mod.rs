@@ -13,7 +13,10 @@ pub mod coverage;
 pub mod elf;
 pub mod feedback;
 pub mod finding;
+pub mod journal;
+pub mod leak;
 pub mod oracle;
+pub mod page;
 pub mod plan;
 pub mod player;
 pub mod rest;
@@ -22,6 +25,7 @@ pub mod seeds;
 pub mod socket;
 mod state;
 pub mod status;
+pub mod tools;
 pub mod triage;
 mod worker;
 

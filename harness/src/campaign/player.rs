@@ -26,8 +26,14 @@ use crate::template::Variables;
 /// How long a target may work on a message before it is no longer waited for.
 const SETTLE_MAX: Duration = Duration::from_millis(20);
 
+/// How much of a processor it may use after that, in ticks of 10 ms, before it is called busy.
+const SETTLE_TICKS: u64 = 2;
+
 /// How long a reply that is expected may take while the target works on it.
 const REPLY_WITHIN: Duration = Duration::from_millis(500);
+
+/// How long the pieces of a message wait for each other, all together.
+const CUTS_WITHIN: Duration = Duration::from_millis(50);
 
 /// Between two looks at a target.
 const LOOK_EVERY: Duration = Duration::from_micros(200);
@@ -440,6 +446,7 @@ impl Player {
 
     /// Writes a message, each cut after the target has read what came before it.
     pub fn send(&mut self, message: &Message, bytes: &[u8], trace: &mut Trace) {
+        let began = Instant::now();
         let writes = message.writes(bytes);
         let last = writes.len() - 1;
         for (at, write) in writes.into_iter().enumerate() {
@@ -447,8 +454,9 @@ impl Player {
             if !link.send(write) {
                 return;
             }
-            if at < last && self.settle(trace) == State::Busy {
-                return;
+            // Where that takes long, the rest goes as it comes.
+            if at < last && began.elapsed() < CUTS_WITHIN {
+                self.settle(trace);
             }
         }
     }
@@ -548,6 +556,7 @@ impl Player {
     /// Waits until the target rests, and reads what comes meanwhile.
     pub fn settle(&mut self, trace: &mut Trace) -> State {
         let began = Instant::now();
+        let (mut looked, mut ticks) = (1, None);
         let mut asleep = 0;
         let state = loop {
             if self.read_all() {
@@ -576,9 +585,18 @@ impl Player {
                 break State::Asleep;
             }
             if asleep == 0 {
-                if began.elapsed() >= SETTLE_MAX {
-                    trace.busy = true;
-                    break State::Busy;
+                // Who has not had a processor is not busy, but waits for one.
+                if began.elapsed() >= SETTLE_MAX * looked {
+                    looked += 1;
+                    let used = rest.ticks();
+                    let since = *ticks.get_or_insert(used);
+                    if used.saturating_sub(since) >= SETTLE_TICKS {
+                        trace.busy = true;
+                        break State::Busy;
+                    }
+                    if began.elapsed() >= REPLY_WITHIN {
+                        break State::Busy;
+                    }
                 }
                 std::thread::yield_now();
                 match self.links.iter().flatten().find(|link| link.end.is_none()) {

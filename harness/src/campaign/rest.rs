@@ -5,7 +5,6 @@
 
 #![expect(clippy::disallowed_methods, reason = "what the kernel tells of processes is read here")]
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 
@@ -13,17 +12,24 @@ use std::os::unix::fs::FileExt as _;
 pub const THREADS_MAX: usize = 512;
 
 /// How often the list of a target's processes is made anew, in looks, as long as it has never started another.
-const FAMILY_EVERY: u32 = 16;
+const FAMILY_EVERY: u32 = 64;
 
 /// The threads of a target.
 #[derive(Debug, Default)]
 pub struct Rest {
-    pids: Vec<u32>,
-    family: Vec<u32>,
-    stats: HashMap<(u32, u32), File>,
+    roots: Vec<u32>,
+    family: Vec<Member>,
     looks: u32,
     /// Whether it has ever started another process.
     forks: bool,
+}
+
+/// One process.
+#[derive(Debug)]
+struct Member {
+    pid: u32,
+    /// Its threads, the first one first, as files that tell their states.
+    threads: Vec<(u32, File)>,
 }
 
 /// What the threads were doing.
@@ -40,58 +46,93 @@ pub enum State {
 impl Rest {
     /// The threads of these processes and of those that they start.
     pub fn new(pids: Vec<u32>) -> Rest {
-        Rest { family: pids.clone(), pids, ..Rest::default() }
+        Rest { roots: pids, ..Rest::default() }
     }
 
     /// Looks once.
     pub fn look(&mut self) -> State {
         if self.forks || self.looks.is_multiple_of(FAMILY_EVERY) {
-            self.family = family(&self.pids);
-            self.forks |= self.family.len() > self.pids.len();
-            if self.stats.len() > THREADS_MAX {
-                self.stats.clear();
-            }
-        }
-        self.looks = self.looks.wrapping_add(1);
-        let mut seen = 0;
-        let mut buffer = [0; 256];
-        for pid in self.family.clone() {
-            let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { continue };
-            for task in tasks.flatten().take(THREADS_MAX) {
-                let Some(tid) = task.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-                let file = match self.stats.entry((pid, tid)) {
-                    std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-                    std::collections::hash_map::Entry::Vacant(entry) => {
-                        let Ok(file) = File::open(format!("/proc/{pid}/task/{tid}/stat")) else { continue };
-                        entry.insert(file)
-                    }
-                };
-                let Ok(len) = file.read_at(&mut buffer, 0) else {
-                    // The thread has ended, and its number may belong to another by now.
-                    self.stats.remove(&(pid, tid));
-                    continue;
-                };
-                seen += 1;
-                match state(&buffer[..len]) {
-                    b'S' | b'I' | b'T' | b't' | b'Z' | b'X' => {}
-                    _ => return State::Busy,
+            let pids = family(&self.roots);
+            self.forks |= pids.len() > self.roots.len();
+            self.family.retain(|member| pids.contains(&member.pid));
+            for pid in pids {
+                if !self.family.iter().any(|member| member.pid == pid) {
+                    self.family.push(Member { pid, threads: Vec::new() });
                 }
             }
         }
-        if seen == 0 { State::Gone } else { State::Asleep }
+        self.looks = self.looks.wrapping_add(1);
+        let mut gone = true;
+        for member in &mut self.family {
+            match member.look() {
+                State::Busy => return State::Busy,
+                State::Asleep => gone = false,
+                State::Gone => {}
+            }
+        }
+        if gone { State::Gone } else { State::Asleep }
     }
 
     /// How much time of a processor they have used, in ticks.
     pub fn ticks(&mut self) -> u64 {
-        self.family = family(&self.pids);
+        let pids = family(&self.roots);
         let ticks = |pid: &u32| {
             let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
             let text = String::from_utf8_lossy(&stat).into_owned();
             let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
             Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
         };
-        self.family.iter().filter_map(ticks).sum()
+        pids.iter().filter_map(ticks).sum()
     }
+}
+
+impl Member {
+    fn look(&mut self) -> State {
+        let mut buffer = [0; 512];
+        // The first thread's line says how many there are: only when that has changed is the list made anew.
+        for fresh in [false, true] {
+            if fresh || self.threads.is_empty() {
+                self.list();
+            }
+            let mut known = self.threads.len();
+            let mut lost = false;
+            for (at, (_, file)) in self.threads.iter().enumerate() {
+                let Ok(len) = file.read_at(&mut buffer, 0) else {
+                    lost = true;
+                    break;
+                };
+                if at == 0 {
+                    known = count(&buffer[..len]).unwrap_or(known);
+                }
+                if !matches!(state(&buffer[..len]), b'S' | b'I' | b'T' | b't' | b'Z' | b'X') {
+                    return State::Busy;
+                }
+            }
+            if !lost && known.min(THREADS_MAX) <= self.threads.len() {
+                break;
+            }
+        }
+        if self.threads.is_empty() { State::Gone } else { State::Asleep }
+    }
+
+    fn list(&mut self) {
+        self.threads.clear();
+        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.pid)) else { return };
+        for task in tasks.flatten().take(THREADS_MAX) {
+            let Some(tid) = task.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+            if let Ok(file) = File::open(format!("/proc/{}/task/{tid}/stat", self.pid)) {
+                self.threads.push((tid, file));
+            }
+        }
+        self.threads.sort_by_key(|(tid, _)| *tid != self.pid);
+    }
+}
+
+/// How many threads its process has, by a line of `/proc/PID/stat`: the eighteenth field after the name.
+fn count(stat: &[u8]) -> Option<usize> {
+    let at = stat.iter().rposition(|byte| *byte == b')')?;
+    let field = stat[at + 1..].split(|byte| *byte == b' ').filter(|field| !field.is_empty()).nth(17)?;
+    str::from_utf8(field).ok()?.parse().ok()
 }
 
 /// The state in a line of `/proc/PID/stat`: a letter after the name, which may hold anything.
@@ -123,6 +164,13 @@ mod tests {
         assert_eq!(state(b"7 (a) b) (c) S 1 7"), b'S');
         assert_eq!(state(b"7 (x) R 1"), b'R');
         assert_eq!(state(b""), b'X');
+    }
+
+    #[test]
+    fn the_number_of_threads_stands_in_it() {
+        let stat = b"7 (a) b) S 1 7 7 0 -1 4194560 10 0 0 0 1 2 0 0 20 0 3 0 99";
+        assert_eq!(count(stat), Some(3));
+        assert_eq!(count(b"7 (x) R"), None);
     }
 
     #[test]

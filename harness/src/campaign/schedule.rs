@@ -68,10 +68,13 @@ impl Default for Schedule {
 
 impl Schedule {
     /// A schedule that has given out so many cases of the finite part.
-    pub fn resumed(swept: u64, given: u64, seeds: &[Case], around: &Around<'_>) -> Schedule {
+    pub fn resumed((given, swept): (u64, u64), yields: &[(u64, u64)], seeds: &[Case], around: &Around<'_>) -> Schedule {
         let mut schedule = Schedule::default();
         while schedule.swept < swept && schedule.sweep(seeds, around).is_some() {}
         schedule.given = given;
+        for (own, (tries, news)) in schedule.yields.iter_mut().zip(yields) {
+            *own = Yield { tries: *tries, news: *news };
+        }
         schedule
     }
 

@@ -4,14 +4,17 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::case::Case;
 use super::corpus::{Corpus, Entry};
 use super::feedback::{Novelty, Virgin};
 use super::finding::Finding;
+use super::journal::{Checkpoint, Journal};
+use super::page::{POINTS_MAX, Point};
+use super::plan::Plan;
 use super::schedule::Schedule;
-use crate::mutator::Dictionary;
+use crate::mutator::{Around, Dictionary};
 
 /// How many findings of one bucket are looked into.
 const LOOKED_INTO_MAX: u32 = 2;
@@ -72,12 +75,14 @@ pub(super) struct State {
     pub(super) ending: Option<Ending>,
     /// What was last told of targets that do not start.
     pub(super) trouble: Option<String>,
+    pub(super) journal: Journal,
+    pub(super) points: Vec<Point>,
     /// A number for all that was sent: the same for the same seed, cases and answers.
     pub(super) digest: u64,
 }
 
 /// What was counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
     /// Cases that were given out.
     pub given: u64,
@@ -112,12 +117,70 @@ impl State {
     /// Keeps a case that has shown something new.
     pub(super) fn admit(&mut self, entry: Entry) -> bool {
         let parent = entry.parent;
+        let kept = entry.clone();
         let added = self.corpus.add(entry).is_some();
+        if added && let Err(error) = self.journal.push(&kept) {
+            self.trouble.get_or_insert(format!("the journal cannot be written: {error}"));
+        }
         if let (true, Some(parent)) = (added, parent) {
             self.corpus.entry_mut(parent).children += 1;
             self.counts.news_at = self.counts.cases;
         }
         added
+    }
+
+    /// Keeps a moment for the page.
+    pub(super) fn note_point(&mut self, seconds: f64) {
+        let (edges, states) = (self.virgin.edges(), self.novelty.states());
+        self.points.push(Point { seconds, cases: self.counts.cases, edges, states });
+        if self.points.len() > POINTS_MAX {
+            let mut at = 0;
+            self.points.retain(|_| {
+                at += 1;
+                at % 2 == 1
+            });
+        }
+    }
+
+    /// Where it stands.
+    pub(super) fn checkpoint(&self, seed: u64, seconds: f64) -> Checkpoint {
+        let entries = self.corpus.entries();
+        Checkpoint {
+            seed,
+            seconds,
+            counts: self.counts,
+            given: (self.schedule.given(), self.schedule.swept),
+            entries: entries.len(),
+            chosen: entries.iter().map(|entry| (entry.chosen, entry.children)).collect(),
+            yields: self.schedule.yields().iter().map(|of| (of.tries, of.news)).collect(),
+            virgin: self.virgin.seen().iter().map(|classes| format!("{classes:02x}")).collect(),
+            novelty: self.novelty.seen(),
+            findings: self.findings.clone(),
+            looked_into: self.looked_into.iter().map(|(name, times)| (name.clone(), *times)).collect(),
+            digest: self.digest,
+        }
+    }
+
+    /// Goes on from a checkpoint.
+    pub(super) fn resume(&mut self, checkpoint: Checkpoint, entries: Vec<Entry>, plan: &Plan, datagrams: &[bool]) {
+        let State { dictionary, answers, .. } = &*self;
+        let around = Around { plan, dictionary, others: &[], answers, datagrams };
+        self.schedule = Schedule::resumed(checkpoint.given, &checkpoint.yields, &self.seeds, &around);
+        self.restore(checkpoint, entries);
+    }
+
+    fn restore(&mut self, checkpoint: Checkpoint, entries: Vec<Entry>) {
+        self.corpus = Corpus::default();
+        for (mut entry, (chosen, children)) in entries.into_iter().zip(checkpoint.chosen) {
+            (entry.chosen, entry.children) = (chosen, children);
+            self.corpus.add(entry);
+        }
+        self.counts = checkpoint.counts;
+        self.virgin = Virgin::restore(crate::text::parse_hex(&checkpoint.virgin).unwrap_or_default());
+        self.novelty = Novelty::restore(checkpoint.novelty);
+        self.findings = checkpoint.findings;
+        self.looked_into = checkpoint.looked_into.into_iter().collect();
+        self.digest = checkpoint.digest;
     }
 
     /// Keeps a finding, unless its bucket is there; then the smaller one stays.

@@ -68,7 +68,9 @@ impl Judge {
                 Symptom::Wrong => return trace.unmet.map(|_| Symptom::Wrong),
                 Symptom::Hang => return (!self.answers(player)).then_some(Symptom::Hang),
                 Symptom::Busy => return self.is_busy(player).then_some(Symptom::Busy),
-                Symptom::Leak(_) => return None,
+                Symptom::Leak(resource) => {
+                    return super::leak::leaks(player, case, *resource).then_some(Symptom::Leak(*resource));
+                }
                 // Who rests shows nothing any more; but what it wrote may still be on its way to us.
                 _ if Instant::now() >= deadline || (looks > 0 && !trace.busy) => return None,
                 _ => std::thread::sleep(LOOK_AGAIN),

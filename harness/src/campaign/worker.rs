@@ -15,8 +15,10 @@ use super::corpus::{Corpus, Entry};
 use super::coverage::{self, Coverage};
 use super::feedback::{self, Novelty, Signature, Virgin, each};
 use super::finding::{Finding, Material, Writer, page};
+use super::journal::{self, Journal};
+use super::leak::{self, SAMPLE_EVERY, Samples};
 use super::oracle::Symptom;
-use super::plan::Plan;
+use super::plan::{Place, Plan};
 use super::player::{Player, Reply, Trace};
 use super::schedule::{Job, Schedule};
 use super::seeds::{self, Seed};
@@ -47,6 +49,12 @@ const SCRIPTS_MAX: usize = 256;
 /// How many tries a target has to come up.
 const STARTS_MAX: u32 = 5;
 
+/// After how many status lines it is stored where the campaign stands.
+const CHECKPOINT_EVERY: u64 = 5;
+
+/// After how many cases the shared folder is looked at.
+const IMPORT_EVERY: u64 = 5_000;
+
 /// Between two status lines.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
@@ -64,10 +72,19 @@ struct Common {
     protocol: Option<Arc<Protocol>>,
     writer: Writer,
     began: Instant,
+    /// How long it had been going on before it was interrupted.
+    was: f64,
     /// What was answered to the valid conversation.
     probe_replies: Vec<Reply>,
     /// Whether an idle target already uses up a processor.
     is_restless: bool,
+}
+
+impl Common {
+    /// How long the campaign has been going on, in seconds.
+    fn elapsed(&self) -> f64 {
+        self.was + self.began.elapsed().as_secs_f64()
+    }
 }
 
 /// Something to be told.
@@ -216,11 +233,18 @@ pub(super) fn run(
         judge.probe = None;
     }
 
+    let resumed = match options.resume {
+        true => journal::resume(&options.folder)?,
+        false => None,
+    };
+    let known = resumed.as_ref().map(|(_, entries)| entries.as_slice());
+    let journal = Journal::open(&options.folder, known, options.corpus.as_deref())?;
     let common = Arc::new(Common {
         datagrams,
         protocol,
         writer,
         began,
+        was: resumed.as_ref().map_or(0.0, |(checkpoint, _)| checkpoint.seconds),
         probe_replies,
         judge,
         is_restless,
@@ -240,6 +264,8 @@ pub(super) fn run(
         looked_into: Default::default(),
         ending: None,
         trouble: None,
+        journal,
+        points: Vec::new(),
         digest: 0,
     }));
 
@@ -247,10 +273,16 @@ pub(super) fn run(
     if player.coverage.is_on() && !player.coverage.is_attached() {
         watcher.note("the target has counters, and they cannot be read: it may start another process that has them");
     }
-    let mut worker = Worker::new(&common, &state, player, 0, tell.clone());
-    for (case, seed) in &cases {
-        worker.seed(case, seed.holds);
+    let mut worker = Worker::new(&common, &state, player, tell.clone());
+    match resumed {
+        Some((checkpoint, entries)) => lock(&state).resume(checkpoint, entries, &common.plan, &common.datagrams),
+        None => {
+            for (case, seed) in &cases {
+                worker.seed(case, if seed.holds { "seed" } else { "seed, some of it unexpected" });
+            }
+        }
     }
+    worker.import();
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
     handle.spawn(async move {
@@ -277,7 +309,7 @@ pub(super) fn run(
                 let mut player = Player::new(plan, ground, coverage, number);
                 player.quiescence = quiescence;
                 player.reply_within = reply_within;
-                Worker::new(common, state, player, number, tell).work();
+                Worker::new(common, state, player, tell).work();
             });
         }
         drop(tell);
@@ -297,15 +329,19 @@ pub(super) fn run(
         cases: state.counts.cases,
         sessions: state.counts.sessions,
         messages: state.counts.messages,
-        seconds: began.elapsed().as_secs_f64(),
+        seconds: common.elapsed(),
         edges: state.virgin.edges(),
         seed: options.seed,
         findings: state.findings.clone(),
         ending: state.ending.unwrap_or_default(),
         folder: options.folder.clone(),
     };
+    state.journal.checkpoint(&state.checkpoint(options.seed, common.elapsed()))?;
     let text = serde_json::to_string_pretty(&summary).map_err(std::io::Error::other)?;
     std::fs::write(options.folder.join("campaign.json"), text + "\n")?;
+    state.note_point(summary.seconds);
+    let page = super::page::page(&summary, &state.points, state.schedule.yields());
+    std::fs::write(options.folder.join("report.html"), page)?;
     Ok(summary)
 }
 
@@ -318,6 +354,7 @@ fn watch(
     watcher: &mut dyn Watcher,
 ) {
     let mut last = (Counts::default(), Instant::now());
+    let mut ticks = 0_u64;
     loop {
         match told.recv_timeout(STATUS_EVERY.saturating_sub(last.1.elapsed())) {
             Ok(Told::Found(finding, symptom)) => watcher.found(&finding, &symptom),
@@ -329,6 +366,14 @@ fn watch(
                 }
                 let status = status(&state, common, last);
                 last = (state.counts, Instant::now());
+                state.note_point(common.elapsed());
+                ticks += 1;
+                if ticks.is_multiple_of(CHECKPOINT_EVERY) {
+                    let stored = state.journal.checkpoint(&state.checkpoint(common.options.seed, common.elapsed()));
+                    if let Err(error) = stored {
+                        watcher.note(&format!("the campaign could not be stored: {error}"));
+                    }
+                }
                 drop(state);
                 watcher.status(&status);
             }
@@ -341,7 +386,7 @@ fn watch(
 fn status(state: &State, common: &Common, (before, since): (Counts, Instant)) -> Status {
     let has_edges = state.virgin.edges() > 0;
     Status {
-        elapsed: common.began.elapsed(),
+        elapsed: Duration::from_secs_f64(common.elapsed()),
         counts: state.counts,
         before: (before, since.elapsed()),
         edges: has_edges.then(|| (state.virgin.edges(), state.virgin.masked())),
@@ -366,7 +411,6 @@ struct Worker<'w> {
     common: &'w Common,
     state: &'w Mutex<State>,
     player: Player,
-    random: Random,
     /// What was played since the target was started, the newest last.
     history: VecDeque<Case>,
     /// What this worker knows of edges: whatever is not new here is not new at all.
@@ -376,41 +420,36 @@ struct Worker<'w> {
     starts: u64,
     waited: Duration,
     tell: Sender<Told>,
+    samples: Samples,
+    played: u64,
 }
 
 impl<'w> Worker<'w> {
-    fn new(
-        common: &'w Common,
-        state: &'w Mutex<State>,
-        player: Player,
-        number: usize,
-        tell: Sender<Told>,
-    ) -> Worker<'w> {
-        let random = Random::new(common.options.seed, &format!("worker-{number}"));
+    fn new(common: &'w Common, state: &'w Mutex<State>, player: Player, tell: Sender<Told>) -> Worker<'w> {
         Worker {
             common,
             state,
             starts: player.starts,
             waited: player.waited,
             player,
-            random,
             history: VecDeque::new(),
             virgin: Virgin::default(),
             silent: 0,
             since_probe: 0,
             tell,
+            samples: Samples::default(),
+            played: 0,
         }
     }
 
     /// Plays a seed, and keeps it whatever it shows.
-    fn seed(&mut self, case: &Case, holds: bool) {
+    fn seed(&mut self, case: &Case, feedback: &str) {
         let mut virgin = Virgin::default();
         let trace = self.player.play(case, &mut |coverage, _| {
             virgin.note(coverage.take());
         });
         let edges = self.stable(case, &trace);
         let signature = self.signature(case, &trace);
-        let feedback = if holds { "seed" } else { "seed, some of it unexpected" };
         let mut state = lock(self.state);
         state.novelty.note(&signature);
         let counts = edges.iter().map(|(edge, _)| *edge).collect();
@@ -431,6 +470,15 @@ impl<'w> Worker<'w> {
         drop(state);
         if trace.ended.is_some() {
             let _ = self.player.restart(false);
+        }
+    }
+
+    /// Plays what others have found.
+    fn import(&mut self) {
+        let actor = self.common.plan.actors.iter().position(|actor| !matches!(actor.place, Place::Listen(_)));
+        let cases = lock(self.state).journal.news(actor.unwrap_or(0) as u16);
+        for case in cases {
+            self.seed(&case, "import");
         }
     }
 
@@ -464,11 +512,10 @@ impl<'w> Worker<'w> {
         let mut stable = Vec::new();
         let mut unstable = Vec::new();
         for (edge, class) in first {
-            // The classes that it has each time; none where it is not taken each time.
-            let common = others.iter().fold(*class, |common, run| common & run.get(edge).copied().unwrap_or(0));
-            match common {
-                0 => unstable.push(*edge),
-                common => stable.push((*edge, common)),
+            // Where only the count differs from time to time, all that were seen are known from here on.
+            match others.iter().all(|run| run.contains_key(edge)) {
+                true => stable.push((*edge, others.iter().fold(*class, |all, run| all | run[edge]))),
+                false => unstable.push(*edge),
             }
         }
         let late = others.iter().flat_map(|run| run.keys()).filter(|edge| !first.contains_key(edge));
@@ -494,6 +541,10 @@ impl<'w> Worker<'w> {
                 return;
             }
             self.case(&job);
+            self.played += 1;
+            if self.played.is_multiple_of(IMPORT_EVERY) {
+                self.import();
+            }
             if !self.player.is_up() && !self.start(false) {
                 return;
             }
@@ -506,6 +557,7 @@ impl<'w> Worker<'w> {
         self.history.clear();
         self.silent = 0;
         self.since_probe = 0;
+        self.samples.clear();
         let began = Instant::now();
         let mut failed = None;
         for _ in 0..STARTS_MAX {
@@ -527,7 +579,7 @@ impl<'w> Worker<'w> {
     fn next(&mut self) -> Option<Job> {
         let options = &self.common.options;
         let mut state = lock(self.state);
-        if options.time.is_some_and(|time| self.common.began.elapsed() >= time) {
+        if options.time.is_some_and(|time| self.common.elapsed() >= time.as_secs_f64()) {
             state.ending.get_or_insert(Ending::Done);
         }
         if options.cases.is_some_and(|cases| state.counts.given >= cases) {
@@ -537,10 +589,12 @@ impl<'w> Worker<'w> {
             return None;
         }
         state.counts.given += 1;
+        // Chance of its own for each case: whoever plays it, and after whatever interruption, it is the same.
+        let mut random = Random::new(options.seed, &format!("case {}", state.counts.given));
         let State { schedule, corpus, seeds, dictionary, answers, digest, .. } = &mut *state;
-        let around =
-            Around { plan: &self.common.plan, dictionary, others: &[], answers, datagrams: &self.common.datagrams };
-        let job = schedule.next(seeds, corpus, &around, &mut self.random)?;
+        let (plan, datagrams) = (&*self.common.plan, &*self.common.datagrams);
+        let around = Around { plan, dictionary, others: &[], answers, datagrams };
+        let job = schedule.next(seeds, corpus, &around, &mut random)?;
         *digest = digest.rotate_left(5) ^ job.case.hash();
         Some(job)
     }
@@ -589,6 +643,7 @@ impl<'w> Worker<'w> {
 
     /// What is wrong after a case, if anything is.
     fn symptom(&mut self, job: &Job, trace: &Trace) -> Option<Symptom> {
+        let cases = lock(self.state).counts.cases;
         let judge = &self.common.judge;
         if let Some(symptom) = Symptom::of(trace, &judge.normal) {
             return Some(symptom);
@@ -612,6 +667,21 @@ impl<'w> Worker<'w> {
             }
             if !answers {
                 return Some(Symptom::Hang);
+            }
+        }
+        if self.history.len() >= LOOK_BACK && cases.is_multiple_of(SAMPLE_EVERY) && self.player.is_watched() {
+            let sample = leak::used(&self.player.pids());
+            if let Some(resource) = self.samples.push(sample) {
+                let history: Vec<Case> = self.history.iter().cloned().collect();
+                let looked = lock(self.state).wants(&format!("{resource:?}"));
+                let found = looked.then(|| leak::find(&mut self.player, &history, judge.probe.as_ref(), resource));
+                if let Some(case) = found.flatten() {
+                    self.history.clear();
+                    self.history.push_back(case);
+                    return Some(Symptom::Leak(resource));
+                }
+                self.start(false);
+                return None;
             }
         }
         // The same bytes in other pieces are the same conversation to a stream.
@@ -670,7 +740,7 @@ impl<'w> Worker<'w> {
             self.player.end(false);
             return;
         }
-        let (seconds, cases) = (self.common.began.elapsed().as_secs_f64(), lock(self.state).counts.cases);
+        let (seconds, cases) = (self.common.elapsed(), lock(self.state).counts.cases);
         let stderr: Vec<String> = self.player.written(200).into_iter().map(|line| line.text).collect();
         let history: Vec<Case> = self.history.drain(..).collect();
         // On disk before anything else is done with it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Subcommand, ValueEnum};
 
 use super::run::{duration, jobs, pair, seed, target};
 use super::{Talk, complain, files, folder, print};
@@ -24,7 +24,10 @@ const SHRINK_BUDGET: &str = "20s";
 
 /// What `harness fuzz` is given. A table `[fuzz]` in the scenario holds defaults, by the names of these options.
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct FuzzArgs {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// What is said to what: a scenario whose cases hold
     #[arg(value_name = "SCENARIO", required_unless_present = "runtime")]
     scenario: Option<PathBuf>,
@@ -88,6 +91,39 @@ pub(super) struct FuzzArgs {
     runtime: bool,
 }
 
+#[derive(Clone, Debug, Subcommand)]
+enum Action {
+    /// Join corpora, or make one small
+    #[command(subcommand)]
+    Corpus(Gather),
+    /// Put a finding among the regression tests
+    Promote {
+        /// The finding's folder
+        finding: PathBuf,
+        /// Where the regression tests are
+        #[arg(long, value_name = "DIR", default_value = "scenarios/regress")]
+        to: PathBuf,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Gather {
+    /// All cases of several campaigns or folders, each once
+    Merge(GatherArgs),
+    /// Only as many as together take every edge that is known
+    Min(GatherArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+struct GatherArgs {
+    /// Folders of campaigns, AFL queues, or folders with `.replay` files
+    #[arg(required = true, value_name = "DIR")]
+    folders: Vec<PathBuf>,
+    /// Where the cases are put
+    #[arg(long, value_name = "DIR")]
+    into: PathBuf,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Switch {
     Off,
@@ -103,6 +139,9 @@ enum Isolate {
 }
 
 pub(super) fn fuzz(args: FuzzArgs, talk: Talk, words: &[OsString]) -> u8 {
+    if let Some(action) = &args.action {
+        return act(action);
+    }
     if args.runtime {
         return print(campaign::RUNTIME.as_bytes());
     }
@@ -195,6 +234,28 @@ pub(super) fn fuzz(args: FuzzArgs, talk: Talk, words: &[OsString]) -> u8 {
                 CampaignError::Target(_) => Exit::Unreachable,
             };
             complain(&error.to_string(), None, exit)
+        }
+    }
+}
+
+fn act(action: &Action) -> u8 {
+    match action {
+        Action::Corpus(gather) => {
+            let (args, least) = match gather {
+                Gather::Merge(args) => (args, false),
+                Gather::Min(args) => (args, true),
+            };
+            match campaign::tools::gather(&args.folders, &args.into, least) {
+                Ok((all, kept)) => print(format!("{kept} of {}\n", crate::text::count(all, "case")).as_bytes()),
+                Err(error) => complain(&format!("the cases cannot be read or written: {error}"), None, Exit::Invalid),
+            }
+        }
+        Action::Promote { finding, to } => {
+            let known = Known { env: files::environment(), read: Some(crate::document::read_text), ..Known::default() };
+            match campaign::tools::promote(finding, to, &known) {
+                Ok(path) => print(format!("{}\n", path.display()).as_bytes()),
+                Err(message) => complain(&message, None, Exit::Invalid),
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::random::Random;
 const PARTS_MAX: usize = 24;
 
 /// How often a part is repeated.
-const DEPTHS: &[usize] = &[2, 16, 256, 1_000, 5_000, 20_000, 100_000];
+const DEPTHS: &[usize] = &[2, 16, 256, 1_000, 5_000, 20_000];
 
 /// The parts of the message of a step.
 fn parts(case: &Case, step: usize, around: &Around<'_>) -> Vec<Range<usize>> {

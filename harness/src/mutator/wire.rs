@@ -8,7 +8,7 @@ use crate::random::Random;
 const CUTS_MAX: usize = 64;
 
 /// The most pieces that chance cuts a message into.
-const PIECES_MAX: u64 = 512;
+const PIECES_MAX: u64 = 64;
 
 /// A message in several writes.
 pub(super) struct Cut;

@@ -35,6 +35,9 @@ const PARTIAL_AFTER: Duration = Duration::from_millis(250);
 /// How long a target that is ending may take to say how, before its case is judged without it.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// How long what a target writes may be on its way to us when its case ends.
+const WRITING: Duration = Duration::from_millis(30);
+
 /// How many faults that have not fired are told with a failure.
 const FAULT_NOTES_MAX: usize = 3;
 
@@ -363,6 +366,9 @@ impl Run {
         if outcome.verdict != Verdict::Passed {
             return outcome;
         }
+        if let Some(failure) = self.wrote(stage).await {
+            return Outcome { verdict: Verdict::Failed, failure: Some(failure) };
+        }
         match meter.judge(&case.name, &file.history).await {
             Ok(()) => outcome,
             Err(failure) => Outcome { verdict: Verdict::Failed, failure: Some(failure) },
@@ -509,6 +515,26 @@ impl Run {
             }
         }
         Outcome { verdict, failure: Some(failure) }
+    }
+
+    /// A line that a target never writes, and has written.
+    async fn wrote(&self, stage: &Stage<'_>) -> Option<Box<Failure>> {
+        let watched = stage.running.iter().filter_map(|running| {
+            let target = stage.file.scenario.targets.iter().find(|target| target.name == running.name)?;
+            (!target.never.is_empty()).then_some((running, &target.never))
+        });
+        let watched: Vec<_> = watched.collect();
+        if watched.is_empty() {
+            return None;
+        }
+        // What a thread writes as it dies comes at about the time at which its connection ends.
+        tokio::time::sleep(WRITING).await;
+        let (running, (never, line)) =
+            watched.into_iter().find_map(|(running, never)| Some((running, running.wrote(never)?)))?;
+        let message = format!("the target `{}` wrote what it never should: {line}", running.name);
+        let mut failure = Failure::new(FailureKind::Mismatch, message, never.place.clone());
+        failure.notes.push(format!("no line matches `{}`", never.words));
+        Some(Box::new(failure))
     }
 
     /// Waits for programs of this case that are meant to end by themselves.

@@ -17,7 +17,7 @@ use super::record::Names;
 use super::socket::in_folder;
 use super::tls::{Authority, Setup, Side};
 use crate::event::{EventKind, Failure, FailureKind, OutputLine};
-use crate::scenario::{Family, ReadyWhen, Target, TargetKind, Tls};
+use crate::scenario::{Family, Never, ReadyWhen, Target, TargetKind, Tls};
 use crate::template::{Template, Variables};
 
 /// How many of a target's last lines are told.
@@ -213,7 +213,7 @@ async fn start_one(
             };
             let listen = owner.family.map_or(listen.clone(), |family| family.apply(&listen));
             let is_apart = setting.apart && !listen.starts_with("tls://");
-            if target.limits.is_some() || builtin.ends_process || is_apart {
+            if target.limits.is_some() || !target.never.is_empty() || builtin.ends_process || is_apart {
                 return serve_apart(target, builtin, &listen, settings, owner, setting).await;
             }
             let config = match listen.starts_with("tls://") {
@@ -505,6 +505,18 @@ impl Running {
             return Some(process.wait_exit().await);
         }
         process.exited()
+    }
+
+    /// The first line of what it wrote that one of these matches, if they match any.
+    pub(super) fn wrote<'n>(&self, never: &'n [Never]) -> Option<(&'n Never, String)> {
+        let process = self.process()?;
+        never.iter().find_map(|never| {
+            let stream = if never.stderr { process::Stream::Stderr } else { process::Stream::Stdout };
+            let words = Regex::new(&never.words).expect("the scenario was checked");
+            let written = process.output(stream);
+            let line = written.split(|byte| *byte == b'\n').find(|line| words.is_match(*line))?;
+            Some((never, String::from_utf8_lossy(line).into_owned()))
+        })
     }
 
     /// The last lines that it wrote.

@@ -37,7 +37,7 @@ pub(crate) use message::{no_number, unknown as unknown_field};
 pub use outline::Outline;
 pub use payload::PAYLOADS;
 pub use step::{OPTIONS, VERBS, Word};
-pub use target::{Command, Limits, ReadyWhen, Restart, Target, TargetKind, UsageLimit};
+pub use target::{Command, Limits, Never, ReadyWhen, Restart, Target, TargetKind, UsageLimit};
 pub use tls::{Identity, TLS_VARIABLES, Tls, Trust};
 pub use vary::{COMBINATIONS_MAX, Family};
 

@@ -7,6 +7,7 @@ mod contract;
 mod dissector;
 mod docs;
 mod framing;
+mod fuzz;
 mod laws;
 mod mqtt;
 mod process;
