@@ -2,7 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -69,6 +69,8 @@ struct Common {
     options: Options,
     judge: Judge,
     datagrams: Vec<bool>,
+    /// The names of the messages that seeds say.
+    names: HashSet<u64>,
     protocol: Option<Arc<Protocol>>,
     writer: Writer,
     began: Instant,
@@ -239,8 +241,12 @@ pub(super) fn run(
     };
     let known = resumed.as_ref().map(|(_, entries)| entries.as_slice());
     let journal = Journal::open(&options.folder, known, options.corpus.as_deref())?;
+    let said = cases.iter().flat_map(|(case, _)| case.messages());
+    let names =
+        said.map(|(_, message)| feedback::name(&message.bytes(), protocol.as_deref(), Direction::Request)).collect();
     let common = Arc::new(Common {
         datagrams,
+        names,
         protocol,
         writer,
         began,
@@ -485,7 +491,10 @@ impl<'w> Worker<'w> {
     fn signature(&self, case: &Case, trace: &Trace) -> Signature {
         let protocol = self.common.protocol.as_deref();
         let name = |reply: &Reply| match case.steps.get(reply.step) {
-            Some(Step::Send(message)) => feedback::name(&message.bytes(), protocol, Direction::Request),
+            // What chance has made up has no name: else each would be a state of its own.
+            Some(Step::Send(message)) => Some(feedback::name(&message.bytes(), protocol, Direction::Request))
+                .filter(|name| self.common.names.contains(name))
+                .unwrap_or(1),
             _ => 0,
         };
         let names: Vec<u64> = trace.replies.iter().map(name).collect();
