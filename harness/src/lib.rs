@@ -9,9 +9,11 @@
 //! 4. [`runner`] is the shell: sockets, processes and time around the core.
 //! 5. [`report`] and [`capture`] are functions of the events; [`exit`] is what scripts learn.
 //! 6. [`testcase`] is a conversation as a value, and plays it; [`reduce`] makes a failing one small.
-//! 7. [`cli`] puts it on a command line.
+//! 7. [`bench`] measures; [`campaign`] fuzzes: it plays cases that a [`mutator`] has spoilt, on sockets of its own.
+//! 8. [`cli`] puts it on a command line.
 
 pub mod bench;
+pub mod campaign;
 pub mod capture;
 pub mod cli;
 pub mod conversation;
@@ -21,6 +23,7 @@ pub mod exit;
 pub mod fault;
 pub mod framing;
 pub mod matcher;
+pub mod mutator;
 pub mod protocol;
 pub mod random;
 pub mod reduce;

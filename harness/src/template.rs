@@ -97,6 +97,15 @@ impl Template {
         }
     }
 
+    /// The text that it is read from, with what was filled in already.
+    pub fn source(&self) -> String {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Literal(bytes) => String::from_utf8_lossy(bytes).replace("${", "$${"),
+            Part::Variable(name) => format!("${{{name}}}"),
+        });
+        parts.collect()
+    }
+
     /// The bytes before the first variable.
     pub fn beginning(&self) -> &[u8] {
         match self.parts.first() {

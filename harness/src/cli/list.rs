@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use super::print;
 use crate::framing::FRAMINGS;
 use crate::matcher::MATCHERS;
+use crate::mutator::MUTATORS;
 use crate::protocol::PROTOCOLS;
 use crate::report::REPORTERS;
 use crate::scenario::lint::{LINTS, Lint, Severity};
@@ -26,6 +27,8 @@ enum What {
     Lints,
     /// What an `expect` can ask
     Matchers,
+    /// How `fuzz` spoils what is said
+    Mutators,
     /// What can stand beside a verb
     Options,
     /// Descriptions of protocols that come with the harness
@@ -75,6 +78,9 @@ fn rows(what: What) -> Vec<(String, String)> {
             LINTS.iter().map(|lint| row(lint.name, &format!("{}: {}", severity(lint), lint.about))).collect()
         }
         What::Matchers => MATCHERS.iter().map(|entry| row(entry.name, entry.about)).collect(),
+        What::Mutators => {
+            MUTATORS.iter().map(|entry| row(entry.name, &format!("{}: {}", entry.level, entry.about))).collect()
+        }
         What::Options => OPTIONS.iter().map(|word| row(word.name, word.about)).collect(),
         What::Protocols => PROTOCOLS.iter().map(|entry| row(entry.name, entry.about)).collect(),
         What::Reports => REPORTERS.iter().map(|entry| row(entry.name, entry.about)).collect(),

@@ -5,6 +5,7 @@ mod check;
 mod dissector;
 mod files;
 mod folder;
+mod fuzz;
 mod last;
 mod list;
 mod merge;
@@ -101,6 +102,8 @@ enum Command {
     },
     /// Write a dissector of a protocol that tshark and Wireshark load
     Dissector(dissector::DissectorArgs),
+    /// Spoil what a scenario says, and see what that does to its target
+    Fuzz(Box<fuzz::FuzzArgs>),
     /// Show what there is: targets, matchers, verbs, …
     List(list::ListArgs),
     /// Write the man page of a command, or of the program
@@ -148,6 +151,7 @@ pub fn main() -> u8 {
             print(&script)
         }
         Command::Dissector(args) => dissector::dissector(&args, arguments.talk),
+        Command::Fuzz(args) => fuzz::fuzz(*args, arguments.talk, &words),
         Command::List(args) => list::list(&args),
         Command::Man { command } => man(command.as_deref()),
         Command::Replay(args) => replay::replay(&args, arguments.talk, &words),
@@ -209,7 +213,7 @@ mod tests {
     #[test]
     fn every_option_of_what_plays_has_a_variable() {
         let command = Arguments::command();
-        let plays = ["replay", "run", "shrink"].map(|name| command.find_subcommand(name).expect("it is there"));
+        let plays = ["fuzz", "replay", "run", "shrink"].map(|name| command.find_subcommand(name).expect("it is there"));
         let arguments = plays.into_iter().flat_map(clap::Command::get_arguments);
         for arg in arguments.filter(|arg| arg.get_long().is_some()) {
             let long = arg.get_long().expect("just filtered");

@@ -155,7 +155,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     parse_duration(text).ok_or("expected a duration with its unit: `500ms`, `30s`, `5m`")
 }
 
-fn jobs(text: &str) -> Result<usize, &'static str> {
+pub(super) fn jobs(text: &str) -> Result<usize, &'static str> {
     text.parse().ok().filter(|jobs| (1..=10_000).contains(jobs)).ok_or("expected a number from 1 to 10000")
 }
 

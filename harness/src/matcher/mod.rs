@@ -318,6 +318,12 @@ impl Pattern {
         }
     }
 
+    /// The same with its variables filled in for good.
+    pub fn filled(&self, variables: &Variables) -> Result<Pattern, BuildError> {
+        let state = State::Ready(self.fill(variables)?);
+        Ok(Pattern { state, uses: Vec::new(), sets: self.sets.clone() })
+    }
+
     /// The variables that it needs.
     pub fn uses(&self) -> &[String] {
         &self.uses

@@ -425,7 +425,7 @@ fn computed(number: usize, field: &Field, compute: &Compute, parts: &[Part], sta
 }
 
 /// Whether a field says how much another one beside it holds.
-pub(super) fn is_size(fields: &[Field], number: usize) -> bool {
+pub(crate) fn is_size(fields: &[Field], number: usize) -> bool {
     fields
         .iter()
         .any(|field| size_of(field).is_some_and(|(of, ..)| of.up == 0 && of.path == [number] && of.bits.is_none()))

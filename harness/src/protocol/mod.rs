@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 pub use checksum::{SUMS, Sum};
 pub use description::{Direction, Field, Kind, Message, Protocol, Transport};
 pub use dissector::dissector;
+pub(crate) use encode::is_size;
 pub use error::{DecodeError, EncodeError};
 pub use expression::Reference;
 pub use frames::framing;

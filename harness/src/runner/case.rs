@@ -31,6 +31,9 @@ use crate::time::Time;
 /// After this long, a case that still goes on leaves a first capture.
 const PARTIAL_AFTER: Duration = Duration::from_millis(250);
 
+/// How long what a target writes may be on its way to us when its case ends.
+const WRITING: Duration = Duration::from_millis(30);
+
 /// What a case is played with.
 pub(super) struct Stage<'a> {
     pub(super) file: &'a File,
@@ -42,6 +45,26 @@ pub(super) struct Stage<'a> {
 }
 
 impl Run {
+    /// A line that a target never writes, and has written.
+    async fn wrote(&self, stage: &Stage<'_>) -> Option<Box<Failure>> {
+        let watched = stage.running.iter().filter_map(|running| {
+            let target = stage.file.scenario.targets.iter().find(|target| target.name == running.name)?;
+            (!target.never.is_empty()).then_some((running, &target.never))
+        });
+        let watched: Vec<_> = watched.collect();
+        if watched.is_empty() {
+            return None;
+        }
+        // What a thread writes as it dies comes at about the time at which its connection ends.
+        tokio::time::sleep(WRITING).await;
+        let (running, (never, line)) =
+            watched.into_iter().find_map(|(running, never)| Some((running, running.wrote(never)?)))?;
+        let message = format!("the target `{}` wrote what it never should: {line}", running.name);
+        let mut failure = Failure::new(FailureKind::Mismatch, message, never.place.clone());
+        failure.notes.push(format!("no line matches `{}`", never.words));
+        Some(Box::new(failure))
+    }
+
     /// Plays a case, and again for as long as it does not hold and `--retries` allows.
     pub(super) async fn play_case(&self, file: &Rc<File>, at: usize, name: String) {
         let scenario = &file.scenario;
@@ -354,6 +377,9 @@ impl Run {
         let outcome = self.judge(stage, ended, events).await;
         if outcome.verdict != Verdict::Passed {
             return outcome;
+        }
+        if let Some(failure) = self.wrote(stage).await {
+            return Outcome { verdict: Verdict::Failed, failure: Some(failure) };
         }
         match meter.judge(&case.name, &file.history).await {
             Ok(()) => outcome,

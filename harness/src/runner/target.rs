@@ -17,7 +17,7 @@ use super::record::Names;
 use super::socket::in_folder;
 use super::tls::{Authority, Setup, Side};
 use crate::event::{EventKind, Failure, FailureKind, OutputLine};
-use crate::scenario::{Family, ReadyWhen, Target, TargetKind, Tls};
+use crate::scenario::{Family, Never, ReadyWhen, Target, TargetKind, Tls};
 use crate::template::{Template, Variables};
 
 /// How many of a target's last lines are told.
@@ -38,10 +38,12 @@ pub(super) struct Setting {
     pub(super) folder: PathBuf,
     /// The names of the files that they are kept in.
     pub(super) logs: RefCell<Names>,
+    /// What the environment of processes has in addition.
+    pub(super) env: Vec<(String, String)>,
+    /// Whether reference servers run in processes of their own, and outputs are kept in memory alone.
+    pub(super) apart: bool,
     /// Who signs what the run's servers and clients show, once somebody has asked.
     authority: RefCell<Option<Rc<Authority>>>,
-    /// Whether every reference server has a process of its own, but those that speak TLS.
-    pub(super) apart: bool,
 }
 
 impl Setting {
@@ -53,7 +55,8 @@ impl Setting {
         folder: PathBuf,
     ) -> Setting {
         let (logs, authority) = (RefCell::default(), RefCell::default());
-        Setting { ports: RefCell::new(ports), guard, allow_remote, overrides, folder, logs, authority, apart: false }
+        let (ports, env) = (RefCell::new(ports), Vec::new());
+        Setting { ports, guard, allow_remote, overrides, folder, logs, env, apart: false, authority }
     }
 
     /// The run's own authority.
@@ -212,7 +215,7 @@ async fn start_one(
             let settings = settings.iter().map(|(name, value)| Ok((name.clone(), fill(value)?)));
             let settings = settings.collect::<Result<Vec<_>, Box<Failure>>>()?;
             let apart = setting.apart && !listen.starts_with("tls://");
-            if apart || target.limits.is_some() || builtin.ends_process {
+            if apart || target.limits.is_some() || !target.never.is_empty() || builtin.ends_process {
                 return serve_apart(target, builtin, &listen, &settings, owner, setting).await;
             }
             let config = match listen.starts_with("tls://") {
@@ -271,7 +274,7 @@ async fn start_one(
                 address,
                 ready,
                 ready_within: spec.ready_within,
-                logs: Some(logs(target, owner, setting)),
+                logs: logs(target, owner, setting),
             };
             start_process(target, command, setting).await
         }
@@ -308,20 +311,28 @@ async fn serve_apart(
     settings.iter().for_each(|(name, value)| argv.extend(["--set".into(), format!("{name}={value}")]));
     let mut command = process::Command::new(argv);
     command.address = Some(address);
-    command.logs = Some(logs(target, owner, setting));
+    command.logs = logs(target, owner, setting);
     start_process(target, command, setting).await
 }
 
 /// Where the output of a process is kept.
-fn logs(target: &Target, owner: Owner<'_>, setting: &Setting) -> PathBuf {
+fn logs(target: &Target, owner: Owner<'_>, setting: &Setting) -> Option<PathBuf> {
+    if setting.apart {
+        return None;
+    }
     let logs = setting.logs.borrow_mut().pick_log(owner.scenario, owner.case, &target.name);
     let logs = setting.folder.join(logs);
     // Where it cannot be made, the log cannot be either, and that is what is told.
     let _ = std::fs::create_dir_all(logs.parent().expect("it is below a folder"));
-    logs
+    Some(logs)
 }
 
-async fn start_process(target: &Target, command: process::Command, setting: &Setting) -> Result<Running, Box<Failure>> {
+async fn start_process(
+    target: &Target,
+    mut command: process::Command,
+    setting: &Setting,
+) -> Result<Running, Box<Failure>> {
+    command.env.extend_from_slice(&setting.env);
     let (name, address) = (target.name.clone(), command.address.clone());
     match process::start(&command, &setting.guard).await {
         Ok(process) => {
@@ -496,6 +507,18 @@ impl Running {
             return Some(process.wait_exit().await);
         }
         process.exited()
+    }
+
+    /// The first line of what it wrote that one of these matches, if they match any.
+    pub(super) fn wrote<'n>(&self, never: &'n [Never]) -> Option<(&'n Never, String)> {
+        let process = self.process()?;
+        never.iter().find_map(|never| {
+            let stream = if never.stderr { process::Stream::Stderr } else { process::Stream::Stdout };
+            let words = Regex::new(&never.words).expect("the scenario was checked");
+            let written = process.output(stream);
+            let line = written.split(|byte| *byte == b'\n').find(|line| words.is_match(*line))?;
+            Some((never, String::from_utf8_lossy(line).into_owned()))
+        })
     }
 
     /// The last lines that it wrote.

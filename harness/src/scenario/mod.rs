@@ -40,7 +40,7 @@ pub use loops::UNROLLED_MAX;
 pub use outline::Outline;
 pub use payload::PAYLOADS;
 pub use preset::{PRESETS, Preset};
-pub use target::{Command, Limits, ReadyWhen, Restart, Target, TargetKind, UsageLimit};
+pub use target::{Command, Limits, Never, ReadyWhen, Restart, Target, TargetKind, UsageLimit};
 pub use tls::{Identity, TLS_VARIABLES, Tls, Trust};
 pub use vary::{COMBINATIONS_MAX, Family};
 pub use words::{OPTIONS, VERBS, Word};

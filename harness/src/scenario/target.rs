@@ -22,6 +22,8 @@ pub struct Target {
     pub restart: Restart,
     /// What it may use.
     pub limits: Option<Box<Limits>>,
+    /// What it never writes.
+    pub never: Vec<Never>,
     /// Whether it is told where an actor listens, and so is started for each case, after its listeners.
     pub is_told: bool,
 }
@@ -133,6 +135,17 @@ pub struct Limits {
     pub threads_growth: Option<UsageLimit>,
 }
 
+/// What a target never writes.
+#[derive(Clone, Debug)]
+pub struct Never {
+    /// Whether it is on stderr that it does not.
+    pub stderr: bool,
+    /// An expression that none of its lines matches.
+    pub words: String,
+    /// Where it stands.
+    pub place: Place,
+}
+
 /// One of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UsageLimit {
@@ -168,6 +181,7 @@ const KEYS: &[&str] = &[
     "restart",
     "expect_exit",
     "limits",
+    "never",
 ];
 
 const LIMITS: &[&str] = &["descriptors_growth", "memory", "memory_growth", "threads_growth"];
@@ -286,7 +300,37 @@ fn lower(
     let is_told = is_told(&kind, listening);
     let restart = if is_told { Restart::Case } else { restart };
     let limits = table.entry("limits").and_then(|entry| lower_limits(reader, entry, &kind)).map(Box::new);
-    Target { name: name.into(), place, kind, restart, limits, is_told }
+    let never = table.entry("never").map(|entry| lower_never(reader, entry, &kind)).unwrap_or_default();
+    Target { name: name.into(), place, kind, restart, limits, never, is_told }
+}
+
+/// Reads `never`: words that a process never writes.
+fn lower_never(reader: &mut Reader, entry: &Entry, kind: &TargetKind) -> Vec<Never> {
+    let mut never = Vec::new();
+    if let TargetKind::Address(_) = kind {
+        let hint = "`command = [..]` starts one whose output can be seen";
+        reader.mistake_with_hint(&entry.key_span, "`never` is for a process that the run starts", hint);
+        return never;
+    }
+    let Some(table) = reader.table(&entry.node, "`never`") else { return never };
+    reader.check_keys(table, &["stderr", "stdout"], "`never`");
+    for entry in &table.entries {
+        let Some(words) = reader.static_string(&entry.node, &format!("`{}`", entry.key)) else { continue };
+        if check_regex(reader, &entry.node, &words) {
+            let place = reader.source().place(entry.key_span.start..entry.node.span.end);
+            never.push(Never { stderr: entry.key == "stderr", words, place });
+        }
+    }
+    never
+}
+
+/// Whether a text is a regular expression.
+fn check_regex(reader: &mut Reader, node: &Node, text: &str) -> bool {
+    let Err(error) = regex_automata::meta::Regex::new(text) else { return true };
+    let whole = error.to_string();
+    let last = whole.lines().last().unwrap_or("it cannot be read").to_owned();
+    reader.mistake(&node.span, format!("no regular expression: {last}"));
+    false
 }
 
 fn lower_limits(reader: &mut Reader, entry: &Entry, kind: &TargetKind) -> Option<Limits> {
@@ -475,10 +519,7 @@ fn lower_ready(reader: &mut Reader, node: &Node, scope: &mut Scope) -> Option<Re
         "delay" => Some(ReadyWhen::Delay(reader.duration(&entry.node, "`delay`")?)),
         "stderr" | "stdout" => {
             let text = reader.static_string(&entry.node, &format!("`{}`", entry.key))?;
-            if let Err(error) = regex_automata::meta::Regex::new(&text) {
-                let whole = error.to_string();
-                let last = whole.lines().last().unwrap_or("it cannot be read").to_owned();
-                reader.mistake(&entry.node.span, format!("no regular expression: {last}"));
+            if !check_regex(reader, &entry.node, &text) {
                 return None;
             }
             Some(if entry.key == "stdout" { ReadyWhen::Stdout(text) } else { ReadyWhen::Stderr(text) })

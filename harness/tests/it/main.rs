@@ -8,6 +8,7 @@ mod contract;
 mod dissector;
 mod docs;
 mod framing;
+mod fuzz;
 mod laws;
 mod merge;
 mod mqtt;

@@ -126,6 +126,21 @@ impl Output {
         both.into_iter().skip(skipped).map(|(_, line)| line).collect()
     }
 
+    /// The lines that have begun after the one with this number, oldest first, and the number of the newest.
+    pub(super) fn since(&self, number: u64) -> (u64, Vec<OutputLine>) {
+        if number == self.next {
+            return (number, Vec::new());
+        }
+        let lines = |kept: &'_ Kept, stderr| {
+            let lines = kept.lines.iter().chain(&kept.open).rev().take_while(|line| line.number > number);
+            lines.map(|line| (line.number, OutputLine { stderr, text: line.text() })).collect::<Vec<_>>()
+        };
+        let mut both = lines(&self.stdout, false);
+        both.append(&mut lines(&self.stderr, true));
+        both.sort_by_key(|(number, _)| *number);
+        (self.next, both.into_iter().map(|(_, line)| line).collect())
+    }
+
     /// All that is kept of one stream.
     pub(super) fn bytes(&self, stream: Stream) -> Vec<u8> {
         let kept = match stream {

@@ -196,6 +196,11 @@ impl Process {
         lock(&self.output).tail(lines)
     }
 
+    /// The lines that it has begun after the one with this number, of those that are kept, and the number of the newest.
+    pub fn lines_since(&self, number: u64) -> (u64, Vec<OutputLine>) {
+        lock(&self.output).since(number)
+    }
+
     /// All that is kept of one stream: its last 64 KiB.
     pub fn output(&self, stream: Stream) -> Vec<u8> {
         lock(&self.output).bytes(stream)

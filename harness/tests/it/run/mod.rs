@@ -61,6 +61,11 @@ impl Ran {
         self
     }
 
+    /// What it wrote to stdout.
+    pub(super) fn stdout(self) -> String {
+        self.stdout
+    }
+
     #[track_caller]
     pub(super) fn says(self, what: &str) -> Ran {
         assert!(self.stderr.contains(what), "`{what}` is missing in:\n{}", self.stderr);

@@ -1,0 +1,327 @@
+//! What is new about a case: edges and how often they were taken, or without instrumentation what was answered and logged.
+
+use std::collections::HashSet;
+
+use super::player::Reply;
+use super::socket::End;
+use crate::event::OutputLine;
+use crate::protocol::{Direction, Protocol};
+use crate::random::fnv1a;
+
+/// The most answers, states and log lines that are told apart.
+const SEEN_MAX: usize = 200_000;
+
+/// The most log lines of a kind that are told apart: whoever logs what it was sent makes new ones without end.
+const LOG_SEEN_MAX: usize = 256;
+
+/// The longest beginning of an answer that names it.
+const TOKEN_LEN_MAX: usize = 12;
+
+/// Edges that were seen.
+#[derive(Clone, Debug, Default)]
+pub struct Virgin {
+    /// For each edge the classes of counts that were seen; all of them where it is of no use.
+    seen: Vec<u8>,
+    unstable: Vec<bool>,
+    edges: usize,
+    masked: usize,
+}
+
+/// What is new in some counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Edges that were never taken before.
+    pub edges: usize,
+    /// Edges that were never taken so often before.
+    pub counts: usize,
+}
+
+impl News {
+    /// Whether there is any.
+    pub fn any(&self) -> bool {
+        self.edges + self.counts > 0
+    }
+}
+
+impl Virgin {
+    /// What is new in `counts`.
+    pub fn news(&self, counts: &[u8]) -> News {
+        let mut news = News::default();
+        each(counts, |at, count| {
+            let seen = self.seen.get(at).copied().unwrap_or(0);
+            if seen & class(count) == 0 {
+                match seen {
+                    0 => news.edges += 1,
+                    _ => news.counts += 1,
+                }
+            }
+        });
+        news
+    }
+
+    /// Notes that `counts` were seen.
+    pub fn note(&mut self, counts: &[u8]) -> News {
+        if self.seen.len() < counts.len() {
+            self.seen.resize(counts.len(), 0);
+            self.unstable.resize(counts.len(), false);
+        }
+        let news = self.news(counts);
+        if news.any() {
+            let (seen, edges) = (&mut self.seen, &mut self.edges);
+            each(counts, |at, count| {
+                *edges += usize::from(seen[at] == 0);
+                seen[at] |= class(count);
+            });
+        }
+        news
+    }
+
+    /// Notes that an edge was taken as often as these classes say.
+    pub fn note_class(&mut self, edge: usize, classes: u8) -> News {
+        if self.seen.len() <= edge {
+            self.seen.resize(edge + 1, 0);
+            self.unstable.resize(edge + 1, false);
+        }
+        let before = self.seen[edge];
+        self.seen[edge] |= classes;
+        self.edges += usize::from(before == 0);
+        match (before, before | classes) {
+            (0, _) => News { edges: 1, counts: 0 },
+            (before, after) => News { edges: 0, counts: usize::from(before != after) },
+        }
+    }
+
+    /// Takes an edge for one that comes and goes by itself: it is never new again.
+    pub fn mask(&mut self, edge: usize) {
+        if self.seen.len() <= edge {
+            self.seen.resize(edge + 1, 0);
+            self.unstable.resize(edge + 1, false);
+        }
+        self.edges += usize::from(self.seen[edge] == 0);
+        self.seen[edge] = 0xff;
+        if !std::mem::replace(&mut self.unstable[edge], true) {
+            self.masked += 1;
+        }
+    }
+
+    /// How many edges were taken.
+    pub fn edges(&self) -> usize {
+        self.edges
+    }
+
+    /// How many come and go by themselves.
+    pub fn masked(&self) -> usize {
+        self.masked
+    }
+
+    /// What was seen, for a file.
+    pub fn seen(&self) -> &[u8] {
+        &self.seen
+    }
+
+    /// As it was stored.
+    pub fn restore(seen: Vec<u8>) -> Virgin {
+        let unstable: Vec<bool> = seen.iter().map(|classes| *classes == 0xff).collect();
+        let edges = seen.iter().filter(|classes| **classes > 0).count();
+        let masked = unstable.iter().filter(|unstable| **unstable).count();
+        Virgin { seen, unstable, edges, masked }
+    }
+}
+
+/// Tells `visit` each edge that was taken. Most were not, and are passed over eight at a time.
+pub fn each(counts: &[u8], mut visit: impl FnMut(usize, u8)) {
+    let (chunks, rest) = counts.as_chunks::<8>();
+    for (at, chunk) in chunks.iter().enumerate() {
+        if u64::from_ne_bytes(*chunk) != 0 {
+            for (offset, count) in chunk.iter().enumerate().filter(|(_, count)| **count > 0) {
+                visit(at * 8 + offset, *count);
+            }
+        }
+    }
+    for (at, count) in rest.iter().enumerate().filter(|(_, count)| **count > 0) {
+        visit(chunks.len() * 8 + at, *count);
+    }
+}
+
+/// The class of a count: what is as good as the same has the same bit.
+pub fn class(count: u8) -> u8 {
+    match count {
+        0 => 0,
+        1 => 1,
+        2 => 2,
+        3 => 4,
+        4..=7 => 8,
+        8..=15 => 16,
+        16..=31 => 32,
+        32..=127 => 64,
+        128.. => 128,
+    }
+}
+
+/// Answers, states and log lines that were seen.
+#[derive(Clone, Debug, Default)]
+pub struct Novelty {
+    answers: HashSet<u64>,
+    states: HashSet<u64>,
+    logs: HashSet<u64>,
+}
+
+/// What is new about a case's answers.
+#[derive(Clone, Debug, Default)]
+pub struct Signature {
+    answers: Vec<u64>,
+    states: Vec<u64>,
+    logs: Vec<u64>,
+}
+
+impl Signature {
+    /// What a case was answered, in the order of its messages.
+    pub fn of(replies: &[Reply], names: &[u64], lines: &[OutputLine], protocol: Option<&Protocol>) -> Signature {
+        let mut signature = Signature::default();
+        let mut state = 0_u64;
+        for (at, reply) in replies.iter().enumerate() {
+            let answer = answer(reply, protocol);
+            signature.answers.push(answer);
+            // Where the answer leaves the conversation, and what was said to get there.
+            let message = names.get(at).copied().unwrap_or(0);
+            signature.states.push(mix(mix(state, message), answer));
+            state = answer;
+        }
+        signature.logs = lines.iter().map(|line| fnv1a(template(&line.text).as_bytes())).collect();
+        signature
+    }
+}
+
+fn mix(a: u64, b: u64) -> u64 {
+    (a.rotate_left(23) ^ b).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// A number for the kind of an answer: its name or first word, its length's class, and how the connection went on.
+fn answer(reply: &Reply, protocol: Option<&Protocol>) -> u64 {
+    let end = match reply.end {
+        None => 0,
+        Some(End::Eof) => 1,
+        Some(End::Reset) => 2,
+    };
+    let len = u64::from(64 - reply.len.leading_zeros());
+    mix(mix(name(&reply.data, protocol, Direction::Reply), len), end)
+}
+
+/// A number for a message's name; where there is no description, for its first word, or its first byte.
+pub fn name(data: &[u8], protocol: Option<&Protocol>, direction: Direction) -> u64 {
+    if let Some(protocol) = protocol
+        && let Some((name, _)) = protocol.tell(data, Some(direction))
+    {
+        return fnv1a(name.as_bytes());
+    }
+    let is_word =
+        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'_' | b'/' | b'.' | b'*' | b'$');
+    let word = data.iter().take(TOKEN_LEN_MAX).take_while(|byte| is_word(byte)).count();
+    match word {
+        0 => data.first().map_or(0, |first| 0x100 + u64::from(*first)),
+        _ => fnv1a(&data[..word].to_ascii_uppercase()),
+    }
+}
+
+/// A log line without what changes from one to the next: numbers and what looks like one.
+pub fn template(line: &str) -> String {
+    let mut text = String::new();
+    for word in line.split_inclusive(|c: char| !c.is_ascii_alphanumeric()).take(64) {
+        let bare = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        let is_number = bare.starts_with(|c: char| c.is_ascii_digit())
+            || (bare.len() >= 4
+                && bare.chars().all(|c| c.is_ascii_hexdigit())
+                && bare.contains(|c: char| c.is_ascii_digit()));
+        match is_number {
+            true => text.push('0'),
+            false => text.push_str(bare),
+        }
+        text.push_str(&word[bare.len()..]);
+    }
+    text
+}
+
+impl Novelty {
+    /// Notes a case's answers. Which feedback they are new to, if any.
+    pub fn note(&mut self, signature: &Signature) -> Option<&'static str> {
+        let mut add = |seen: fn(&mut Novelty) -> &mut HashSet<u64>, values: &[u64], max: usize| {
+            let set = seen(self);
+            let mut new = false;
+            for value in values {
+                new |= set.len() < max && set.insert(*value);
+            }
+            new
+        };
+        let answer = add(|seen| &mut seen.answers, &signature.answers, SEEN_MAX);
+        let state = add(|seen| &mut seen.states, &signature.states, SEEN_MAX);
+        let log = add(|seen| &mut seen.logs, &signature.logs, LOG_SEEN_MAX);
+        match (answer, state, log) {
+            (true, _, _) => Some("answer"),
+            (_, true, _) => Some("state"),
+            (_, _, true) => Some("log"),
+            _ => None,
+        }
+    }
+
+    /// What was seen, for a file: in the same order each time.
+    pub fn seen(&self) -> [Vec<u64>; 3] {
+        [&self.answers, &self.states, &self.logs].map(|set| {
+            let mut values: Vec<u64> = set.iter().copied().collect();
+            values.sort_unstable();
+            values
+        })
+    }
+
+    /// As it was stored.
+    pub fn restore([answers, states, logs]: [Vec<u64>; 3]) -> Novelty {
+        let set = |values: Vec<u64>| values.into_iter().collect();
+        Novelty { answers: set(answers), states: set(states), logs: set(logs) }
+    }
+
+    /// How many states were seen.
+    pub fn states(&self) -> usize {
+        self.states.len()
+    }
+
+    /// How many kinds of answers were seen.
+    pub fn answers(&self) -> usize {
+        self.answers.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_is_new_once_and_a_class_of_counts_once_more() {
+        let mut virgin = Virgin::default();
+        assert_eq!(virgin.note(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 2]), News { edges: 2, counts: 0 });
+        assert_eq!(virgin.note(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 2]), News::default());
+        assert_eq!(virgin.note(&[0, 5]), News { edges: 0, counts: 1 });
+        assert_eq!(virgin.note(&[0, 7]), News::default());
+        assert_eq!(virgin.edges(), 2);
+    }
+
+    #[test]
+    fn a_masked_edge_is_never_new() {
+        let mut virgin = Virgin::default();
+        virgin.mask(3);
+        assert!(!virgin.note(&[0, 0, 0, 9]).any());
+        assert_eq!((virgin.masked(), Virgin::restore(virgin.seen().to_vec()).masked()), (1, 1));
+    }
+
+    #[test]
+    fn numbers_do_not_make_a_log_line_new() {
+        assert_eq!(template("client 17 from 0x7ffe12 left"), template("client 2 from 0xdead99 left"));
+        assert_ne!(template("client 17 left"), template("client 17 came"));
+    }
+
+    #[test]
+    fn an_answer_is_known_by_its_beginning_its_length_and_its_end() {
+        let reply = |data: &[u8], end| Reply { step: 0, data: data.to_vec(), len: data.len() as u64, end };
+        assert_eq!(answer(&reply(b"220 ab", None), None), answer(&reply(b"220 cd", None), None));
+        assert_ne!(answer(&reply(b"220 ab", None), None), answer(&reply(b"221 ab", None), None));
+        assert_ne!(answer(&reply(b"220 ab", None), None), answer(&reply(b"220 ab", Some(End::Eof)), None));
+    }
+}

@@ -1,0 +1,257 @@
+//! What is wrong: signs in what a play has shown, and what they are called.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::player::Trace;
+use crate::event::OutputLine;
+use crate::runner::process::Exit;
+
+/// What kind of thing was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A process of the target ended, in whatever way.
+    Crash,
+    /// A valid conversation is not answered, or a processor is used up without an end.
+    Hang,
+    /// Something grows without end.
+    Leak,
+    /// A panic, or what a sanitizer says, and the process goes on.
+    Panic,
+    /// A property does not hold.
+    Property,
+    /// A valid conversation is answered otherwise than it should be.
+    WrongAnswer,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Crash => "crash",
+            Kind::Hang => "hang",
+            Kind::Leak => "leak",
+            Kind::Panic => "panic",
+            Kind::Property => "property",
+            Kind::WrongAnswer => "wrong-answer",
+        })
+    }
+}
+
+/// What of a target grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// Open file descriptors.
+    Descriptors,
+    /// Resident memory.
+    Memory,
+    /// Threads.
+    Threads,
+}
+
+/// A sign that something is wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Symptom {
+    /// A processor is used up, although there is nothing to do.
+    Busy,
+    /// A process ended; with the place that it names, if it does.
+    Ended {
+        /// Which target's.
+        target: String,
+        /// How.
+        exit: Exit,
+        /// Where, in the target's own words.
+        place: Option<String>,
+    },
+    /// What a valid conversation says is not answered.
+    Hang,
+    /// Something grows.
+    Leak(Resource),
+    /// A panic or a sanitizer's report at a place, and the process goes on.
+    Panic(String),
+    /// The same messages, cut or timed otherwise, are answered otherwise.
+    Wrong,
+}
+
+impl Symptom {
+    /// What a play shows by itself. `normal` are the ends that valid conversations lead to as well.
+    pub fn of(trace: &Trace, normal: &[Exit]) -> Option<Symptom> {
+        let place = place(&trace.lines);
+        match (&trace.ended, place) {
+            (Some((target, exit)), place) if !normal.contains(exit) => {
+                Some(Symptom::Ended { target: target.clone(), exit: *exit, place })
+            }
+            (None, Some(place)) => Some(Symptom::Panic(place)),
+            _ => None,
+        }
+    }
+
+    /// What it counts as.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Symptom::Busy | Symptom::Hang => Kind::Hang,
+            Symptom::Ended { .. } => Kind::Crash,
+            Symptom::Leak(_) => Kind::Leak,
+            Symptom::Panic(_) => Kind::Panic,
+            Symptom::Wrong => Kind::WrongAnswer,
+        }
+    }
+
+    /// Whether two of them are signs of the same thing, as far as they tell.
+    pub fn is_like(&self, other: &Symptom) -> bool {
+        match (self, other) {
+            (
+                Symptom::Ended { exit: Exit::Signal { number, .. }, place, .. },
+                Symptom::Ended { exit: Exit::Signal { number: other_number, .. }, place: other_place, .. },
+            ) => number == other_number && place == other_place,
+            (Symptom::Ended { exit, place, .. }, Symptom::Ended { exit: other_exit, place: other_place, .. }) => {
+                exit == other_exit && place == other_place
+            }
+            (own, other) => own == other,
+        }
+    }
+
+    /// The name of its bucket; `fallback` tells apart what says nothing of where it happened.
+    pub fn bucket(&self, fallback: &str) -> String {
+        let name = match self {
+            Symptom::Busy => format!("busy-{fallback}"),
+            Symptom::Ended { exit, place, .. } => {
+                let exit = match exit {
+                    Exit::Code(code) => format!("exit-{code}"),
+                    exit => exit.to_string().split([' ', ',']).nth(1).unwrap_or("signal").to_lowercase(),
+                };
+                format!("{exit}-{}", place.as_deref().unwrap_or(fallback))
+            }
+            Symptom::Hang => format!("silence-{fallback}"),
+            Symptom::Leak(Resource::Descriptors) => format!("descriptors-{fallback}"),
+            Symptom::Leak(Resource::Memory) => format!("memory-{fallback}"),
+            Symptom::Leak(Resource::Threads) => format!("threads-{fallback}"),
+            Symptom::Panic(place) => place.clone(),
+            Symptom::Wrong => fallback.to_owned(),
+        };
+        let name = format!("{}-{name}", self.kind());
+        let mut safe = String::new();
+        for c in name.chars() {
+            match c {
+                c if c.is_ascii_alphanumeric() => safe.push(c.to_ascii_lowercase()),
+                '_' | '.' => safe.push(c),
+                _ if safe.ends_with('-') => {}
+                _ => safe.push('-'),
+            }
+        }
+        safe.truncate(BUCKET_LEN_MAX);
+        safe.trim_end_matches(['-', '.']).to_owned()
+    }
+}
+
+impl fmt::Display for Symptom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Symptom::Busy => f.write_str("the target uses up a processor, although nothing is asked of it"),
+            Symptom::Ended { target, exit, place: None } => write!(f, "the target `{target}` ended: {exit}"),
+            Symptom::Ended { target, exit, place: Some(place) } => {
+                write!(f, "the target `{target}` ended: {exit}, at {place}")
+            }
+            Symptom::Hang => f.write_str("a valid conversation is not answered any more"),
+            Symptom::Leak(Resource::Descriptors) => f.write_str("open descriptors grow with each play"),
+            Symptom::Leak(Resource::Memory) => f.write_str("memory grows with each play"),
+            Symptom::Leak(Resource::Threads) => f.write_str("threads grow with each play"),
+            Symptom::Panic(place) => write!(f, "a panic at {place}, and the process goes on"),
+            Symptom::Wrong => f.write_str("the same messages, sent in other pieces, are answered otherwise"),
+        }
+    }
+}
+
+/// The longest name of a bucket.
+const BUCKET_LEN_MAX: usize = 100;
+
+/// How many frames of a stack tell one from another.
+const FRAMES: usize = 3;
+
+/// Where a panic or a sanitizer's report says that it happened.
+pub fn place(lines: &[OutputLine]) -> Option<String> {
+    for (at, line) in lines.iter().enumerate() {
+        let text = &line.text;
+        if let Some((before, place)) = text.split_once("panicked at ")
+            && before.contains("thread '")
+        {
+            // Before Rust 1.73 the message stood in front of the place, in quotes.
+            let place = place.rsplit_once("', ").map_or(place, |(_, place)| place);
+            return Some(short_path(place.trim_end_matches(':')));
+        }
+        if let Some((_, what)) = text.split_once("ERROR: ").filter(|(_, what)| what.contains("Sanitizer: ")) {
+            let what: Vec<&str> = what.split_whitespace().take(2).collect();
+            return Some(join(what[1..].iter().copied().chain(frames(&lines[at..]).iter().map(String::as_str))));
+        }
+        if let Some((place, what)) = text.split_once(": runtime error: ") {
+            let what: Vec<&str> = what.split_whitespace().take(4).collect();
+            return Some(format!("{} {}", short_path(place), what.join(" ")));
+        }
+    }
+    None
+}
+
+fn join<'t>(parts: impl Iterator<Item = &'t str>) -> String {
+    parts.collect::<Vec<_>>().join(" ")
+}
+
+/// The functions at the top of a sanitizer's stack.
+fn frames(lines: &[OutputLine]) -> Vec<String> {
+    let frame = |line: &OutputLine| {
+        let text = line.text.trim_start();
+        let (_, function) = text.strip_prefix('#').and_then(|_| text.split_once(" in "))?;
+        Some(function.split_whitespace().next()?.to_owned())
+    };
+    // Those of the sanitizer itself and of the C library say nothing of the program.
+    let is_own =
+        |name: &String| !name.starts_with("__") && !matches!(name.as_str(), "memcpy" | "strcpy" | "free" | "malloc");
+    lines.iter().take(64).filter_map(frame).filter(is_own).take(FRAMES).collect()
+}
+
+/// A path without the folders of the machine that it was built on.
+fn short_path(path: &str) -> String {
+    let parts: Vec<&str> = path.rsplitn(4, '/').take(3).collect();
+    parts.into_iter().rev().collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<OutputLine> {
+        text.lines().map(|text| OutputLine { stderr: true, text: text.to_owned() }).collect()
+    }
+
+    #[test]
+    fn a_panic_names_its_place_in_old_words_and_new_ones() {
+        let find = |text| place(&lines(text));
+        let place = Some("src/main.rs:12:5".to_owned());
+        assert_eq!(find("x\nthread 'tokio-runtime-worker' panicked at src/main.rs:12:5:\nindex out"), place);
+        assert_eq!(
+            find("thread 'main' (17) panicked at /build/a/b/x/src/main.rs:12:5:"),
+            Some("x/src/main.rs:12:5".into())
+        );
+        assert_eq!(find("thread 'main' panicked at 'index out, of', src/main.rs:12:5"), place);
+        assert_eq!(find("the user panicked at the sight"), None);
+    }
+
+    #[test]
+    fn a_sanitizer_names_what_and_where() {
+        let text = "==7==ERROR: AddressSanitizer: heap-buffer-overflow on address 0x6020\n    #0 0x1 in __interceptor_memcpy (x)\n    #1 0x2 in parse /src/a.c:7\n    #2 0x3 in serve /src/a.c:9\n";
+        assert_eq!(place(&lines(text)), Some("heap-buffer-overflow parse serve".into()));
+        let text = "a.c:3:7: runtime error: signed integer overflow: 1 + 2";
+        assert_eq!(place(&lines(text)), Some("a.c:3:7 signed integer overflow: 1".into()));
+    }
+
+    #[test]
+    fn a_bucket_is_a_name_of_a_folder() {
+        let ended = |place: Option<&str>| Symptom::Ended {
+            target: "kv".into(),
+            exit: Exit::Signal { number: 11, core: false },
+            place: place.map(str::to_owned),
+        };
+        assert_eq!(ended(None).bucket("PUT"), "crash-sigsegv-put");
+        assert_eq!(Symptom::Panic("src/main.rs:12:5".into()).bucket(""), "panic-src-main.rs-12-5");
+    }
+}

@@ -1,0 +1,111 @@
+//! A campaign as a page: what was covered over time, what was found, and what came of each mutator.
+
+use std::fmt::Write as _;
+
+use super::schedule::Yield;
+use super::state::Summary;
+use crate::mutator::MUTATORS;
+use crate::text::count;
+
+/// A moment of a campaign.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Point {
+    /// When, in seconds.
+    pub seconds: f64,
+    /// How many cases had been played.
+    pub cases: u64,
+    /// How many edges had been taken.
+    pub edges: usize,
+    /// How many states had been seen.
+    pub states: usize,
+}
+
+/// The most moments that are kept; with more, every second one is dropped.
+pub const POINTS_MAX: usize = 1_200;
+
+const WIDTH: f64 = 760.0;
+const HEIGHT: f64 = 220.0;
+
+/// The page.
+pub fn page(summary: &Summary, points: &[Point], yields: &[Yield]) -> String {
+    let mut html = String::from(
+        "<!doctype html>\n<meta charset=\"utf-8\">\n<title>harness fuzz</title>\n<style>\nbody { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; \
+         margin: 2rem auto; padding: 0 1rem }\ntable { border-collapse: collapse }\ntd, th { text-align: left; padding: 0.1rem 1rem 0.1rem 0 }\n\
+         svg { background: #f6f6f6 }\n@media (prefers-color-scheme: dark) { body { background: #111; color: #ddd } svg { background: #222 } }\n</style>\n",
+    );
+    let _ = writeln!(
+        html,
+        "<h1>Fuzzing</h1>\n<p>{}, {}, {} in {:.1} s; {}; seed {}.</p>",
+        count(summary.cases as usize, "case"),
+        count(summary.sessions as usize, "connection"),
+        count(summary.messages as usize, "message"),
+        summary.seconds,
+        count(summary.edges, "edge"),
+        summary.seed
+    );
+    html.push_str("<h2>Findings</h2>\n");
+    if summary.findings.is_empty() {
+        html.push_str("<p>None.</p>\n");
+    } else {
+        html.push_str("<table>\n<tr><th>bucket<th>kind<th>verdict<th>after<th>messages<th>bytes</tr>\n");
+        for finding in &summary.findings {
+            let _ = writeln!(
+                html,
+                "<tr><td><a href=\"findings/{0}/report.md\">{0}</a><td>{1}<td>{2:?}<td>{3:.1} s<td>{4}<td>{5}</tr>",
+                escape(&finding.bucket),
+                finding.kind,
+                finding.verdict,
+                finding.seconds,
+                finding.messages,
+                finding.bytes
+            );
+        }
+        html.push_str("</table>\n");
+    }
+    if summary.edges > 0 {
+        html.push_str("<h2>Edges over time</h2>\n");
+        html.push_str(&curve(points, |point| point.edges as f64));
+    }
+    html.push_str("<h2>States over time</h2>\n");
+    html.push_str(&curve(points, |point| point.states as f64));
+    html.push_str("<h2>Mutators</h2>\n<table>\n<tr><th>name<th>level<th>cases<th>new</tr>\n");
+    for (entry, Yield { tries, news }) in MUTATORS.iter().zip(yields) {
+        let _ = writeln!(html, "<tr><td>{}<td>{}<td>{tries}<td>{news}</tr>", entry.name, entry.level);
+    }
+    html.push_str("</table>\n");
+    html
+}
+
+fn curve(points: &[Point], of: fn(&Point) -> f64) -> String {
+    let (Some(last), most) = (points.last(), points.iter().map(of).fold(1.0, f64::max)) else { return String::new() };
+    let end = last.seconds.max(0.001);
+    let place = |point: &Point| {
+        format!("{:.1},{:.1}", point.seconds / end * WIDTH, HEIGHT - of(point) / most * (HEIGHT - 10.0))
+    };
+    let line: Vec<String> = points.iter().map(place).collect();
+    format!(
+        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"100%\"><polyline fill=\"none\" stroke=\"#3273dc\" stroke-width=\"2\" \
+         points=\"{}\"/><text x=\"4\" y=\"14\" fill=\"#888\">{most}</text><text x=\"{:.0}\" y=\"{:.0}\" fill=\"#888\" \
+         text-anchor=\"end\">{end:.0} s</text></svg>\n",
+        line.join(" "),
+        WIDTH - 4.0,
+        HEIGHT - 4.0
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_shows_the_curve_from_its_beginning_to_its_end() {
+        let points = [Point::default(), Point { seconds: 2.0, cases: 9, edges: 50, states: 3 }];
+        let text = curve(&points, |point| point.edges as f64);
+        assert!(text.contains("points=\"0.0,220.0 760.0,10.0\""), "{text}");
+        assert!(text.contains(">50<") && text.contains(">2 s<"), "{text}");
+    }
+}

@@ -1,0 +1,196 @@
+//! Whether a target is at rest: all threads of all its processes asleep, as `/proc` tells it.
+//!
+//! Where a server reads a message, works and waits for the next one, this is how to know that it has done so without asking it,
+//! and without a fixed sleep.
+
+#![expect(clippy::disallowed_methods, reason = "what the kernel tells of processes is read here")]
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+
+/// The most threads that are looked at; of more, the first so many.
+pub const THREADS_MAX: usize = 512;
+
+/// How often the list of a target's processes is made anew, in looks, as long as it has never started another.
+const FAMILY_EVERY: u32 = 64;
+
+/// The threads of a target.
+#[derive(Debug, Default)]
+pub struct Rest {
+    roots: Vec<u32>,
+    family: Vec<Member>,
+    looks: u32,
+    /// Whether it has ever started another process.
+    forks: bool,
+}
+
+/// One process.
+#[derive(Debug)]
+struct Member {
+    pid: u32,
+    /// Its threads, the first one first, as files that tell their states.
+    threads: Vec<(u32, File)>,
+}
+
+/// What the threads were doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// All sleep.
+    Asleep,
+    /// Some runs, or waits for a disk.
+    Busy,
+    /// There is nobody.
+    Gone,
+}
+
+impl Rest {
+    /// The threads of these processes and of those that they start.
+    pub fn new(pids: Vec<u32>) -> Rest {
+        Rest { roots: pids, ..Rest::default() }
+    }
+
+    /// Looks once.
+    pub fn look(&mut self) -> State {
+        if self.forks || self.looks.is_multiple_of(FAMILY_EVERY) {
+            let pids = family(&self.roots);
+            self.forks |= pids.len() > self.roots.len();
+            self.family.retain(|member| pids.contains(&member.pid));
+            for pid in pids {
+                if !self.family.iter().any(|member| member.pid == pid) {
+                    self.family.push(Member { pid, threads: Vec::new() });
+                }
+            }
+        }
+        self.looks = self.looks.wrapping_add(1);
+        let mut gone = true;
+        for member in &mut self.family {
+            match member.look() {
+                State::Busy => return State::Busy,
+                State::Asleep => gone = false,
+                State::Gone => {}
+            }
+        }
+        if gone { State::Gone } else { State::Asleep }
+    }
+
+    /// How much time of a processor they have used, in ticks.
+    pub fn ticks(&mut self) -> u64 {
+        let pids = family(&self.roots);
+        let ticks = |pid: &u32| {
+            let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+            let text = String::from_utf8_lossy(&stat).into_owned();
+            let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+            Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+        };
+        pids.iter().filter_map(ticks).sum()
+    }
+}
+
+impl Member {
+    fn look(&mut self) -> State {
+        let mut buffer = [0; 512];
+        // The first thread's line says how many there are: only when that has changed is the list made anew.
+        for fresh in [false, true] {
+            if fresh || self.threads.is_empty() {
+                self.list();
+            }
+            let mut known = self.threads.len();
+            let mut lost = false;
+            for (at, (_, file)) in self.threads.iter().enumerate() {
+                let Ok(len) = file.read_at(&mut buffer, 0) else {
+                    lost = true;
+                    break;
+                };
+                if at == 0 {
+                    known = count(&buffer[..len]).unwrap_or(known);
+                }
+                if !matches!(state(&buffer[..len]), b'S' | b'I' | b'T' | b't' | b'Z' | b'X') {
+                    return State::Busy;
+                }
+            }
+            if !lost && known.min(THREADS_MAX) <= self.threads.len() {
+                break;
+            }
+        }
+        if self.threads.is_empty() { State::Gone } else { State::Asleep }
+    }
+
+    fn list(&mut self) {
+        self.threads.clear();
+        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.pid)) else { return };
+        for task in tasks.flatten().take(THREADS_MAX) {
+            let Some(tid) = task.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+            if let Ok(file) = File::open(format!("/proc/{}/task/{tid}/stat", self.pid)) {
+                self.threads.push((tid, file));
+            }
+        }
+        self.threads.sort_by_key(|(tid, _)| *tid != self.pid);
+    }
+}
+
+/// How many threads its process has, by a line of `/proc/PID/stat`: the eighteenth field after the name.
+fn count(stat: &[u8]) -> Option<usize> {
+    let at = stat.iter().rposition(|byte| *byte == b')')?;
+    let field = stat[at + 1..].split(|byte| *byte == b' ').filter(|field| !field.is_empty()).nth(17)?;
+    str::from_utf8(field).ok()?.parse().ok()
+}
+
+/// The state in a line of `/proc/PID/stat`: a letter after the name, which may hold anything.
+fn state(stat: &[u8]) -> u8 {
+    stat.iter().rposition(|byte| *byte == b')').and_then(|at| stat.get(at + 2)).copied().unwrap_or(b'X')
+}
+
+/// Processes and all that they have started and not yet waited for.
+pub fn family(roots: &[u32]) -> Vec<u32> {
+    let mut family = roots.to_vec();
+    let mut next = 0;
+    while let Some(pid) = family.get(next).copied().filter(|_| next < THREADS_MAX) {
+        next += 1;
+        let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { continue };
+        for task in tasks.flatten().take(THREADS_MAX) {
+            let Ok(children) = fs::read_to_string(task.path().join("children")) else { continue };
+            family.extend(children.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        }
+    }
+    family
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_stands_after_the_name() {
+        assert_eq!(state(b"7 (a) b) (c) S 1 7"), b'S');
+        assert_eq!(state(b"7 (x) R 1"), b'R');
+        assert_eq!(state(b""), b'X');
+    }
+
+    #[test]
+    fn the_number_of_threads_stands_in_it() {
+        let stat = b"7 (a) b) S 1 7 7 0 -1 4194560 10 0 0 0 1 2 0 0 20 0 3 0 99";
+        assert_eq!(count(stat), Some(3));
+        assert_eq!(count(b"7 (x) R"), None);
+    }
+
+    #[test]
+    fn whoever_looks_is_busy() {
+        assert_eq!(Rest::new(vec![std::process::id()]).look(), State::Busy);
+    }
+
+    #[test]
+    fn nobody_is_gone() {
+        assert_eq!(Rest::new(vec![u32::MAX - 1]).look(), State::Gone);
+    }
+
+    #[test]
+    fn a_process_that_waits_is_asleep() {
+        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat");
+        let mut rest = Rest::new(vec![child.id()]);
+        while rest.look() != State::Asleep {
+            std::thread::yield_now();
+        }
+        drop(child.stdin.take());
+        child.wait().expect("it ends");
+    }
+}

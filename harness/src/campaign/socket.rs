@@ -1,0 +1,259 @@
+//! One connection of a case: a socket with deadlines and no runtime.
+
+#![expect(clippy::disallowed_methods, reason = "the sockets of a campaign are here")]
+
+use std::collections::VecDeque;
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram, UnixStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use socket2::{Domain, SockRef, Socket as RawSocket, Type};
+
+use crate::runner::process::Address;
+
+/// The most bytes of a connection that are kept unread.
+pub const UNREAD_MAX: usize = 1 << 20;
+
+/// How long a target may take to accept a connection.
+pub const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long a target may leave a message unread.
+pub const WRITE_WITHIN: Duration = Duration::from_millis(500);
+
+const READ_LEN: usize = 64 << 10;
+
+/// A connection.
+#[derive(Debug)]
+pub struct Link {
+    /// Whose it is.
+    pub actor: usize,
+    socket: Socket,
+    /// What has arrived of a stream and was not taken.
+    pub stream: Vec<u8>,
+    /// The datagrams that have arrived and were not taken.
+    pub datagrams: VecDeque<Vec<u8>>,
+    /// How it ended.
+    pub end: Option<End>,
+    /// How many bytes have arrived.
+    pub received: u64,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    Udp(UdpSocket),
+    Unix(UnixStream),
+    Unixgram(UnixDatagram),
+}
+
+/// How the peer has ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// In order.
+    Eof,
+    /// Abruptly, or nobody was there.
+    Reset,
+}
+
+impl Link {
+    /// Opens a connection, from `source` where that is given.
+    pub fn open(actor: usize, address: &Address, source: Option<IpAddr>) -> io::Result<Link> {
+        let socket = match address {
+            Address::Tcp(peer) => {
+                let socket = RawSocket::new(Domain::for_address(*peer), Type::STREAM, None)?;
+                if let Some(source) = source.filter(|source| source.is_ipv4() == peer.is_ipv4()) {
+                    socket.bind(&SocketAddr::new(source, 0).into())?;
+                }
+                socket.connect_timeout(&(*peer).into(), CONNECT_WITHIN)?;
+                Link::stream(socket.into())?
+            }
+            Address::Udp(peer) => {
+                let any = source.filter(|source| source.is_ipv4() == peer.is_ipv4());
+                let any = any.unwrap_or(if peer.is_ipv4() { [0, 0, 0, 0].into() } else { [0_u16; 8].into() });
+                let socket = UdpSocket::bind((any, 0))?;
+                socket.connect(peer)?;
+                socket.set_nonblocking(true)?;
+                Socket::Udp(socket)
+            }
+            Address::Unix(path) => {
+                let socket = UnixStream::connect_addr(&unix(path)?)?;
+                socket.set_nonblocking(true)?;
+                Socket::Unix(socket)
+            }
+            Address::Unixgram(path) => {
+                // An answer needs an address to go to; the kernel gives out one that vanishes with the socket.
+                let socket = UnixDatagram::unbound()?;
+                socket.connect_addr(&unix(path)?)?;
+                socket.set_nonblocking(true)?;
+                Socket::Unixgram(socket)
+            }
+        };
+        Ok(Link::of(actor, socket))
+    }
+
+    /// Takes the next connection of a listener.
+    pub fn accept(actor: usize, listener: &TcpListener, within: Duration) -> io::Result<Link> {
+        if !wait(listener.as_fd(), within) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let (stream, _) = listener.accept()?;
+        Ok(Link::of(actor, Link::stream(stream)?))
+    }
+
+    fn stream(stream: TcpStream) -> io::Result<Socket> {
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        Ok(Socket::Tcp(stream))
+    }
+
+    fn of(actor: usize, socket: Socket) -> Link {
+        Link { actor, socket, stream: Vec::new(), datagrams: VecDeque::new(), end: None, received: 0 }
+    }
+
+    /// Whether it carries datagrams.
+    pub fn is_datagram(&self) -> bool {
+        matches!(self.socket, Socket::Udp(_) | Socket::Unixgram(_))
+    }
+
+    /// Waits until there is something to read, or for so long.
+    pub fn wait(&self, within: Duration) -> bool {
+        wait(self.fd(), within)
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.as_fd(),
+            Socket::Udp(socket) => socket.as_fd(),
+            Socket::Unix(socket) => socket.as_fd(),
+            Socket::Unixgram(socket) => socket.as_fd(),
+        }
+    }
+
+    /// Writes all of it, reading what comes meanwhile. `false` if the peer does not take it.
+    pub fn send(&mut self, bytes: &[u8]) -> bool {
+        if self.is_datagram() {
+            let sent = match &self.socket {
+                Socket::Udp(socket) => socket.send(bytes),
+                Socket::Unixgram(socket) => socket.send(bytes),
+                _ => unreachable!("it carries datagrams"),
+            };
+            return match sent {
+                Ok(_) => true,
+                Err(error) => {
+                    // What is too long for a datagram never leaves; what nobody hears says who is gone.
+                    if error.kind() == io::ErrorKind::ConnectionRefused {
+                        self.end = Some(End::Reset);
+                    }
+                    false
+                }
+            };
+        }
+        let deadline = Instant::now() + WRITE_WITHIN;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let written = match &mut self.socket {
+                Socket::Tcp(socket) => socket.write(rest),
+                Socket::Unix(socket) => socket.write(rest),
+                _ => unreachable!("it is a stream"),
+            };
+            match written {
+                Ok(len) => rest = &rest[len..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.read();
+                    if self.end == Some(End::Reset) || Instant::now() >= deadline {
+                        return false;
+                    }
+                    let mut fds = [PollFd::from_borrowed_fd(self.fd(), PollFlags::OUT | PollFlags::IN)];
+                    let _ = poll(&mut fds, Some(&timespec(Duration::from_millis(5))));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.read();
+                    self.end.get_or_insert(End::Reset);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Reads what is there. `true` if that was anything.
+    pub fn read(&mut self) -> bool {
+        let mut buffer = [0; READ_LEN];
+        let mut any = false;
+        while self.end.is_none() {
+            let read = match &mut self.socket {
+                Socket::Tcp(socket) => socket.read(&mut buffer),
+                Socket::Udp(socket) => socket.recv(&mut buffer),
+                Socket::Unix(socket) => socket.read(&mut buffer),
+                Socket::Unixgram(socket) => socket.recv(&mut buffer),
+            };
+            match read {
+                Ok(len) if self.is_datagram() => {
+                    self.received += len as u64;
+                    if self.datagrams.len() < 1_024 {
+                        self.datagrams.push_back(buffer[..len].to_vec());
+                    }
+                }
+                Ok(0) => self.end = Some(End::Eof),
+                Ok(len) => {
+                    self.received += len as u64;
+                    // What nobody will ever look at is counted and dropped.
+                    let room = UNREAD_MAX.saturating_sub(self.stream.len()).min(len);
+                    self.stream.extend_from_slice(&buffer[..room]);
+                    any = true;
+                    if len < READ_LEN {
+                        break;
+                    }
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => self.end = Some(End::Reset),
+            }
+            any = true;
+        }
+        any
+    }
+
+    /// Says that no more will be sent.
+    pub fn shut(&self) {
+        let _ = match &self.socket {
+            Socket::Tcp(socket) => socket.shutdown(std::net::Shutdown::Write),
+            Socket::Unix(socket) => socket.shutdown(std::net::Shutdown::Write),
+            Socket::Udp(_) | Socket::Unixgram(_) => Ok(()),
+        };
+    }
+
+    /// Closes it abruptly: neither side is left with a connection in `TIME_WAIT`.
+    pub fn reset(self) {
+        if let Socket::Tcp(socket) = &self.socket {
+            let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+/// Waits until something can be read there, or for so long.
+fn wait(fd: BorrowedFd<'_>, within: Duration) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    poll(&mut fds, Some(&timespec(within))).is_ok_and(|ready| ready > 0)
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(duration.subsec_nanos()),
+    }
+}
+
+fn unix(path: &Path) -> io::Result<UnixAddr> {
+    match path.to_str().and_then(|path| path.strip_prefix('@')) {
+        Some(name) => UnixAddr::from_abstract_name(name),
+        None => UnixAddr::from_pathname(path),
+    }
+}

@@ -1,0 +1,203 @@
+//! What all workers of a campaign share.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::case::Case;
+use super::corpus::{Corpus, Entry};
+use super::feedback::{Novelty, Virgin};
+use super::finding::Finding;
+use super::journal::{Checkpoint, Journal};
+use super::page::{POINTS_MAX, Point};
+use super::plan::Plan;
+use super::schedule::Schedule;
+use crate::mutator::{Around, Dictionary};
+
+/// How many findings of one bucket are looked into.
+const LOOKED_INTO_MAX: u32 = 2;
+
+/// What a campaign leaves in `campaign.json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// How many cases were played.
+    pub cases: u64,
+    /// How many connections were opened.
+    pub sessions: u64,
+    /// How many messages were sent.
+    pub messages: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// How many edges were taken.
+    pub edges: usize,
+    /// What all chance came from.
+    pub seed: u64,
+    /// What was found.
+    pub findings: Vec<Finding>,
+    /// Why it ended.
+    #[serde(skip)]
+    pub ending: Ending,
+    /// Where the results are.
+    #[serde(skip)]
+    pub folder: PathBuf,
+}
+
+/// Why a campaign ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// All cases that were wanted are played, or the time is over.
+    #[default]
+    Done,
+    /// Something was found.
+    Found,
+    /// Somebody pressed Ctrl-C.
+    Interrupted,
+    /// The target does not come up any more.
+    Lost,
+}
+
+/// What all workers share.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) schedule: Schedule,
+    pub(super) corpus: Corpus,
+    pub(super) seeds: Vec<Case>,
+    pub(super) virgin: Virgin,
+    pub(super) novelty: Novelty,
+    pub(super) dictionary: Dictionary,
+    pub(super) answers: Vec<Vec<u8>>,
+    pub(super) counts: Counts,
+    pub(super) findings: Vec<Finding>,
+    /// How often each kind of sign was looked into.
+    pub(super) looked_into: HashMap<String, u32>,
+    pub(super) ending: Option<Ending>,
+    /// What was last told of targets that do not start.
+    pub(super) trouble: Option<String>,
+    pub(super) journal: Journal,
+    pub(super) points: Vec<Point>,
+    /// A number for all that was sent: the same for the same seed, cases and answers.
+    pub(super) digest: u64,
+}
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Cases that were given out.
+    pub given: u64,
+    /// Cases that were played.
+    pub cases: u64,
+    /// Connections that were opened.
+    pub sessions: u64,
+    /// Messages that were sent.
+    pub messages: u64,
+    /// Targets that were started.
+    pub starts: u64,
+    /// How long was waited for targets, over all workers.
+    pub waited: Duration,
+    /// How long cases took, over all workers.
+    pub played: Duration,
+    /// How long was spent on looking into signs, over all workers.
+    pub triage: Duration,
+    /// How long targets took to start, over all workers.
+    pub started: Duration,
+    /// The case that has shown something new last.
+    pub news_at: u64,
+}
+
+impl State {
+    /// Whether a sign of this name is worth another look.
+    pub(super) fn wants(&mut self, name: &str) -> bool {
+        let looked = self.looked_into.entry(name.to_owned()).or_insert(0);
+        *looked += 1;
+        *looked <= LOOKED_INTO_MAX
+    }
+
+    /// Keeps a case that has shown something new.
+    pub(super) fn admit(&mut self, entry: Entry) -> bool {
+        let parent = entry.parent;
+        let kept = entry.clone();
+        let added = self.corpus.add(entry).is_some();
+        if added && let Err(error) = self.journal.push(&kept) {
+            self.trouble.get_or_insert(format!("the journal cannot be written: {error}"));
+        }
+        if let (true, Some(parent)) = (added, parent) {
+            self.corpus.entry_mut(parent).children += 1;
+            self.counts.news_at = self.counts.cases;
+        }
+        added
+    }
+
+    /// Keeps a moment for the page.
+    pub(super) fn note_point(&mut self, seconds: f64) {
+        let (edges, states) = (self.virgin.edges(), self.novelty.states());
+        self.points.push(Point { seconds, cases: self.counts.cases, edges, states });
+        if self.points.len() > POINTS_MAX {
+            let mut at = 0;
+            self.points.retain(|_| {
+                at += 1;
+                at % 2 == 1
+            });
+        }
+    }
+
+    /// Where it stands.
+    pub(super) fn checkpoint(&self, seed: u64, seconds: f64) -> Checkpoint {
+        let entries = self.corpus.entries();
+        Checkpoint {
+            seed,
+            seconds,
+            counts: self.counts,
+            given: (self.schedule.given(), self.schedule.swept),
+            entries: entries.len(),
+            chosen: entries.iter().map(|entry| (entry.chosen, entry.children)).collect(),
+            yields: self.schedule.yields().iter().map(|of| (of.tries, of.news)).collect(),
+            virgin: self.virgin.seen().iter().map(|classes| format!("{classes:02x}")).collect(),
+            novelty: self.novelty.seen(),
+            findings: self.findings.clone(),
+            looked_into: self.looked_into.iter().map(|(name, times)| (name.clone(), *times)).collect(),
+            digest: self.digest,
+        }
+    }
+
+    /// Goes on from a checkpoint.
+    pub(super) fn resume(&mut self, checkpoint: Checkpoint, entries: Vec<Entry>, plan: &Plan, datagrams: &[bool]) {
+        let State { dictionary, answers, .. } = &*self;
+        let around = Around { plan, dictionary, others: &[], answers, datagrams };
+        self.schedule = Schedule::resumed(checkpoint.given, &checkpoint.yields, &self.seeds, &around);
+        self.restore(checkpoint, entries);
+    }
+
+    fn restore(&mut self, checkpoint: Checkpoint, entries: Vec<Entry>) {
+        self.corpus = Corpus::default();
+        for (mut entry, (chosen, children)) in entries.into_iter().zip(checkpoint.chosen) {
+            (entry.chosen, entry.children) = (chosen, children);
+            self.corpus.add(entry);
+        }
+        self.counts = checkpoint.counts;
+        self.virgin = Virgin::restore(crate::text::parse_hex(&checkpoint.virgin).unwrap_or_default());
+        self.novelty = Novelty::restore(checkpoint.novelty);
+        self.findings = checkpoint.findings;
+        self.looked_into = checkpoint.looked_into.into_iter().collect();
+        self.digest = checkpoint.digest;
+    }
+
+    /// Keeps a finding, unless its bucket is there; then the smaller one stays.
+    pub(super) fn keep(&mut self, finding: Finding) -> bool {
+        match self.findings.iter_mut().find(|known| known.bucket == finding.bucket) {
+            Some(known) => {
+                let better =
+                    finding.verdict == super::Verdict::Deterministic && known.verdict != super::Verdict::Deterministic;
+                if better {
+                    *known = Finding { seconds: known.seconds, cases: known.cases, ..finding };
+                }
+                better
+            }
+            None => {
+                self.findings.push(finding);
+                true
+            }
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Fields of messages that a protocol describes: numbers at their bounds, texts of awkward lengths, lies about what is computed.
+//!
+//! A message is decoded, one field of it is given another value, and it is encoded again: what is computed is then right for
+//! what is changed, unless it is itself what is changed.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::wire::actor_of;
+use super::{Around, Mutator, locate, one_of, pick_message};
+use crate::campaign::case::{Case, Message, Step};
+use crate::framing::{Decoded, Framing};
+use crate::protocol::description::{Fields, Layout};
+use crate::protocol::{Direction, Field, Given, Item, Kind, Protocol, Value, framing};
+use crate::random::Random;
+
+/// How many fields of one message are used.
+const FIELDS_MAX: usize = 64;
+
+/// Of how many bytes a text becomes.
+const LENS: &[usize] = &[0, 1, 2, 127, 128, 255, 256, 257, 1_023, 1_024, 4_096, 65_535, 65_536];
+
+/// What a text becomes.
+const TEXTS: &[&[u8]] =
+    &[b"\0", b"\xff\xfe\xfd", b"%n%n%n%n", b"../../etc/passwd", b"\xc0\x80", b"a\0b", b"\r\n", b"\xc0\x0c"];
+
+/// A message that was understood.
+struct Known {
+    protocol: Arc<Protocol>,
+    message: usize,
+    given: Vec<(Arc<str>, Given)>,
+    leaves: Vec<Leaf>,
+    framing: Arc<dyn Framing>,
+}
+
+/// A field that holds no others.
+struct Leaf {
+    /// Where it stands among the values, as numbers.
+    path: Vec<usize>,
+    /// Whether the others determine it.
+    computed: bool,
+    /// What it may be.
+    shape: Shape,
+}
+
+enum Shape {
+    Bytes,
+    List,
+    Number { min: i128, max: i128, bounds: (i128, i128), names: Vec<i128> },
+}
+
+/// What the messages of an actor are said in.
+fn speech(case: &Case, link: u16, around: &Around<'_>) -> Option<(Arc<Protocol>, Direction, Arc<dyn Framing>)> {
+    let actor = around.plan.actors.get(actor_of(case, link)?)?;
+    let protocol = actor.protocol.clone()?;
+    let direction = match actor.place {
+        crate::campaign::plan::Place::Listen(_) => Direction::Reply,
+        _ => Direction::Request,
+    };
+    let framing = framing(&protocol, Some(direction));
+    Some((protocol, direction, framing))
+}
+
+/// Where the body of a message stands in its bytes.
+fn body(bytes: &[u8], framing: &dyn Framing, is_datagram: bool) -> Option<Range<usize>> {
+    if is_datagram {
+        return Some(0..bytes.len());
+    }
+    match framing.decode(bytes, 0) {
+        Ok(Decoded::Message { start, end, consumed }) if consumed == bytes.len() => Some(start..end),
+        _ => None,
+    }
+}
+
+fn understand(case: &Case, step: usize, around: &Around<'_>) -> Option<Known> {
+    let Some(Step::Send(message)) = case.steps.get(step) else { return None };
+    let (protocol, direction, framing) = speech(case, message.link, around)?;
+    let bytes = message.bytes();
+    let is_datagram = super::wire::is_datagram(case, message.link, around);
+    let body = &bytes[body(&bytes, &*framing, is_datagram)?];
+    let decoded = protocol.decode(body, true, Some(direction)).ok()??;
+    let given = decoded.given(&protocol, body);
+    let mut leaves = Vec::new();
+    let walker = Walker { protocol: &protocol, decoded: &decoded };
+    walker.walk(&decoded.description(&protocol).fields, decoded.fields(), &mut Vec::new(), &mut leaves);
+    let framing = if is_datagram { crate::framing::datagram() } else { framing };
+    Some(Known { message: decoded.message, given, leaves, framing, protocol })
+}
+
+/// Finds the fields in the order in which [`crate::protocol::Decoded::given`] gives them.
+struct Walker<'a> {
+    protocol: &'a Protocol,
+    decoded: &'a crate::protocol::Decoded,
+}
+
+impl Walker<'_> {
+    fn walk(&self, fields: &Fields, items: &[Item], path: &mut Vec<usize>, leaves: &mut Vec<Leaf>) {
+        let mut number = 0;
+        for (at, (field, item)) in fields.iter().zip(items).enumerate() {
+            if field.name.is_empty() || item.is_absent() {
+                continue;
+            }
+            path.push(number);
+            let computed = field.compute.is_some() || crate::protocol::is_size(fields, at);
+            self.walk_value(field, item, computed, path, leaves);
+            path.pop();
+            number += 1;
+        }
+    }
+
+    fn walk_value(&self, field: &Field, item: &Item, computed: bool, path: &mut Vec<usize>, leaves: &mut Vec<Leaf>) {
+        if leaves.len() >= FIELDS_MAX {
+            return;
+        }
+        let leaf = |shape| Leaf { path: path.clone(), computed, shape };
+        match (item.value(), &field.kind) {
+            (Value::Array(items), Kind::Array { of, .. }) => {
+                leaves.push(leaf(Shape::List));
+                for (at, item) in self.decoded.items(items).iter().enumerate().take(8) {
+                    path.push(at);
+                    self.walk_value(of, item, false, path, leaves);
+                    path.pop();
+                }
+            }
+            (Value::Case(case, items), Kind::Switch { .. }) => {
+                if let Some(fields) = field.kind.fields_of_case(case) {
+                    self.walk(fields, self.decoded.items(items), path, leaves);
+                }
+            }
+            (Value::Struct(items), Kind::Struct(structure)) => {
+                self.walk(self.protocol.fields_of(structure), self.decoded.items(items), path, leaves);
+            }
+            (Value::Number(_), kind) => {
+                let (number, bounds) = match kind {
+                    Kind::Integer(integer) => (&integer.number, integer.layout.bounds()),
+                    Kind::Digits { number, .. } => (number, Layout::Leb128.bounds()),
+                    _ => return,
+                };
+                let names =
+                    number.names.map(|at| self.protocol.enums[at].values.iter().map(|(_, value)| *value).collect());
+                let (min, max) = (number.min, number.max);
+                leaves.push(leaf(Shape::Number { min, max, bounds, names: names.unwrap_or_default() }));
+            }
+            (Value::Bytes(_) | Value::Text(_), _) => leaves.push(leaf(Shape::Bytes)),
+            _ => {}
+        }
+    }
+}
+
+/// The value at a path.
+fn at_mut<'g>(given: &'g mut [(Arc<str>, Given)], path: &[usize]) -> Option<&'g mut Given> {
+    let (first, rest) = path.split_first()?;
+    let mut value = &mut given.get_mut(*first)?.1;
+    for at in rest {
+        value = match value {
+            Given::List(items) => items.get_mut(*at)?,
+            Given::Table(fields) => &mut fields.get_mut(*at)?.1,
+            _ => return None,
+        };
+    }
+    Some(value)
+}
+
+/// Takes the value at a path out of the table that it stands in.
+fn remove(given: &mut Vec<(Arc<str>, Given)>, path: &[usize]) {
+    let Some((last, outer)) = path.split_last() else { return };
+    if outer.is_empty() {
+        given.remove(*last);
+    } else if let Some(Given::Table(fields)) = at_mut(given, outer) {
+        fields.remove(*last);
+    }
+}
+
+impl Known {
+    /// How many values a field can be given.
+    fn ways(leaf: &Leaf) -> usize {
+        match &leaf.shape {
+            Shape::Bytes => LENS.len() + TEXTS.len(),
+            Shape::List => 5,
+            Shape::Number { names, .. } => 14 + names.len().min(16),
+        }
+    }
+
+    /// The message with another value in one field.
+    fn changed(&self, leaf: &Leaf, way: usize, link: u16) -> Option<Message> {
+        let mut given = self.given.clone();
+        let value = at_mut(&mut given, &leaf.path)?;
+        let before = value.clone();
+        match (&leaf.shape, &mut *value) {
+            (Shape::Bytes, Given::Bytes(bytes)) => {
+                *bytes = match LENS.get(way) {
+                    Some(len) => Bytes::from(vec![bytes.first().copied().unwrap_or(b'A'); *len]),
+                    None => Bytes::from_static(TEXTS.get(way - LENS.len())?),
+                }
+            }
+            (Shape::List, Given::List(items)) => {
+                let first = items.first().cloned();
+                match way {
+                    0 => items.clear(),
+                    1 => drop(items.pop()),
+                    2 => items.extend(first),
+                    way => items.extend(std::iter::repeat_n(first?, if way == 3 { 100 } else { 3_000 })),
+                }
+            }
+            (Shape::Number { min, max, bounds, names }, Given::Number(number)) => {
+                let now = *number;
+                *number = match way {
+                    0 => *min,
+                    1 => *max,
+                    2 => min - 1,
+                    3 => max + 1,
+                    4 => now + 1,
+                    5 => now - 1,
+                    6 => bounds.0,
+                    7 => bounds.1,
+                    8 => bounds.1 / 2,
+                    9 => bounds.1 / 2 + 1,
+                    10 => 0,
+                    11 => now * 2 + 2,
+                    12 => 0x80,
+                    13 => 0xff,
+                    way => *names.get(way - 14)?,
+                }
+            }
+            _ => return None,
+        }
+        if *value == before {
+            return None;
+        }
+        // What the others determine is computed anew, from the last so that the numbers before it stay right.
+        for other in self.leaves.iter().rev().filter(|other| other.computed && other.path != leaf.path) {
+            remove(&mut given, &other.path);
+        }
+        self.encode(&given, link)
+    }
+
+    fn encode(&self, given: &[(Arc<str>, Given)], link: u16) -> Option<Message> {
+        let body = self.protocol.encode(self.message, given).ok()?;
+        let mut bytes = Vec::new();
+        self.framing.encode(&body, &mut bytes).ok()?;
+        Some(Message::new(link, bytes))
+    }
+}
+
+/// Where the fields of a message that is described lie in its bytes.
+pub(super) fn spans(case: &Case, step: usize, around: &Around<'_>) -> Vec<Range<usize>> {
+    let found = || {
+        let Some(Step::Send(message)) = case.steps.get(step) else { return None };
+        let (protocol, direction, framing) = speech(case, message.link, around)?;
+        let bytes = message.bytes();
+        let body = body(&bytes, &*framing, super::wire::is_datagram(case, message.link, around))?;
+        let decoded = protocol.decode(&bytes[body.clone()], true, Some(direction)).ok()??;
+        let mut spans = Vec::new();
+        for item in decoded.fields() {
+            match item.value() {
+                Value::Absent => {}
+                Value::Array(items) | Value::Struct(items) | Value::Case(_, items) => {
+                    spans.extend(decoded.items(items).iter().map(crate::protocol::Item::span));
+                }
+                _ => spans.push(item.span()),
+            }
+        }
+        let moved = |span: Range<usize>| span.start + body.start..span.end + body.start;
+        Some(spans.into_iter().filter(|span| !span.is_empty()).map(moved).collect())
+    };
+    found().unwrap_or_default()
+}
+
+/// A field's bounds, and what lies just beyond.
+pub(super) struct Boundaries;
+
+fn change(case: &mut Case, step: usize, around: &Around<'_>, way: usize) -> bool {
+    let Some(known) = understand(case, step, around) else { return false };
+    let mut way = way;
+    for leaf in &known.leaves {
+        let ways = Known::ways(leaf);
+        if way < ways {
+            let Some(message) = case.message_mut(step) else { return false };
+            let Some(changed) = known.changed(leaf, way, message.link) else { return false };
+            let cuts = std::mem::take(&mut message.cuts);
+            *message = Message { cuts, ..changed };
+            return true;
+        }
+        way -= ways;
+    }
+    false
+}
+
+fn count(case: &Case, step: usize, around: &Around<'_>) -> usize {
+    understand(case, step, around).map_or(0, |known| known.leaves.iter().map(Known::ways).sum())
+}
+
+impl Mutator for Boundaries {
+    fn count(&self, case: &Case, around: &Around<'_>) -> usize {
+        case.sends().into_iter().map(|step| count(case, step, around)).sum()
+    }
+
+    fn number(&self, number: usize, case: &mut Case, around: &Around<'_>) -> bool {
+        let found = locate(case, number, |step, _| count(case, step, around));
+        found.is_some_and(|(step, way)| change(case, step, around, way))
+    }
+
+    fn chance(&self, random: &mut Random, case: &mut Case, around: &Around<'_>) -> bool {
+        let Some(step) = pick_message(random, case) else { return false };
+        let ways = count(case, step, around);
+        ways > 0 && change(case, step, around, random.below(ways as u64) as usize)
+    }
+}
+
+/// A valid message of the description.
+pub(super) struct Generate;
+
+impl Mutator for Generate {
+    fn chance(&self, random: &mut Random, case: &mut Case, around: &Around<'_>) -> bool {
+        let Some(step) = pick_message(random, case) else { return false };
+        let Some(link) = case.steps[step].link() else { return false };
+        let Some((protocol, direction, framing)) = speech(case, link, around) else { return false };
+        let said: Vec<usize> = (0..protocol.messages.len())
+            .filter(|at| Protocol::goes(&protocol.messages[*at], Some(direction)))
+            .collect();
+        if said.is_empty() {
+            return false;
+        }
+        let message = one_of(random, &said);
+        let Some(given) = protocol.generate(message, random) else { return false };
+        let framing = match super::wire::is_datagram(case, link, around) {
+            true => crate::framing::datagram(),
+            false => framing,
+        };
+        let known = Known { protocol, message, given, leaves: Vec::new(), framing };
+        let Some(made) = known.encode(&known.given, link) else { return false };
+        match random.below(2) {
+            0 => case.steps[step] = Step::Send(made),
+            _ => case.steps.insert(step + random.below(2) as usize, Step::Send(made)),
+        }
+        true
+    }
+}

@@ -1,0 +1,218 @@
+//! `harness fuzz` as its users meet it: servers with one planted bug each, and servers with none.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use super::run::{harness, ran};
+
+const SCENARIO: &str = r#"
+[target.server]
+command = ["PROGRAM", "${server.port}", "BUG"]
+address = "tcp://127.0.0.1:${server.port}"
+
+[actor.client]
+connect = "server"
+framing = "line"
+
+[[case]]
+name = "logs in and echoes"
+steps = [
+  { send = "USER bob" },
+  { expect = { prefix = "331" } },
+  { send = "ECHO hello" },
+  { expect = "ECHO hello" },
+]
+"#;
+
+/// The server with planted bugs, built once; with `coverage`, so that it counts edges for our runtime.
+fn planted(coverage: bool) -> &'static Path {
+    static BUILT: [OnceLock<(tempfile::TempDir, PathBuf)>; 2] = [OnceLock::new(), OnceLock::new()];
+    let (_, program) = BUILT[usize::from(coverage)].get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/fuzz/planted.c");
+        let program = folder.path().join("planted");
+        let object = folder.path().join("planted.o");
+        let gcc = |arguments: &[&std::ffi::OsStr]| {
+            let output = Command::new("gcc").args(arguments).output().expect("gcc is installed");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        };
+        if coverage {
+            let runtime = folder.path().join("runtime.c");
+            let text = ran(harness(folder.path()).args(["fuzz", "--runtime"])).exits(0).stdout();
+            fs::write(&runtime, text).expect("room");
+            gcc(&[
+                "-O1".as_ref(),
+                "-fsanitize-coverage=trace-pc".as_ref(),
+                "-c".as_ref(),
+                source.as_ref(),
+                "-o".as_ref(),
+                object.as_ref(),
+            ]);
+            gcc(&["-O1".as_ref(), object.as_ref(), runtime.as_ref(), "-o".as_ref(), program.as_ref()]);
+        } else {
+            gcc(&["-O1".as_ref(), source.as_ref(), "-o".as_ref(), program.as_ref()]);
+        }
+        (folder, program)
+    });
+    program
+}
+
+struct Campaign {
+    folder: tempfile::TempDir,
+    code: Option<i32>,
+    stderr: String,
+    json: Value,
+}
+
+/// Fuzzes the server with this bug.
+#[track_caller]
+fn fuzz(bug: &str, coverage: bool, arguments: &[&str]) -> Campaign {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = planted(coverage).to_string_lossy().into_owned();
+    let scenario = SCENARIO.replace("PROGRAM", &program).replace("BUG", bug);
+    fs::write(folder.path().join("planted.toml"), scenario).expect("room");
+    again(folder, arguments)
+}
+
+#[track_caller]
+fn again(folder: tempfile::TempDir, arguments: &[&str]) -> Campaign {
+    let mut command = harness(folder.path());
+    command.args(["fuzz", "planted.toml", "--out", "out", "--seed", "1", "--shrink-budget", "5s"]).args(arguments);
+    let output = command.output().expect("it was built");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let json = fs::read_to_string(folder.path().join("out/campaign.json")).unwrap_or_else(|_| panic!("{stderr}"));
+    let json = serde_json::from_str(&json).expect("it is JSON");
+    Campaign { folder, code: output.status.code(), stderr, json }
+}
+
+impl Campaign {
+    /// The one finding, which fails under `harness run` as it did here.
+    #[track_caller]
+    fn found(&self, kind: &str, code: i32, run_code: i32) -> &Value {
+        let findings = self.json["findings"].as_array().expect("a list");
+        let [finding] = findings.as_slice() else { panic!("{findings:?}\n{}", self.stderr) };
+        assert_eq!(finding["kind"], kind, "{}", self.stderr);
+        assert_eq!(self.code, Some(code), "{}", self.stderr);
+        let folder = PathBuf::from(finding["path"].as_str().expect("a path"));
+        for file in ["repro.toml", "repro.pcapng", "stderr.txt", "report.md"] {
+            assert!(folder.join(file).exists(), "there is no `{file}`");
+        }
+        let repro = folder.join("repro.toml");
+        ran(harness(self.folder.path()).args(["run", "--out", "played"]).arg(&repro)).exits(run_code);
+        finding
+    }
+}
+
+#[test]
+fn a_crash_is_found_made_small_and_told_of() {
+    let campaign = fuzz("crash", false, &["--cases", "3000"]);
+    let finding = campaign.found("crash", 6, 6);
+    assert_eq!(finding["verdict"], "deterministic");
+    assert!(finding["bytes"].as_u64().expect("a number") > 40, "{finding}");
+    let keys = |value: &Value| value.as_object().expect("a table").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&campaign.json), ["cases", "edges", "findings", "messages", "seconds", "seed", "sessions"]);
+    let expected = ["bucket", "bytes", "cases", "connections", "kind", "messages", "path", "seconds", "verdict"];
+    assert_eq!(keys(finding), expected);
+}
+
+#[test]
+fn an_end_with_status_zero_is_found_too() {
+    fuzz("exit", false, &["--cases", "3000"]).found("crash", 6, 1);
+}
+
+#[test]
+fn a_panic_that_the_process_survives_is_found() {
+    let campaign = fuzz("panic", false, &["--cases", "3000"]);
+    let finding = campaign.found("panic", 1, 1);
+    assert_eq!(finding["bucket"], "panic-src-parse.rs-7-9");
+}
+
+#[test]
+fn a_server_that_falls_silent_is_found() {
+    fuzz("hang", false, &["--cases", "3000"]).found("hang", 6, 1);
+}
+
+#[test]
+fn a_server_that_is_busy_with_nothing_is_found() {
+    fuzz("busy", false, &["--cases", "3000"]).found("hang", 6, 1);
+}
+
+#[test]
+fn descriptors_that_are_never_closed_are_found() {
+    fuzz("leak", false, &["--cases", "8000"]).found("leak", 1, 1);
+}
+
+#[test]
+fn an_answer_that_depends_on_the_pieces_is_found() {
+    fuzz("cut", false, &["--cases", "3000"]).found("wrong-answer", 1, 1);
+}
+
+#[test]
+fn what_needs_earlier_connections_is_found_with_them() {
+    let campaign = fuzz("history", false, &["--cases", "3000"]);
+    let findings = campaign.json["findings"].as_array().expect("a list");
+    assert_eq!(findings.len(), 1, "{}", campaign.stderr);
+    assert_ne!(findings[0]["verdict"], "deterministic");
+}
+
+#[test]
+fn a_sound_server_stays_silent() {
+    let campaign = fuzz("none", false, &["--cases", "1100"]);
+    assert_eq!((campaign.code, &campaign.json["cases"]), (Some(0), &Value::from(1100)), "{}", campaign.stderr);
+    assert_eq!(campaign.json["findings"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn edges_are_counted_by_our_runtime() {
+    let campaign = fuzz("none", true, &["--cases", "200"]);
+    assert!(campaign.json["edges"].as_u64().expect("a number") > 10, "{}\n{}", campaign.json, campaign.stderr);
+    let journal = fs::read_to_string(campaign.folder.path().join("out/journal.ndjson")).expect("it is there");
+    assert!(journal.contains("\"feedback\":\"edge\""), "{journal}");
+}
+
+#[test]
+fn the_same_seed_says_the_same() {
+    let digest = |campaign: &Campaign| {
+        let text = fs::read_to_string(campaign.folder.path().join("out/checkpoint.json")).expect("it is there");
+        serde_json::from_str::<Value>(&text).expect("it is JSON")["digest"].clone()
+    };
+    let (first, second) = (fuzz("none", false, &["--cases", "400"]), fuzz("none", false, &["--cases", "400"]));
+    assert_eq!(digest(&first), digest(&second));
+}
+
+#[test]
+fn a_campaign_goes_on_where_it_was() {
+    let whole = fuzz("none", false, &["--cases", "400"]);
+    let part = fuzz("none", false, &["--cases", "250"]);
+    let rest = again(part.folder, &["--cases", "400", "--resume"]);
+    assert_eq!(rest.json["cases"], 400);
+    let digest = |campaign: &Campaign| {
+        let text = fs::read_to_string(campaign.folder.path().join("out/checkpoint.json")).expect("it is there");
+        serde_json::from_str::<Value>(&text).expect("it is JSON")["digest"].clone()
+    };
+    assert_eq!(digest(&whole), digest(&rest));
+}
+
+#[test]
+fn a_scenario_holds_defaults() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = planted(false).to_string_lossy().into_owned();
+    let scenario = SCENARIO.replace("PROGRAM", &program).replace("BUG", "none");
+    fs::write(folder.path().join("planted.toml"), format!("{scenario}\n[fuzz]\ncases = 40\n")).expect("room");
+    assert_eq!(again(folder, &[]).json["cases"], 40);
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("planted.toml"), format!("{scenario}\n[fuzz]\ncase = 40\n")).expect("room");
+    ran(harness(folder.path()).args(["fuzz", "planted.toml"])).exits(3).says("unknown key `case` in `[fuzz]`");
+}
+
+#[test]
+fn a_target_that_does_not_start_is_told_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = SCENARIO.replace("PROGRAM", "no-such-program").replace("BUG", "none");
+    fs::write(folder.path().join("planted.toml"), scenario).expect("room");
+    ran(harness(folder.path()).args(["fuzz", "planted.toml", "--out", "out"])).exits(5).says("did not start");
+}

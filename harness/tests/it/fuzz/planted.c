@@ -1,0 +1,63 @@
+/* A server of lines with one bug, which its second argument names. It serves one connection after the other. */
+#include <arpa/inet.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *bug;
+static int turns;
+
+static int is(const char *name) { return strcmp(bug, name) == 0; }
+
+static void answer(int client, const char *text) {
+  if (write(client, text, strlen(text)) < 0) return;
+}
+
+static void serve(int client) {
+  char line[8192];
+  size_t len = 0;
+  int logged = 0;
+  for (;;) {
+    ssize_t more = read(client, line + len, sizeof line - 1 - len);
+    if (more <= 0) break;
+    if (is("cut") && len == 0 && more == 3) { answer(client, "500 short\n"); break; }
+    len += (size_t)more;
+    line[len] = 0;
+    char *end = strchr(line, '\n');
+    if (!end && len < sizeof line - 1) continue;
+    if (!end) break;
+    turns++;
+    if (is("crash") && logged && len > 40) abort();
+    if (is("history") && strncmp(line, "USER", 4) != 0 && strncmp(line, "ECHO", 4) != 0 && turns > 300) abort();
+    if (is("hang") && strncmp(line, "ECHO", 4) == 0 && len > 40) for (;;) pause();
+    if (is("busy") && strncmp(line, "ECHO", 4) == 0 && len > 40) for (;;) turns++;
+    if (is("leak") && strncmp(line, "USER", 4) != 0 && len > 40 && dup(client) < 0) abort();
+    if (is("exit") && len > 40) exit(0);
+    if (is("panic") && len > 40) {
+      fprintf(stderr, "thread 'worker' panicked at src/parse.rs:7:9:\nindex out of bounds\n");
+      break;
+    }
+    if (strncmp(line, "USER ", 5) == 0) { logged = 1; answer(client, "331 ok\n"); }
+    else if (strncmp(line, "ECHO ", 5) == 0) answer(client, logged ? line : "503 no\n");
+    else answer(client, "500 what\n");
+    len = 0;
+  }
+  close(client);
+}
+
+int main(int count, char **words) {
+  if (count < 3) return 2;
+  bug = words[2];
+  signal(SIGPIPE, SIG_IGN);
+  int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+  struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(words[1]))};
+  here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (bind(listener, (struct sockaddr *)&here, sizeof here) != 0 || listen(listener, 64) != 0) return 1;
+  for (;;) {
+    int client = accept(listener, 0, 0);
+    if (client >= 0) serve(client);
+  }
+}
