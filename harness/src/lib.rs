@@ -21,6 +21,7 @@ pub mod exit;
 pub mod fault;
 pub mod framing;
 pub mod matcher;
+pub mod property;
 pub mod protocol;
 pub mod random;
 pub mod reduce;

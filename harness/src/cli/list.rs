@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use super::print;
 use crate::framing::FRAMINGS;
 use crate::matcher::MATCHERS;
+use crate::property::PROPERTIES;
 use crate::protocol::PROTOCOLS;
 use crate::report::REPORTERS;
 use crate::scenario::lint::{LINTS, Lint, Severity};
@@ -28,6 +29,8 @@ enum What {
     Matchers,
     /// What can stand beside a verb
     Options,
+    /// Laws that `prop` tests
+    Properties,
     /// Descriptions of protocols that come with the harness
     Protocols,
     /// What a run can write
@@ -76,6 +79,7 @@ fn rows(what: What) -> Vec<(String, String)> {
         }
         What::Matchers => MATCHERS.iter().map(|entry| row(entry.name, entry.about)).collect(),
         What::Options => OPTIONS.iter().map(|word| row(word.name, word.about)).collect(),
+        What::Properties => PROPERTIES.iter().flat_map(property).collect(),
         What::Protocols => PROTOCOLS.iter().map(|entry| row(entry.name, entry.about)).collect(),
         What::Reports => REPORTERS.iter().map(|entry| row(entry.name, entry.about)).collect(),
         What::Targets => {
@@ -88,4 +92,18 @@ fn rows(what: What) -> Vec<(String, String)> {
         }
         What::Verbs => VERBS.iter().map(|word| row(word.name, word.about)).collect(),
     }
+}
+
+/// What a property holds, sends, judges and costs, a line each.
+fn property(property: &crate::property::Property) -> Vec<(String, String)> {
+    let mut rows = vec![(property.name.to_owned(), property.about.to_owned())];
+    let mut more = |text: String| rows.push((String::new(), text));
+    more(format!("sends: {}", property.sends));
+    more(format!("judges: {}", property.judges));
+    more(format!("costs: {}", property.cost));
+    property.parameters.iter().for_each(|(name, _, about)| more(format!("`{name}`: {about}")));
+    if let Some(why) = property.asked {
+        more(format!("only if asked for: {why}"));
+    }
+    rows
 }

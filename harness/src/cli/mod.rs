@@ -7,6 +7,7 @@ mod files;
 mod folder;
 mod last;
 mod list;
+mod prop;
 mod report;
 mod reporters;
 mod run;
@@ -102,6 +103,8 @@ enum Command {
         /// The command
         command: Option<String>,
     },
+    /// Test properties: variants of a scenario's cases that have to hold, too
+    Prop(Box<prop::PropArgs>),
     /// Tell a stored run again, in any format
     Report(report::ReportArgs),
     /// Play scenarios
@@ -138,6 +141,7 @@ pub fn main() -> u8 {
         Command::Dissector(args) => dissector::dissector(&args, arguments.talk),
         Command::List(args) => list::list(&args),
         Command::Man { command } => man(command.as_deref()),
+        Command::Prop(args) => prop::prop(&args, arguments.talk),
         Command::Report(args) => report::report(&args, arguments.talk),
         Command::Run(args) => run::run(&args, arguments.talk, &words),
         Command::Serve(args) => serve::serve(&args),

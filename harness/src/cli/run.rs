@@ -151,7 +151,7 @@ pub(super) fn target(text: &str) -> Result<(Option<String>, Url), String> {
     Url::parse(url).map(|url| (name, url)).map_err(|error| error.to_string())
 }
 
-fn duration(text: &str) -> Result<Duration, &'static str> {
+pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     parse_duration(text).ok_or("expected a duration with its unit: `500ms`, `30s`, `5m`")
 }
 
@@ -159,7 +159,7 @@ fn jobs(text: &str) -> Result<usize, &'static str> {
     text.parse().ok().filter(|jobs| (1..=10_000).contains(jobs)).ok_or("expected a number from 1 to 10000")
 }
 
-fn seed(text: &str) -> Result<u64, &'static str> {
+pub(super) fn seed(text: &str) -> Result<u64, &'static str> {
     let number = match text.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16),
         None => text.parse(),

@@ -10,6 +10,7 @@ mod framing;
 mod laws;
 mod mqtt;
 mod process;
+mod property;
 mod protocols;
 mod report;
 mod run;
