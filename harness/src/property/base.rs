@@ -28,6 +28,10 @@ pub struct Base {
     pub side_by_side: bool,
     /// Whether copies of it that are played at once leave each other alone.
     pub undisturbed: bool,
+    /// Whether its server is a process that is started here.
+    pub ours: bool,
+    /// Messages of its actors' protocols, and the field by which their answers are known.
+    pub correlations: Vec<(String, String)>,
     /// Words of its messages that can be others: with others in their place, sent and expected, it holds as well.
     pub words: Vec<String>,
     /// Whether the property is tested because somebody has asked for it.
@@ -91,6 +95,8 @@ impl Base {
             repeatable: false,
             side_by_side: false,
             undisturbed: false,
+            ours: false,
+            correlations: Vec::new(),
             words: Vec::new(),
             asked: false,
         })

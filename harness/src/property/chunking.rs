@@ -34,6 +34,7 @@ pub(super) const PROPERTY: Property = Property {
     asked: None,
     parameters: &[],
     reduces: true,
+    disturbs: false,
     plan,
     controls,
 };

@@ -1,6 +1,6 @@
 //! `deterministic`: the same talk gets the same bytes.
 
-use super::edit::{beside, recorded, spoken_by};
+use super::edit::{beside, recorded, spoken_by, with_steps};
 use super::{Base, Parameters, Property, Variant};
 use crate::random::Random;
 use crate::testcase::step::close;
@@ -17,6 +17,7 @@ pub(super) const PROPERTY: Property = Property {
     asked: Some("answers may hold a time, a counter or chance"),
     parameters: &[],
     reduces: false,
+    disturbs: false,
     plan,
     controls: |_| Some(Vec::new()),
 };
@@ -24,14 +25,14 @@ pub(super) const PROPERTY: Property = Property {
 fn plan(base: &Base, _parameters: &Parameters, _random: &mut Random) -> Result<Vec<Variant>, String> {
     let once = recorded(base)?;
     let mut variants = vec![Variant::new("the same bytes to a server that was started again", once.clone())];
-    if let Some((mut case, names)) = beside(&once, TIMES) {
+    if let Some((case, names)) = beside(&once, TIMES) {
         let own = case.lanes().first().map(|(_, steps)| steps.to_vec()).unwrap_or_default();
         let mut steps = Vec::new();
         for name in &names {
             steps.extend(own.iter().map(|node| spoken_by(node, name)));
             steps.push(close(Some(name)));
         }
-        case.lane_mut("steps").into_iter().for_each(|lane| lane.clone_from(&steps));
+        let case = with_steps(&case, steps);
         variants.push(Variant::new("the same bytes on three connections, one after the other", case));
     }
     Ok(variants)

@@ -32,6 +32,7 @@ pub(super) const PROPERTY: Property = Property {
     asked: Some("it is for servers that echo"),
     parameters: &[("max", Kind::Number, "the longest message; 1000 for lines and datagrams, 70000 otherwise")],
     reduces: true,
+    disturbs: false,
     plan,
     controls,
 };

@@ -296,3 +296,21 @@ pub(super) fn calm(case: &TestCase) -> TestCase {
     });
     calm
 }
+
+/// The case without the steps that have this note; `None` where there are none.
+pub(super) fn without_note(case: &TestCase, text: &str) -> Option<Vec<TestCase>> {
+    let mut less = case.clone();
+    let steps = less.lane_mut("steps")?;
+    let before = steps.len();
+    steps.retain(|node| note(node) != Some(text));
+    (steps.len() < before).then_some(vec![less])
+}
+
+/// The case with other steps.
+pub(super) fn with_steps(case: &TestCase, steps: Vec<Node>) -> TestCase {
+    let mut other = case.clone();
+    if let Some(lane) = other.lane_mut("steps") {
+        *lane = steps;
+    }
+    other
+}

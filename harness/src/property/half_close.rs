@@ -1,6 +1,6 @@
 //! `half-close`: what was asked for is answered although the client says that it will ask no more.
 
-use super::edit::{exchanges, strip_sends};
+use super::edit::{exchanges, strip_sends, with_steps};
 use super::{Base, Parameters, Property, Variant};
 use crate::random::Random;
 use crate::testcase::TestCase;
@@ -15,6 +15,7 @@ pub(super) const PROPERTY: Property = Property {
     asked: Some("a server may choose to drop a client that will ask no more (many proxies do)"),
     parameters: &[],
     reduces: true,
+    disturbs: false,
     plan,
     controls,
 };
@@ -37,8 +38,7 @@ fn plan(base: &Base, _parameters: &Parameters, _random: &mut Random) -> Result<V
             if last + 1 == count {
                 steps.extend(talk.closing.clone());
             }
-            let mut case = base.case.clone();
-            case.lane_mut("steps").into_iter().for_each(|lane| lane.clone_from(&steps));
+            let case = with_steps(&base.case, steps);
             Variant::new(format!("no more is sent after message {}", last + 1), case)
         })
         .collect();

@@ -1,10 +1,9 @@
 //! `idempotent`: a request that is sent again gets the same answer again.
 
-use super::edit::{exchanges, note, noted};
+use super::edit::{exchanges, noted, with_steps, without_note};
 use super::{Base, Kind, Parameters, Property, Variant};
 use crate::document::Node;
 use crate::random::Random;
-use crate::testcase::TestCase;
 use crate::testcase::step::{parts, verb};
 
 /// The note on steps that are played a second time.
@@ -23,8 +22,9 @@ pub(super) const PROPERTY: Property = Property {
         "a list of messages, by their names in the protocol or by what they begin with: `idempotent = [\"get\"]`",
     )],
     reduces: true,
+    disturbs: false,
     plan,
-    controls,
+    controls: |case| without_note(case, AGAIN),
 };
 
 fn plan(base: &Base, parameters: &Parameters, _random: &mut Random) -> Result<Vec<Variant>, String> {
@@ -50,8 +50,7 @@ fn plan(base: &Base, parameters: &Parameters, _random: &mut Random) -> Result<Ve
             }
         }
         steps.extend(talk.closing.clone());
-        let mut case = base.case.clone();
-        case.lane_mut("steps").into_iter().for_each(|lane| lane.clone_from(&steps));
+        let case = with_steps(&base.case, steps);
         variants.push(Variant::new(format!("message {} a second time", again + 1), case));
     }
     match (variants.is_empty(), wanted) {
@@ -70,12 +69,4 @@ fn is_called(send: &Node, name: &str) -> bool {
             .as_str()
             .is_some_and(|text| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))),
     }
-}
-
-fn controls(case: &TestCase) -> Option<Vec<TestCase>> {
-    let mut once = case.clone();
-    let steps = once.lane_mut("steps")?;
-    let before = steps.len();
-    steps.retain(|node| note(node) != Some(AGAIN));
-    (steps.len() < before).then_some(vec![once])
 }

@@ -3,7 +3,7 @@
 //! Each connection says something of its own: words of the case that can be others are replaced, in what is sent as in what is
 //! expected, so that an answer on the wrong connection is seen. Which words these are was tried out before.
 
-use super::edit::{beside, is_on_connection, speakers, spoken_by, without};
+use super::edit::{beside, is_on_connection, speakers, spoken_by, with_steps, without};
 use super::{Base, Kind, Parameters, Property, Variant};
 use crate::document::{Node, Table, Value};
 use crate::random::Random;
@@ -32,6 +32,7 @@ pub(super) const PROPERTY: Property = Property {
     asked: None,
     parameters: &[("connections", Kind::Number, "how many connections there are: 4")],
     reduces: true,
+    disturbs: false,
     plan,
     controls,
 };
@@ -60,8 +61,7 @@ fn plan(base: &Base, parameters: &Parameters, random: &mut Random) -> Result<Vec
         })
         .collect();
     let make = |what: String, steps: Vec<Node>| {
-        let mut case = moved.clone();
-        case.lane_mut("steps").into_iter().for_each(|lane| lane.clone_from(&steps));
+        let case = with_steps(&moved, steps);
         Variant::new(what, case)
     };
     let steps = talks[0].len();

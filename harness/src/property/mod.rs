@@ -12,17 +12,27 @@
 //! One property a file, and its row in [`PROPERTIES`]. Not here: how a case is made small ([`reduce`](crate::reduce)), files, and
 //! what is said on a terminal.
 
+mod amplification;
 mod base;
+mod bounded;
 mod chunking;
+mod correlate;
+mod datagrams;
 mod deterministic;
+mod differential;
+mod duplicate;
 mod echo;
 mod edit;
 mod half_close;
 mod idempotent;
 mod isolation;
+mod loss;
+mod no_leak;
 mod parameters;
 mod pipelining;
 mod prefix_close;
+mod reorder;
+mod robust;
 mod session;
 
 pub use base::{Base, Sent};
@@ -51,6 +61,8 @@ pub struct Property {
     pub parameters: &'static [(&'static str, Kind, &'static str)],
     /// Whether a counterexample can be made smaller; otherwise it stays as it was made.
     reduces: bool,
+    /// Whether the first connection of a variant is there to disturb the others, and may fail as it likes.
+    disturbs: bool,
     /// Makes the variants, those first that tell most; or says why it makes no sense for a case.
     plan: Plan,
     /// What has to hold where a variant fails: the same without what the property does.
@@ -80,14 +92,24 @@ impl Variant {
 
 /// All properties, in alphabetical order.
 pub const PROPERTIES: &[Property] = &[
+    amplification::PROPERTY,
+    bounded::PROPERTY,
     chunking::PROPERTY,
+    correlate::CORRELATE,
     deterministic::PROPERTY,
+    differential::PROPERTY,
+    duplicate::PROPERTY,
     echo::PROPERTY,
     half_close::PROPERTY,
     idempotent::PROPERTY,
     isolation::PROPERTY,
+    loss::PROPERTY,
+    no_leak::PROPERTY,
+    correlate::ORDER,
     pipelining::PROPERTY,
     prefix_close::PROPERTY,
+    reorder::PROPERTY,
+    robust::PROPERTY,
 ];
 
 /// The property with a name.

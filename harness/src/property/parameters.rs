@@ -172,10 +172,8 @@ fn check(property: &Property, value: &Value) -> Result<(), (String, Option<Strin
             return Err((format!("`{name}` has no parameter `{key}`"), Some(hint)));
         };
         if !kind.is(&entry.node.value) {
-            return Err((
-                format!("`{key}` of `{name}` is not {}", entry.node.value.kind()),
-                Some(format!("it is {}", kind.word())),
-            ));
+            let message = format!("`{key}` of `{name}` is {}, not {}", kind.word(), entry.node.value.kind());
+            return Err((message, None));
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! A reader that drops what follows the first message of a read works with every client that waits for its answers.
 
-use super::edit::{exchanges, note, noted};
+use super::edit::{exchanges, note, noted, with_steps};
 use super::{Base, Parameters, Property, Variant};
 use crate::document::{Node, Value};
 use crate::random::Random;
@@ -25,6 +25,7 @@ pub(super) const PROPERTY: Property = Property {
     asked: None,
     parameters: &[],
     reduces: true,
+    disturbs: false,
     plan,
     controls,
 };
@@ -63,9 +64,7 @@ fn plan(base: &Base, _parameters: &Parameters, _random: &mut Random) -> Result<V
             }
         }
         steps.extend(talk.closing.clone());
-        let mut case = base.case.clone();
-        case.lane_mut("steps").into_iter().for_each(|lane| lane.clone_from(&steps));
-        case
+        with_steps(&base.case, steps)
     };
     let order: Vec<usize> = (0..all.len()).collect();
     let mut variants = Vec::new();

@@ -1,6 +1,6 @@
 //! `prefix-close`: a client that goes away in the middle of a message harms nobody else.
 
-use super::edit::{beside, spoken_by, without};
+use super::edit::{beside, spoken_by, with_steps, without};
 use super::{Base, Parameters, Property, Variant};
 use crate::random::Random;
 use crate::testcase::TestCase;
@@ -10,7 +10,7 @@ use crate::testcase::step::{close, connect, reset, send_raw};
 const PLACES: usize = 24;
 
 /// What the names of connections that go away end with.
-const GONE: &str = "[0]";
+pub(super) const GONE: &str = "[0]";
 
 pub(super) const PROPERTY: Property = Property {
     name: "prefix-close",
@@ -21,6 +21,7 @@ pub(super) const PROPERTY: Property = Property {
     asked: None,
     parameters: &[],
     reduces: true,
+    disturbs: true,
     plan,
     controls,
 };
@@ -49,8 +50,7 @@ fn plan(base: &Base, _parameters: &Parameters, _random: &mut Random) -> Result<V
                 let mut steps = said.clone();
                 steps.push(end);
                 steps.extend(own.clone());
-                let mut case = case.clone();
-                case.lane_mut("steps").into_iter().for_each(|lane| lane.clone_from(&steps));
+                let case = with_steps(&case, steps);
                 let what =
                     format!("another client {how} after {place} of {} bytes of message {}", sent.len, number + 1);
                 variants.push(Variant::new(what, case));

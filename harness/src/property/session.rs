@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use super::base::{Base, closes};
 use super::edit::{beside, calm, hasten};
+use super::prefix_close::GONE;
 use super::{Property, Selected, Variant, isolation};
 use crate::event::Verdict;
+use crate::protocol::Message;
 use crate::random::Random;
 use crate::reduce::{self, Budget, Reduced, Repeats, Replay, Size, Subject};
 use crate::runner::Clock;
@@ -37,6 +39,9 @@ const PATIENCE_MIN: Duration = Duration::from_secs(1);
 
 /// The least that it has while words are tried out.
 const WORD_PATIENCE_MIN: Duration = Duration::from_millis(300);
+
+/// How long a server has to close a connection by itself.
+const EOF_WITHIN: Duration = Duration::from_millis(300);
 
 /// The most that it has while variants are tried; the last word has the case's own deadline.
 const PATIENCE_MAX: Duration = Duration::from_secs(10);
@@ -147,16 +152,19 @@ impl Session<'_> {
         let Some(mut base) = Base::of(case, &first) else {
             return Err(Unfit::Skipped("nothing is connected to in it".into()));
         };
+        base.ours = self.can_restart(case);
+        base.correlations = self.correlations(case);
         let patience = self.patience(&base);
-        if closes(&first)
-            && let Some(closing) = with_eof(case)
-            && self.all_hold(&[closing.clone(), closing.clone()], 1, patience)
-        {
-            base.case = closing;
+        if let Some(closing) = with_eof(case) {
+            // Whoever has closed by now closes; others get a moment.
+            let wait = if closes(&first) { patience } else { EOF_WITHIN };
+            if self.all_hold(&[closing.clone(), closing.clone()], 2, wait) {
+                base.case = closing;
+            }
         }
         let copies = vec![base.case.clone(); 3];
         base.repeatable = self.all_hold(&copies, 1, patience);
-        if !base.repeatable && !self.can_restart(case) {
+        if !base.repeatable && !base.ours {
             let why = "it does not hold several times on the same server, and that is not ours to restart";
             return Err(Unfit::Skipped(why.into()));
         }
@@ -165,6 +173,19 @@ impl Session<'_> {
             base.undisturbed = base.side_by_side && self.all_hold(&vec![base.case.clone(); 8], 8, patience);
         }
         Ok(base)
+    }
+
+    /// By which fields the messages of a case's protocols are known.
+    fn correlations(&self, case: &TestCase) -> Vec<(String, String)> {
+        let Ok(scenario) = case.load("case.toml", &self.player.known) else { return Vec::new() };
+        let actors = scenario.cases.iter().flat_map(|case| &case.script.actors);
+        let protocols = actors.filter_map(|actor| Some(&actor.speaks.as_ref()?.protocol));
+        let messages = protocols.flat_map(|protocol| protocol.messages.iter());
+        let field = |message: &Message| {
+            let [at] = message.correlate.as_ref()?.path[..] else { return None };
+            Some((message.name.to_string(), message.fields.get(at)?.name.to_string()))
+        };
+        messages.filter_map(field).collect()
     }
 
     /// Which words of its messages can be others.
@@ -319,9 +340,18 @@ impl Session<'_> {
 
     /// Plays a case alone on fresh targets. It fails only if its controls hold.
     fn judge(&self, property: &Property, case: &TestCase, patience: Duration) -> Replay {
-        let played = self.player.play(&hasten(case, patience, QUIET));
-        let replay = Replay::of(case, &played);
-        if let Replay::Failed { .. } = replay {
+        let hastened = hasten(case, patience, QUIET);
+        let replay = Replay::of(&hastened, &self.player.play(&hastened));
+        if let Replay::Failed { failed, position } = &replay {
+            // One that is there to disturb others may fail as it likes.
+            let disturbs = position.as_ref().and_then(|(lane, at)| {
+                let lanes = case.lanes();
+                let (_, steps) = lanes.iter().find(|(name, _)| name == lane)?;
+                Some(step::parts(steps.get(*at)?)?.0?.ends_with(GONE))
+            });
+            if property.disturbs && disturbs == Some(true) && !failed.class.is_targets() {
+                return Replay::Passed;
+            }
             let Some(controls) = (property.controls)(case) else { return Replay::Passed };
             for control in controls {
                 match Replay::of(&control, &self.player.play(&hasten(&control, patience, QUIET))) {

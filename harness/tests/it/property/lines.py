@@ -11,7 +11,7 @@ server = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=256)
 server.setblocking(False)
 selector.register(server, selectors.EVENT_READ)
 buffers, store, shared = {}, {}, bytearray()
-latest = None
+latest, kept = None, []
 asked = 0
 
 
@@ -46,6 +46,8 @@ while True:
             selector.register(client, selectors.EVENT_READ)
             buffers[client] = bytearray()
             latest = client
+            if BUG == "leak":
+                kept.append(client.dup())
             continue
         client = key.fileobj
         try:
@@ -71,6 +73,8 @@ while True:
                     continue
             except OSError:
                 pass
+        if BUG == "long" and len(buffer) > 2000:
+            sys.exit(3)
         while b"\n" in buffer:
             end = buffer.index(b"\n")
             line = bytes(buffer[:end])
