@@ -13,7 +13,7 @@ use clap::builder::FalseyValueParser;
 
 use super::{Talk, complain, files};
 use crate::document::{did_you_mean, read_text};
-use crate::event::Verdict;
+use crate::event::{EventKind, Verdict};
 use crate::exit::Exit;
 use crate::property::{Outcome, PROPERTIES, Selected, Session, Told, Unfit, Violation, select};
 use crate::reduce::Size;
@@ -313,7 +313,12 @@ impl Telling {
     /// Says why nothing was tested with a case.
     fn unfit(&mut self, unfit: &Unfit) -> Exit {
         let reason = |played: &Played| {
-            played.failed.as_ref().map_or_else(|| played.verdict.word().to_owned(), |failed| failed.message.clone())
+            let told = played.events.iter().find_map(|event| match &event.kind {
+                EventKind::CaseFinished(finished) => finished.reason.clone(),
+                _ => None,
+            });
+            let failed = played.failed.as_ref().map(|failed| failed.message.clone());
+            failed.or(told).unwrap_or_else(|| played.verdict.word().to_owned())
         };
         let (word, why, exit) = match unfit {
             Unfit::Fails(played) => {
