@@ -21,6 +21,8 @@ pub enum Exit {
     Crashed,
     /// Everything held in the end, but not all of it at once, and that is not good enough.
     Flaky,
+    /// A benchmark fell behind its baseline.
+    Behind,
     /// The run is incomplete.
     Incomplete,
     /// A bug in the harness, or a disk that takes no results.
@@ -49,6 +51,7 @@ impl Exit {
             Exit::Unreachable => 5,
             Exit::Crashed => 6,
             Exit::Flaky => 7,
+            Exit::Behind => 8,
             Exit::Incomplete => 9,
             Exit::Bug => 70,
         }

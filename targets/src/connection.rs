@@ -8,7 +8,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::bell::Bell;
-use crate::service::{Peer, ProcessEnd, Reply, Server, Service};
+use crate::service::{Peer, ProcessEnd, Reply, Server, Service, When};
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +33,12 @@ pub struct Connection {
 impl Connection {
     /// Opens a connection whose service waits when `output_len_max` bytes are unwritten.
     pub fn open(server: &dyn Server, peer: &Peer, output_len_max: usize) -> Connection {
-        let mut connection =
-            Connection { service: server.accept(peer), reply: Reply::new(output_len_max), ended: false, held: false };
+        Connection::serve(server.accept(peer), output_len_max)
+    }
+
+    /// Opens a connection with a service of its own.
+    pub fn serve(service: Box<dyn Service>, output_len_max: usize) -> Connection {
+        let mut connection = Connection { service, reply: Reply::new(output_len_max), ended: false, held: false };
         connection.service.open(&mut connection.reply);
         connection.held = connection.reply.is_full();
         connection
@@ -95,6 +99,17 @@ impl Connection {
         }
     }
 
+    /// Whether others can wake the service.
+    pub(crate) fn has_bell(&self) -> bool {
+        self.reply.bell.is_some()
+    }
+
+    /// Whether the service has asked for more than to have its output written.
+    pub(crate) fn asks_for_more(&self) -> bool {
+        let Reply { pause, alarm, closing, resetting, .. } = &self.reply;
+        pause.is_some() || alarm.is_some() || *closing || *resetting
+    }
+
     /// Wakes the service if its bell was rung.
     pub fn answer_bell(&mut self) {
         if self.reply.bell.as_ref().is_some_and(Bell::take) && !self.is_ending() {
@@ -110,7 +125,8 @@ impl Connection {
 
     /// The time that was asked for is over.
     pub fn time_out(&mut self) {
-        if !self.is_ending() {
+        let withholds = self.reply.withheld > 0 && !(self.reply.closing || self.reply.resetting);
+        if withholds || !self.is_ending() {
             self.service.timed_out(&mut self.reply);
             self.held |= self.reply.is_full();
         }
@@ -136,7 +152,8 @@ impl Connection {
         if self.reply.resetting {
             return Some(Ending::Reset);
         }
-        (self.output().is_empty() && (self.reply.closing || self.ended)).then_some(Ending::Close)
+        let is_done = self.reply.closing || (self.ended && self.reply.withheld == 0);
+        (self.output().is_empty() && is_done).then_some(Ending::Close)
     }
 
     /// Takes `spare` as the output's buffer if it has none, so that a quiet connection need not hold memory.
@@ -179,7 +196,7 @@ pub fn answer(server: &dyn Server, peer: &Peer, datagram: &[u8]) -> Option<Vec<u
 pub(crate) fn answer_into(server: &dyn Server, peer: &Peer, datagram: &[u8], reply: &mut Reply) -> bool {
     reply.output.clear();
     reply.answered = false;
-    (reply.copies, reply.pause) = (1, None);
+    (reply.copies, reply.pause, reply.when) = (1, None, When::Now);
     server.accept(peer).receive(datagram, reply);
     reply.answered
 }

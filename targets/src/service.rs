@@ -18,6 +18,38 @@ pub trait Server: Send + Sync {
     fn connections_max(&self) -> Option<u64> {
         None
     }
+
+    /// Whether it connects to others by itself. Such a server is served as a task of a runtime, whoever asks.
+    fn dials(&self) -> bool {
+        false
+    }
+
+    /// The server listens now, at `local` if that is a TCP port. One that connects to others rings `bell` whenever
+    /// [`Server::dial`] may have something. Not called for datagrams.
+    fn listens(&self, local: Option<SocketAddr>, bell: Bell) {
+        let _ = (local, bell);
+    }
+
+    /// The next connection that the server wants to make by itself; `None` until its bell is rung.
+    fn dial(&self) -> Option<Dial> {
+        None
+    }
+}
+
+/// A connection that a server makes by itself: over TCP, and to this machine only.
+pub struct Dial {
+    /// Where to.
+    pub to: SocketAddr,
+    /// How long to wait before it is made.
+    pub after: Duration,
+    /// Serves it. Where no connection comes about it is dropped without [`Service::open`].
+    pub service: Box<dyn Service>,
+}
+
+impl fmt::Debug for Dial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dial").field("to", &self.to).field("after", &self.after).finish_non_exhaustive()
+    }
 }
 
 impl<F, S> Server for F
@@ -156,7 +188,20 @@ pub struct Reply {
     pub(crate) process_end: Option<ProcessEnd>,
     pub(crate) bell: Option<Bell>,
     pub(crate) alarm: Option<Duration>,
+    pub(crate) withheld: usize,
+    pub(crate) when: When,
     output_len_max: usize,
+}
+
+/// When the answer to a datagram is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    /// At once.
+    Now,
+    /// After so long; others overtake it meanwhile.
+    After(Duration),
+    /// When the next datagram is dealt with, and after so long at the latest.
+    BehindNext(Duration),
 }
 
 impl Reply {
@@ -174,6 +219,8 @@ impl Reply {
             process_end: None,
             bell: None,
             alarm: None,
+            withheld: 0,
+            when: When::Now,
             output_len_max,
         }
     }
@@ -186,7 +233,7 @@ impl Reply {
 
     /// Whether so much is unwritten that a service should wait for [`Service::drained`].
     pub fn is_full(&self) -> bool {
-        self.output.len() - self.written >= self.output_len_max
+        self.output.len() - self.written + self.withheld >= self.output_len_max
     }
 
     /// Closes the connection when all output is written. Nothing is received from here on.
@@ -215,6 +262,23 @@ impl Reply {
     /// While a service waits for a time of its own, the server's limit on silence is not applied to it.
     pub fn wake_after(&mut self, time: Duration) {
         self.alarm = Some(time);
+    }
+
+    /// Says how many bytes the service keeps back to send them at a time of its own, which it has asked to be woken at.
+    ///
+    /// They count like unwritten output, and a connection whose peer has ended is kept until there are none.
+    pub fn withhold(&mut self, len: usize) {
+        self.withheld = len;
+    }
+
+    /// Sends the answer to a datagram after so long. What comes meanwhile is answered meanwhile.
+    pub fn after(&mut self, time: Duration) {
+        self.when = When::After(time);
+    }
+
+    /// Sends the answer to a datagram behind that to the next one, and after so long if none comes.
+    pub fn behind_next(&mut self, within: Duration) {
+        self.when = When::BehindNext(within);
     }
 
     /// Sends the answer to a datagram so many times.

@@ -202,8 +202,6 @@ impl Connection {
         let socket = Socket::new(domain, kind, protocol).map_err(broken)?;
         if kind == Type::STREAM && protocol.is_some() {
             socket.set_tcp_nodelay(true).map_err(broken)?;
-            // What is opened and closed again and again must not fill the table of ports.
-            socket.set_linger(Some(std::time::Duration::ZERO)).map_err(broken)?;
         }
         if self.datagram {
             // Its own socket is not what loses datagrams.
@@ -278,6 +276,13 @@ impl Connection {
     /// Does what waits for nobody.
     fn perform(&mut self, shared: &mut Shared, operation: &Operation) -> Result<(), Failing> {
         match operation {
+            Operation::Pieces(pieces) => {
+                for piece in pieces {
+                    self.flush(shared)?;
+                    self.write(shared, piece)?;
+                }
+                self.flush(shared)
+            }
             Operation::Send(bytes) => self.write(shared, bytes),
             Operation::SendMade(send, save) => {
                 let framing = shared.workload.framing.clone();
@@ -312,10 +317,10 @@ impl Connection {
             Operation::Close | Operation::Reset => {
                 self.flush(shared)?;
                 self.spent = true;
-                if matches!(operation, Operation::Close)
+                if matches!(operation, Operation::Reset)
                     && let Some(socket) = &self.socket
                 {
-                    let _ = socket.set_linger(None);
+                    let _ = socket.set_linger(Some(std::time::Duration::ZERO));
                 }
                 Ok(())
             }

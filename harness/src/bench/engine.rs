@@ -214,7 +214,6 @@ impl Worker {
         let counted_from = begin + nanos(self.plan.warmup);
         let end = counted_from + nanos(self.plan.duration);
         self.shared.counted_from = counted_from;
-        self.shared.tally.reset();
         if self.shared.blocking {
             self.drive_one(begin, counted_from, end);
         } else {
@@ -375,7 +374,7 @@ impl Worker {
             && self.take_one()
         {
             let begun = now();
-            self.connections[at].begin(&mut self.shared, begun, begun)?;
+            self.begin(at, begun, begun)?;
         }
         Ok(())
     }
@@ -416,7 +415,7 @@ impl Worker {
                 return None;
             }
             self.schedule.as_mut().expect("it has one").advance();
-            let begun = self.connections[at].begin(&mut self.shared, due, now());
+            let begun = self.begin(at, due, now());
             if let Err(failing) = begun.and_then(|()| self.connections[at].flush(&mut self.shared)) {
                 self.failed(at, failing);
             } else {
@@ -565,14 +564,29 @@ impl Worker {
             return;
         }
         let interval = (time - counted_from) / nanos(self.plan.interval).max(1);
-        if !self.is_counting {
-            self.is_counting = true;
-            self.shared.tally.reset();
-        }
+        self.count_from_now();
         if interval != self.interval {
             self.hand_over();
             self.interval = interval;
         }
+    }
+
+    /// Forgets, once, what was counted while it warmed up.
+    fn count_from_now(&mut self) {
+        if !self.is_counting {
+            self.is_counting = true;
+            self.shared.tally.reset();
+            let open = self.connections.iter().filter(|connection| connection.standing() == Standing::Open);
+            self.shared.tally.counts.connections = open.count() as u64;
+        }
+    }
+
+    /// Begins an iteration.
+    fn begin(&mut self, at: usize, intended: u64, begun: u64) -> Result<(), Failing> {
+        if intended >= self.shared.counted_from {
+            self.count_from_now();
+        }
+        self.connections[at].begin(&mut self.shared, intended, begun)
     }
 
     fn hand_over(&mut self) {

@@ -151,5 +151,27 @@ pub(super) fn bench(results: Vec<Outcome>) -> Bench {
         environment,
         results,
         found: None,
+        comparisons: Vec::new(),
     }
+}
+
+/// A sweep from 50,000 a second in steps of as much, with these 99th percentiles in microseconds.
+pub(super) fn sweep(p99s: &[u64]) -> Vec<Outcome> {
+    let step = |(at, p99): (usize, &u64)| {
+        let rate = 50_000.0 * (at + 1) as f64;
+        // 1000 in 20 ms are 50,000 a second.
+        let record = |tally: &mut Tally| {
+            with::latencies(tally, (1..=1000).map(|rank| if rank < 980 { 18_000 + rank } else { p99 * 1000 }));
+            with::lateness(tally, 100);
+        };
+        let change = |plan: &mut Plan, window: &mut u64| {
+            with::rate(plan, rate);
+            plan.connections = 16;
+            *window = 20_000_000 / (at as u64 + 1);
+        };
+        let mut outcome = outcome(change, record);
+        outcome.mode = Mode::Sweep;
+        outcome
+    };
+    p99s.iter().enumerate().map(step).collect()
 }

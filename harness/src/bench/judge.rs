@@ -2,6 +2,7 @@
 //!
 //! Whether a result is good enough is another question, and `threshold` has it.
 
+use super::figure::time;
 use super::outcome::{Little, Outcome, Slice, Steady, over, rounded};
 use super::statistics::{mann_whitney, median};
 use super::tally::{LATENCY_MAX, Tally};
@@ -26,6 +27,9 @@ pub const STEADY_P_VALUE: f64 = 0.05;
 
 /// With fewer intervals nothing can be told: three against three are never improbable enough.
 pub const STEADY_INTERVALS_MIN: usize = 8;
+
+/// How many times the floor on one core that between two is mostly the waking of idle cores.
+const WAKING_RATIO: u64 = 5;
 
 /// How busy the threads of a load generator are that may itself be the limit.
 const BUSY_MIN: f64 = 0.95;
@@ -133,6 +137,16 @@ fn warnings(outcome: &Outcome) -> Vec<String> {
         warnings.push("it was ended early".into());
     }
     warnings
+}
+
+/// What to know where the floor between two cores is so much longer than on one.
+pub(super) fn waking(apart: u64, same: u64) -> Option<String> {
+    let [apart_shown, same_shown] = [apart, same].map(|p50| time(p50 as f64));
+    (apart > same.saturating_mul(WAKING_RATIO)).then(|| {
+        format!(
+            "most of a round trip between cores is the waking of idle ones: {apart_shown}, and {same_shown} on one core"
+        )
+    })
 }
 
 #[cfg(test)]

@@ -8,20 +8,31 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is a shell of its own: it measures sockets and time")]
 
+pub mod arrivals;
 pub mod clock;
+pub mod compare;
 pub mod connection;
 pub mod engine;
 pub mod environment;
+pub mod figure;
+pub mod files;
 #[cfg(test)]
 mod fixture;
 pub mod floor;
+pub mod hlog;
+pub mod html;
 pub mod judge;
+pub mod knee;
 pub mod measure;
+pub mod merge;
+pub mod modes;
 pub mod outcome;
 pub mod place;
 pub mod quantiles;
 pub mod schedule;
 pub mod session;
+pub mod show;
 pub mod statistics;
 pub mod tally;
+pub mod threshold;
 pub mod workload;

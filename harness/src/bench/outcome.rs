@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::compare::Comparison;
 use super::engine::{Pace, Plan};
 use super::environment::Environment;
 use super::floor::Floor;
@@ -39,6 +40,9 @@ pub struct Bench {
     /// What `--find` found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<Found>,
+    /// What `--compare` found, a case each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comparisons: Vec<Comparison>,
 }
 
 /// How load was made.
@@ -181,6 +185,8 @@ pub struct Ratio {
     pub p50_ns: u64,
     /// How many times as long the median here is; `None` without a median.
     pub ratio: Option<f64>,
+    /// The floor with both processes on one core, where it was measured on two.
+    pub same_core_p50_ns: Option<u64>,
     /// Bytes of the floor's request.
     pub request: usize,
     /// Bytes of its answer.
@@ -257,15 +263,11 @@ pub struct Found {
 impl Outcome {
     /// What a measurement by a plan gives, without a floor and thresholds.
     pub fn of(measured: &Measured, plan: &Plan, mode: Mode, server: Option<usize>) -> Outcome {
-        let total = &measured.total;
-        let counts = total.counts;
-        let seconds = measured.window as f64 / 1e9;
         let (asked, arrivals) = match &plan.pace {
             Pace::Closed => (None, None),
             Pace::Open(rate, arrivals) => ((*rate > 0.0).then_some(*rate), Some(arrivals_name(arrivals).to_owned())),
         };
-        let steps = plan.workload.steps.iter().zip(&total.steps);
-        let ended = counts.iterations + counts.failed();
+        let step = |name: &String| Step { name: name.clone(), ns: Quantiles::default() };
         let mut outcome = Outcome {
             case: plan.workload.case.clone(),
             mode,
@@ -279,41 +281,72 @@ impl Outcome {
             asked_per_s: asked,
             arrivals,
             warmup_s: plan.warmup.as_secs_f64(),
-            duration_s: seconds,
-            rate_per_s: rounded(over(counts.iterations as f64, seconds), 3),
-            sent_bytes_per_s: rounded(over(counts.bytes_sent as f64, seconds), 0),
-            received_bytes_per_s: rounded(over(counts.bytes_received as f64, seconds), 0),
-            counts,
-            failed: counts.failed(),
-            loss: over(counts.timeouts as f64, ended as f64),
-            latency_ns: Quantiles::of(&total.latency),
-            service_ns: Quantiles::of(&total.service),
-            lateness_ns: Quantiles::of(&total.lateness),
-            connect_ns: Quantiles::of(&total.connect),
-            steps: steps.map(|(name, times)| Step { name: name.clone(), ns: Quantiles::of(times) }).collect(),
+            duration_s: 0.0,
+            rate_per_s: 0.0,
+            sent_bytes_per_s: 0.0,
+            received_bytes_per_s: 0.0,
+            counts: Counts::default(),
+            failed: 0,
+            loss: 0.0,
+            latency_ns: Quantiles::default(),
+            service_ns: Quantiles::default(),
+            lateness_ns: Quantiles::default(),
+            connect_ns: Quantiles::default(),
+            steps: plan.workload.steps.iter().map(step).collect(),
             floor: None,
             little: None,
-            syscalls_per_message: (counts.messages > 0)
-                .then(|| rounded(over(counts.syscalls as f64, counts.messages as f64), 4)),
-            processor_share: rounded(over(measured.processor as f64 / 1e9, seconds + plan.warmup.as_secs_f64()), 3),
+            syscalls_per_message: None,
+            processor_share: 0.0,
             valid: true,
             invalid: Vec::new(),
             steady: None,
             thresholds: Vec::new(),
             warnings: Vec::new(),
-            failures: measured.failures.clone(),
-            interrupted: measured.interrupted,
-            intervals: measured.intervals.iter().map(slice).collect(),
+            failures: Vec::new(),
+            interrupted: false,
+            intervals: Vec::new(),
         };
-        judge::judge(&mut outcome, total);
+        outcome.measure(measured);
         outcome
     }
 
-    /// Adds the floor that was measured beside it.
-    pub fn with_floor(mut self, floor: &Floor) -> Outcome {
+    /// Fills in what follows from a measurement.
+    pub(super) fn measure(&mut self, measured: &Measured) {
+        let total = &measured.total;
+        let counts = total.counts;
+        let seconds = measured.window as f64 / 1e9;
+        let ended = counts.iterations + counts.failed();
+        self.duration_s = seconds;
+        self.rate_per_s = rounded(over(counts.iterations as f64, seconds), 3);
+        self.sent_bytes_per_s = rounded(over(counts.bytes_sent as f64, seconds), 0);
+        self.received_bytes_per_s = rounded(over(counts.bytes_received as f64, seconds), 0);
+        self.counts = counts;
+        self.failed = counts.failed();
+        self.loss = over(counts.timeouts as f64, ended as f64);
+        self.latency_ns = Quantiles::of(&total.latency);
+        self.service_ns = Quantiles::of(&total.service);
+        self.lateness_ns = Quantiles::of(&total.lateness);
+        self.connect_ns = Quantiles::of(&total.connect);
+        for (step, times) in self.steps.iter_mut().zip(&total.steps) {
+            step.ns = Quantiles::of(times);
+        }
+        self.syscalls_per_message =
+            (counts.messages > 0).then(|| rounded(over(counts.syscalls as f64, counts.messages as f64), 4));
+        self.processor_share = rounded(over(measured.processor as f64 / 1e9, seconds + self.warmup_s), 3);
+        self.failures = measured.failures.clone();
+        self.interrupted = measured.interrupted;
+        self.intervals = measured.intervals.iter().map(slice).collect();
+        judge::judge(self, total);
+    }
+
+    /// Adds the floor that was measured in the same place, and the one on a single core if that is another.
+    pub fn with_floor(mut self, floor: &Floor, same_core: Option<&Floor>) -> Outcome {
         let p50_ns = floor.p50;
         let ratio = self.latency_ns.p50.map(|p50| rounded(over(p50 as f64, p50_ns as f64), 3));
-        self.floor = Some(Ratio { p50_ns, ratio, request: floor.request, response: floor.response });
+        let same_core_p50_ns = same_core.map(|floor| floor.p50);
+        self.warnings.extend(same_core_p50_ns.and_then(|same| judge::waking(p50_ns, same)));
+        let (request, response) = (floor.request, floor.response);
+        self.floor = Some(Ratio { p50_ns, ratio, same_core_p50_ns, request, response });
         self
     }
 
@@ -383,10 +416,21 @@ mod tests {
     #[test]
     fn a_floor_makes_a_ratio() {
         let floor = Floor { p50: 4_000, all: histogram(), request: 64, response: 64 };
-        let ratio = outcome(|_, _| (), |_| ()).with_floor(&floor).floor.expect("just given");
+        let ratio = outcome(|_, _| (), |_| ()).with_floor(&floor, None).floor.expect("just given");
         assert_eq!((ratio.p50_ns, ratio.ratio), (4_000, Some(2.502)));
-        let none = outcome(|_, _| (), |tally| with::latencies(tally, [])).with_floor(&floor);
+        let none = outcome(|_, _| (), |tally| with::latencies(tally, [])).with_floor(&floor, None);
         assert_eq!(none.floor.expect("just given").ratio, None);
+    }
+
+    #[test]
+    fn cores_that_have_to_be_woken_are_told_of() {
+        let floor = |p50| Floor { p50, all: histogram(), request: 64, response: 64 };
+        let busy = || outcome(|_, window| *window = 10_000_000, |_| ());
+        let warnings = |same: Option<u64>| busy().with_floor(&floor(20_000), same.map(floor).as_ref()).warnings;
+        assert_eq!(warnings(Some(5_000)), [""; 0]);
+        assert_eq!(warnings(None), [""; 0]);
+        let told = "most of a round trip between cores is the waking of idle ones: 20.0us, and 3.00us on one core";
+        assert_eq!(warnings(Some(3_000)), [told]);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct Quantiles {
     pub p50: Option<u64>,
     /// Nine of ten are no larger.
     pub p90: Option<u64>,
+    /// 95 of a hundred are no larger.
+    pub p95: Option<u64>,
     /// 99 of a hundred are no larger.
     pub p99: Option<u64>,
     /// All but one in a thousand are no larger.
@@ -49,6 +51,7 @@ impl Quantiles {
             mean: (histogram.mean() * 10.0).round() / 10.0,
             p50: at(0.5),
             p90: at(0.9),
+            p95: at(0.95),
             p99: at(0.99),
             p999: at(0.999),
             p9999: at(0.9999),
@@ -59,14 +62,14 @@ impl Quantiles {
     }
 
     /// The percentiles in their order, with their names.
-    pub fn percentiles(&self) -> [(&'static str, Option<u64>); 5] {
-        let Quantiles { p50, p90, p99, p999, p9999, .. } = *self;
-        [("p50", p50), ("p90", p90), ("p99", p99), ("p99.9", p999), ("p99.99", p9999)]
+    pub fn percentiles(&self) -> [(&'static str, Option<u64>); 6] {
+        let Quantiles { p50, p90, p95, p99, p999, p9999, .. } = *self;
+        [("p50", p50), ("p90", p90), ("p95", p95), ("p99", p99), ("p99.9", p999), ("p99.99", p9999)]
     }
 }
 
 /// The value that so large a part of all samples do not exceed; `None` with too few samples beyond it.
-pub fn percentile(histogram: &Histogram<u64>, quantile: f64) -> Option<u64> {
+fn percentile(histogram: &Histogram<u64>, quantile: f64) -> Option<u64> {
     is_told(histogram.len(), quantile).then(|| histogram.value_at_quantile(quantile))
 }
 
@@ -105,7 +108,7 @@ mod tests {
     fn figures_are_those_of_the_samples() {
         let found = of(1..=1000);
         assert_eq!((found.count, found.min, found.max, found.mean), (1000, 1, 1000, 500.5));
-        assert_eq!((found.p50, found.p90, found.p99), (Some(500), Some(900), Some(990)));
+        assert_eq!((found.p50, found.p90, found.p95, found.p99), (Some(500), Some(900), Some(950), Some(990)));
         assert_eq!((found.p999, found.p9999), (None, None));
     }
 

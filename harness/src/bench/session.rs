@@ -80,6 +80,8 @@ pub enum SessionError {
     Unfit(Unfit),
     /// The case does not hold even once.
     Rehearsal(Vec<String>),
+    /// There is no connection to it.
+    Unreachable(Vec<String>),
     /// The system refused something.
     System(std::io::Error),
     /// It was ended before anything was measured.
@@ -185,17 +187,23 @@ impl Session {
         let mut notes = Vec::new();
         let first = self.rehearse(&plan, 1).await?;
         if first.total.counts.iterations < 1 {
-            return Err(SessionError::Rehearsal(first.failures));
+            return Err(match first.total.counts.connections {
+                0 => SessionError::Unreachable(first.failures),
+                _ => SessionError::Rehearsal(first.failures),
+            });
         }
         if !plan.workload.ends_connection && !plan.fresh {
             let second = self.rehearse(&plan, 2).await?;
             if second.total.counts.iterations < 2 {
+                plan.fresh = true;
+                if self.rehearse(&plan, 2).await?.total.counts.iterations < 2 {
+                    return Err(SessionError::Rehearsal(second.failures));
+                }
                 let why = second.failures.first().map_or("it did not hold", String::as_str);
                 notes.push(format!(
                     "each iteration has a connection of its own, since a second one on the same connection did not hold: \
                      {why}. `--from MARK` says where iterations begin"
                 ));
-                plan.fresh = true;
             }
         }
         plan.fresh |= plan.workload.ends_connection;
@@ -321,6 +329,9 @@ impl std::fmt::Display for SessionError {
                     write!(f, "it does not hold even once: {first}, and {}", count(more.len(), "more failure"))
                 }
             },
+            SessionError::Unreachable(failures) => {
+                f.write_str(failures.first().map_or("there is no connection", String::as_str))
+            }
             SessionError::System(error) => error.fmt(f),
             SessionError::Interrupted => f.write_str("interrupted"),
         }

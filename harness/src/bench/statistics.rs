@@ -20,21 +20,31 @@ pub fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
-/// A 95 % interval of the median by the percentile bootstrap. The same seed gives the same interval.
-pub fn bootstrap_median(values: &[f64], random: &mut Random) -> Option<[f64; 2]> {
-    if values.is_empty() {
-        return None;
-    }
-    let mut drawn = vec![0.0; values.len()];
-    let mut medians: Vec<f64> = (0..RESAMPLES)
-        .map(|_| {
-            drawn.iter_mut().for_each(|value| *value = values[random.below(values.len() as u64) as usize]);
-            median(&drawn).expect("there are some")
-        })
-        .collect();
+/// An interval of the median that holds it with a confidence of 0 to 1, by the percentile bootstrap. The same seed gives the
+/// same interval.
+pub fn bootstrap_median(values: &[f64], confidence: f64, random: &mut Random) -> Option<[f64; 2]> {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let len = sorted.len();
+    let mut drawn = vec![0_usize; len];
+    let mut resample = || {
+        drawn.fill(0);
+        (0..len).for_each(|_| drawn[random.below(len as u64) as usize] += 1);
+        // How often each was drawn, in their order, has the middle without another sorting.
+        let mut below = 0;
+        let (mut low, mut high) = (None, None);
+        for (value, times) in sorted.iter().zip(&drawn) {
+            below += times;
+            low = low.or_else(|| (below > (len - 1) / 2).then_some(value));
+            high = high.or_else(|| (below > len / 2).then_some(value));
+        }
+        Some((low? + high?) / 2.0)
+    };
+    let mut medians: Vec<f64> = (0..RESAMPLES).map(|_| resample()).collect::<Option<_>>()?;
     medians.sort_unstable_by(f64::total_cmp);
     let at = |share: f64| medians[((RESAMPLES - 1) as f64 * share).round() as usize];
-    Some([at(0.025), at(0.975)])
+    let beyond = (1.0 - confidence) / 2.0;
+    Some([at(beyond), at(1.0 - beyond)])
 }
 
 /// What a comparison of ranks gives.
@@ -197,16 +207,16 @@ mod tests {
     fn equal_samples_and_missing_ones_say_nothing() {
         assert_eq!(mann_whitney(&[1.0; 9], &[1.0; 9]).map(|ranks| ranks.p_value), Some(1.0));
         assert_eq!(mann_whitney(&[], &[1.0]), None);
-        assert_eq!(bootstrap_median(&[], &mut Random::new(1, "none")), None);
+        assert_eq!(bootstrap_median(&[], 0.95, &mut Random::new(1, "none")), None);
     }
 
     #[test]
     fn a_bootstrap_interval_is_that_of_the_order_statistics() {
         // The median of 25 samples lies between the 8th and the 18th with 95.7 %.
         let values: Vec<f64> = (1..=25).map(f64::from).collect();
-        let [low, high] = bootstrap_median(&values, &mut Random::new(1, "median")).expect("there are some");
+        let [low, high] = bootstrap_median(&values, 0.95, &mut Random::new(1, "median")).expect("there are some");
         assert!((7.0..=9.0).contains(&low) && (17.0..=19.0).contains(&high), "{low} {high}");
-        assert_eq!(bootstrap_median(&values, &mut Random::new(1, "median")), Some([low, high]));
+        assert_eq!(bootstrap_median(&values, 0.95, &mut Random::new(1, "median")), Some([low, high]));
     }
 
     proptest! {
@@ -234,7 +244,7 @@ mod tests {
 
         #[test]
         fn an_interval_encloses_its_median(values in prop::collection::vec(-1e6_f64..1e6, 1..60), seed: u64) {
-            let [low, high] = bootstrap_median(&values, &mut Random::new(seed, "median")).expect("there are some");
+            let [low, high] = bootstrap_median(&values, 0.95, &mut Random::new(seed, "median")).expect("there are some");
             let middle = median(&values).expect("there are some");
             prop_assert!(low <= middle && middle <= high);
         }

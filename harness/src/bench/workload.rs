@@ -61,6 +61,8 @@ pub enum Operation {
     ExpectEof(usize),
     /// Close abruptly.
     Reset,
+    /// Write these, each by itself.
+    Pieces(Vec<Bytes>),
     /// Write these bytes, or this datagram.
     Send(Bytes),
     /// Make a message from variables and write it.
@@ -159,8 +161,9 @@ impl Workload {
             matches!(operation, Operation::Close | Operation::ExpectEof(_) | Operation::Reset | Operation::Shutdown)
         });
         // What a server says first it says once.
-        let first =
-            operations.iter().position(|operation| matches!(operation, Operation::Send(_) | Operation::SendMade(..)));
+        let first = operations.iter().position(|operation| {
+            matches!(operation, Operation::Pieces(_) | Operation::Send(_) | Operation::SendMade(..))
+        });
         let Some(first) = first else { return Err(unfit("no step of it sends anything".into())) };
         let opening: Vec<Operation> = operations.drain(..opening.unwrap_or(first)).collect();
         if !operations.iter().any(|operation| matches!(operation, Operation::Expect(_) | Operation::ExpectEof(_))) {
@@ -213,6 +216,7 @@ impl Workload {
     pub fn sizes(&self) -> (usize, usize) {
         let sent = self.operations.iter().find_map(|operation| match operation {
             Operation::Send(bytes) => Some(bytes.len()),
+            Operation::Pieces(pieces) => Some(pieces.iter().map(Bytes::len).sum()),
             _ => None,
         });
         let heard = self.operations.iter().find_map(|operation| match operation {
@@ -353,24 +357,27 @@ impl Compiler<'_> {
         if send.pace.is_some() {
             return Err(self.unfit(step, "`pace` cannot be part of a workload: it would be measured".into()));
         }
-        if !matches!(send.split, Split::Whole) {
-            return Err(
-                self.unfit(step, "`split` cannot be part of a workload: the pieces would wait for each other".into())
-            );
-        }
         let is_plain = send.corrupt.is_none() && send.truncate.is_none();
         let mut wants = false;
         send.payloads.iter().for_each(|payload| payload.variables(&mut |_| wants = true));
         if wants || step.save.is_some() || !is_plain {
-            if !is_plain {
-                return Err(self.unfit(step, "`corrupt` and `truncate` cannot be part of a workload".into()));
+            if !is_plain || !matches!(send.split, Split::Whole) {
+                return Err(self.unfit(
+                    step,
+                    "`corrupt` and `truncate`, and `split` where variables are sent, cannot be part of a workload"
+                        .into(),
+                ));
             }
             self.operations.push(Operation::SendMade(Arc::new(send.clone()), step.save.clone()));
         } else {
             for payload in &send.payloads {
                 let bytes = fill(payload, &Variables::new(), &mut self.random, self.framing.as_deref());
                 let bytes = bytes.map_err(|error| self.unfit(step, error.to_string()))?;
-                self.operations.extend(Cutter::new(bytes, &Split::Whole, None, &mut self.random).map(Operation::Send));
+                let mut pieces: Vec<Bytes> = Cutter::new(bytes, &send.split, None, &mut self.random).collect();
+                self.operations.push(match pieces.len() {
+                    1 => Operation::Send(pieces.remove(0)),
+                    _ => Operation::Pieces(pieces),
+                });
             }
         }
         match send.then {

@@ -129,6 +129,18 @@ impl Tally {
     }
 }
 
+/// Tells every mistake of the only file that a command reads, and gives the exit code.
+pub(super) fn tell_mistakes(mistakes: &[Mistake], talk: Talk) -> u8 {
+    let (mut output, look) = (String::new(), Look::of_stderr(talk.color()));
+    for mistake in mistakes {
+        push_mistake(&mut output, mistake, &look);
+        output.push('\n');
+    }
+    // Where stderr is closed nobody wants to know.
+    let _ = anstream::AutoStream::new(std::io::stderr(), look_choice(talk)).write_all(output.as_bytes());
+    Exit::Invalid.code()
+}
+
 /// Appends what a lint says, with the lint's name.
 pub(super) fn push_finding(output: &mut String, finding: &Finding, look: &Look) {
     let mut mistake = finding.mistake.clone();

@@ -7,11 +7,16 @@ mod files;
 mod folder;
 mod last;
 mod list;
+mod merge;
+mod presets;
 mod prop;
+mod replay;
 mod report;
 mod reporters;
 mod run;
 pub mod serve;
+mod shrink;
+mod stored;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -79,6 +84,7 @@ Exit codes:
   5   a target did not start or could not be reached
   6   a target crashed
   7   what did not hold at first did later, and --flaky fail is given
+  8   a benchmark fell behind its baseline
   9   the run is incomplete: interrupted, or out of its time budget
   70  a bug in the harness, or results that could not be written";
 
@@ -105,12 +111,18 @@ enum Command {
     },
     /// Test properties: variants of a scenario's cases that have to hold, too
     Prop(Box<prop::PropArgs>),
+    /// Play stored cases again: fixed, failed, flaky or stale
+    Replay(replay::ReplayArgs),
+    /// Add up the benchmarks of several machines, sample by sample
+    Merge(merge::MergeArgs),
     /// Tell a stored run again, in any format
     Report(report::ReportArgs),
     /// Play scenarios
     Run(Box<run::RunArgs>),
     /// Start a reference server
     Serve(serve::ServeArgs),
+    /// Make a failing case small
+    Shrink(shrink::ShrinkArgs),
 }
 
 /// Does what the command line says, and gives the exit code.
@@ -142,9 +154,12 @@ pub fn main() -> u8 {
         Command::List(args) => list::list(&args),
         Command::Man { command } => man(command.as_deref()),
         Command::Prop(args) => prop::prop(&args, arguments.talk),
+        Command::Replay(args) => replay::replay(&args, arguments.talk, &words),
+        Command::Merge(args) => merge::merge(&args, arguments.talk, &words),
         Command::Report(args) => report::report(&args, arguments.talk),
         Command::Run(args) => run::run(&args, arguments.talk, &words),
         Command::Serve(args) => serve::serve(&args),
+        Command::Shrink(args) => shrink::shrink(&args, arguments.talk, &words),
     }
 }
 
@@ -196,10 +211,11 @@ mod tests {
     }
 
     #[test]
-    fn every_option_of_run_has_a_variable() {
+    fn every_option_of_what_plays_has_a_variable() {
         let command = Arguments::command();
-        let run = command.find_subcommand("run").expect("it is there");
-        for arg in run.get_arguments().filter(|arg| arg.get_long().is_some()) {
+        let plays = ["replay", "run", "shrink"].map(|name| command.find_subcommand(name).expect("it is there"));
+        let arguments = plays.into_iter().flat_map(clap::Command::get_arguments);
+        for arg in arguments.filter(|arg| arg.get_long().is_some()) {
             let long = arg.get_long().expect("just filtered");
             if matches!(long, "help" | "version") {
                 continue;

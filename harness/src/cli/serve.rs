@@ -7,6 +7,7 @@ use std::fmt::{self, Write as _};
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use clap::Args;
@@ -42,10 +43,16 @@ pub struct ServeArgs {
     /// On `tls://`: ask clients for a certificate that the authorities in this PEM file have signed
     #[arg(long, value_name = "FILE")]
     pub tls_client_ca: Option<String>,
+    /// How many threads serve connections; over TLS and datagrams it is always one
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub threads: NonZeroUsize,
     /// Allow an address that other machines can reach
     #[arg(long, env = "HARNESS_ALLOW_REMOTE")]
     pub allow_remote: bool,
 }
+
+/// More threads than this are not started.
+const THREADS_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("it is not 0");
 
 fn pair(text: &str) -> Result<(String, String), &'static str> {
     let (name, value) = text.split_once('=').ok_or("expected `name=value`")?;
@@ -91,6 +98,7 @@ struct Prepared {
     address: Address,
     settings: Vec<(String, String)>,
     limits: Limits,
+    threads: NonZeroUsize,
     tls: Option<Arc<ServerConfig>>,
     /// The authority that was made for it.
     ca: Option<String>,
@@ -120,7 +128,15 @@ fn prepare(args: &ServeArgs) -> Result<Prepared, Error> {
         }
         _ => (None, None),
     };
-    Ok(Prepared { target, address, settings: args.set.clone(), limits, tls, ca })
+    Ok(Prepared {
+        target,
+        address,
+        settings: args.set.clone(),
+        limits,
+        threads: args.threads.min(THREADS_MAX),
+        tls,
+        ca,
+    })
 }
 
 fn run(prepared: &Prepared) -> Result<(), Error> {
@@ -156,8 +172,12 @@ async fn serve_until(
     log: Log,
     stdout: &mut impl Write,
 ) -> Result<(), Error> {
-    let Prepared { target, address, settings, limits, tls, ca } = prepared;
-    let mut handle = targets::serve_tls(target, address, settings, *limits, log, tls.clone()).map_err(Error::Serve)?;
+    let Prepared { target, address, settings, limits, threads, tls, ca } = prepared;
+    let served = match tls {
+        Some(tls) => targets::serve_tls(target, address, settings, *limits, log, Some(Arc::clone(tls))),
+        None => targets::serve_raw(target, address, settings, *limits, log, *threads),
+    };
+    let mut handle = served.map_err(Error::Serve)?;
     let ca = match ca {
         Some(pem) => Some(CaFile::write(pem).map_err(Error::System)?),
         None => None,

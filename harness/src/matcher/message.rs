@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::{Input, MATCHERS, Match, Matcher, Outcome, Pattern, Progress, Speaking};
 use crate::document::{Entry, Node, Reader, Table, Value};
 use crate::protocol::description::{Fields, Number};
-use crate::protocol::{Direction, Field, Item, Kind, Protocol, Value as Held};
+use crate::protocol::{Decoded, Direction, Field, Item, Kind, Protocol, Value as Held};
+use crate::scenario::message::{bits, no_number, only, part, unknown};
 use crate::text::quote;
 
 /// A message of this name whose fields are as they are wanted.
@@ -74,19 +75,13 @@ fn lower_fields(
         let field = lists.iter().flat_map(|fields| fields.iter()).find(|field| *field.name == **key);
         let want = match field {
             Some(field) => lower_field(reader, protocol, field, node, parts),
-            None => {
-                let bits = lists.iter().flat_map(|fields| fields.iter()).find_map(|field| match &field.kind {
-                    Kind::Integer(integer) => integer.bits.iter().find(|bits| *bits.name == **key),
-                    _ => None,
-                });
-                match bits {
-                    Some(bits) => lower_number(reader, protocol, &bits.number, node, parts),
-                    None => {
-                        crate::scenario::unknown_field(reader, lists, key, key_span, what);
-                        None
-                    }
+            None => match lists.iter().find_map(|fields| bits(fields, key)) {
+                Some(number) => lower_number(reader, protocol, number, node, parts),
+                None => {
+                    unknown(reader, lists, key, key_span, what);
+                    None
                 }
-            }
+            },
         };
         wants.extend(want.map(|want| (Arc::from(key.as_str()), want)));
     }
@@ -139,13 +134,8 @@ fn lower_field(
             Value::Table(table) if !integer.bits.is_empty() && !is_matcher(table) => {
                 let mut wants = Vec::new();
                 for Entry { key, key_span, node } in &table.entries {
-                    match integer.bits.iter().find(|bits| *bits.name == **key) {
-                        Some(bits) => {
-                            let want = lower_number(reader, protocol, &bits.number, node, parts)?;
-                            wants.push((Arc::from(key.as_str()), want));
-                        }
-                        None => reader.mistake(key_span, format!("there are no bits `{key}` in {what}")),
-                    }
+                    let Some(part) = part(reader, integer, key, key_span, &what) else { continue };
+                    wants.push((Arc::clone(&part.name), lower_number(reader, protocol, &part.number, node, parts)?));
                 }
                 (wants.len() == table.entries.len()).then_some(Want::Fields(wants))
             }
@@ -160,18 +150,9 @@ fn lower_field(
                     Some(Want::Fields(lower_fields(reader, protocol, &[inner], table, &what, parts)?))
                 }
                 _ => {
-                    let mut named = inner.iter().filter(|field| !field.name.is_empty() && field.compute.is_none());
-                    match (named.next(), named.next()) {
-                        (Some(only), None) => {
-                            let want = lower_field(reader, protocol, only, node, parts)?;
-                            Some(Want::Fields(vec![(Arc::clone(&only.name), want)]))
-                        }
-                        _ => {
-                            reader
-                                .mistake(&node.span, format!("{what} has fields: a table, not {}", node.value.kind()));
-                            None
-                        }
-                    }
+                    let only = only(reader, inner, node, &what)?;
+                    let want = lower_field(reader, protocol, only, node, parts)?;
+                    Some(Want::Fields(vec![(Arc::clone(&only.name), want)]))
                 }
             }
         }
@@ -202,7 +183,7 @@ fn lower_number(
         && !written.contains("${")
         && text.parse::<i128>().is_err()
     {
-        crate::scenario::no_number(reader, protocol, number, text, node);
+        no_number(reader, protocol, number, text, node);
         return None;
     }
     leaf(super::lower(reader, &digits, None)?, number.names, parts)
@@ -264,9 +245,9 @@ impl Matcher for Message {
             );
         }
         let mut found = Match { len: bytes.len(), ..Match::default() };
-        let look = Look { message: self, bytes };
+        let look = Look { message: self, decoded: &decoded, bytes };
         let fields = &self.protocol.messages[self.message].fields;
-        match look.fields(&self.fields, fields, &decoded.items, &mut found) {
+        match look.fields(&self.fields, fields, decoded.fields(), &mut found) {
             Ok(()) => Outcome::Match(found),
             Err(wrong) => {
                 let why = format!("`{}.{}` is {}", self.protocol.messages[self.message].name, wrong.path, wrong.why);
@@ -305,6 +286,7 @@ impl Message {
 
 struct Look<'a> {
     message: &'a Message,
+    decoded: &'a Decoded,
     bytes: &'a [u8],
 }
 
@@ -341,20 +323,20 @@ impl Look<'_> {
     /// Bits that are spoken of without their integer's name.
     fn bits(&self, name: &str, want: &Want, fields: &[Field], items: &[Item], found: &mut Match) -> Result<(), Wrong> {
         for (field, item) in fields.iter().zip(items) {
-            if let (Kind::Integer(integer), Held::Number(value)) = (&field.kind, &item.value)
+            if let (Kind::Integer(integer), Held::Number(value)) = (&field.kind, item.value())
                 && let Some(bits) = integer.bits.iter().find(|bits| *bits.name == *name)
             {
-                return self.number(want, &bits.number, bits.of(*value), item.span.start, found);
+                return self.number(want, &bits.number, bits.of(value), item.span().start, found);
             }
         }
         Err(Wrong { path: String::new(), at: self.bytes.len(), why: "not there".into() })
     }
 
     fn field(&self, want: &Want, field: &Field, item: &Item, found: &mut Match) -> Result<(), Wrong> {
-        let at = item.span.start;
+        let at = item.span().start;
         let wrong = |at: usize, why: String| Err(Wrong { path: String::new(), at, why });
-        match (want, &item.value) {
-            (Want::Present(wanted), value) => match (wanted, *value != Held::Absent) {
+        match (want, item.value()) {
+            (Want::Present(wanted), value) => match (wanted, value != Held::Absent) {
                 (true, false) => wrong(at, "not there".into()),
                 (false, true) => wrong(at, "there".into()),
                 _ => Ok(()),
@@ -377,8 +359,9 @@ impl Look<'_> {
                     Outcome::NeedMore => wrong(range.end, format!("{}, and more is wanted", quote(bytes))),
                 }
             }
-            (Want::Leaf(leaf, _), Held::Owned(bytes)) => {
-                self.owned(*leaf, bytes, at, found).map_err(|why| Wrong { path: String::new(), at, why })
+            (Want::Leaf(leaf, _), Held::Text(range)) => {
+                let text = Bytes::copy_from_slice(self.decoded.text(range));
+                self.owned(*leaf, &text, at, found).map_err(|why| Wrong { path: String::new(), at, why })
             }
             (Want::Leaf(..), Held::Number(value)) => {
                 let number = match &field.kind {
@@ -386,13 +369,13 @@ impl Look<'_> {
                     Kind::Digits { number, .. } => number,
                     _ => return wrong(at, value.to_string()),
                 };
-                self.number(want, number, *value, at, found)
+                self.number(want, number, value, at, found)
             }
             (Want::Fields(wants), Held::Number(value)) => {
                 let Kind::Integer(integer) = &field.kind else { return wrong(at, value.to_string()) };
                 for (name, want) in wants {
                     let Some(bits) = integer.bits.iter().find(|bits| bits.name == *name) else { continue };
-                    self.number(want, &bits.number, bits.of(*value), at, found).map_err(|mut wrong| {
+                    self.number(want, &bits.number, bits.of(value), at, found).map_err(|mut wrong| {
                         wrong.path = name.to_string();
                         wrong
                     })?;
@@ -401,15 +384,15 @@ impl Look<'_> {
             }
             (Want::Fields(wants), Held::Struct(items)) => {
                 let Kind::Struct(structure) = &field.kind else { return wrong(at, "no structure".into()) };
-                self.fields(wants, self.message.protocol.fields_of(structure), items, found)
+                self.fields(wants, self.message.protocol.fields_of(structure), self.decoded.items(items), found)
             }
             (Want::Fields(wants), Held::Case(case, items)) => {
-                let Kind::Switch { cases, default, .. } = &field.kind else { return wrong(at, "no switch".into()) };
-                let fields = case.map_or(default.as_ref(), |at| Some(&cases[at].1));
-                self.fields(wants, fields.map_or(&[], |fields| fields), items, found)
+                let fields = field.kind.fields_of_case(case);
+                self.fields(wants, fields.map_or(&[], |fields| fields), self.decoded.items(items), found)
             }
             (Want::List(wants), Held::Array(items)) => {
                 let Kind::Array { of, .. } = &field.kind else { return wrong(at, "no array".into()) };
+                let items = self.decoded.items(items);
                 for (number, (want, item)) in wants.iter().zip(items).enumerate() {
                     self.field(want, of, item, found).map_err(|mut wrong| {
                         let dot = if wrong.path.is_empty() || wrong.path.starts_with('[') { "" } else { "." };
@@ -420,7 +403,7 @@ impl Look<'_> {
                 if wants.len() == items.len() {
                     return Ok(());
                 }
-                let end = items.get(wants.len()).map_or(item.span.end, |item| item.span.start);
+                let end = items.get(wants.len()).map_or(item.span().end, |item| item.span().start);
                 let (has, wanted) = (items.len(), wants.len());
                 wrong(end, format!("of {has} elements, not of {wanted}"))
             }

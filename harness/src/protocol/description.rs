@@ -15,6 +15,12 @@ pub const MESSAGE_LEN_MAX: usize = 64 << 20;
 /// The most elements of all arrays of one message.
 pub const ELEMENTS_MAX: usize = 1_000_000;
 
+/// The most fields and elements of one message, those that are absent among them.
+pub const ITEMS_MAX: usize = 4_000_000;
+
+/// The most bytes that all names of one message have: pointers make much of little.
+pub const NAMES_LEN_MAX: usize = 16 << 20;
+
 /// How deep structures stand in each other.
 pub const NESTING_MAX: usize = 32;
 
@@ -201,6 +207,23 @@ pub enum Kind {
     },
 }
 
+/// The one field of a structure that can be given by that field's value: it is its only one with a name that is not computed.
+pub fn only_field(fields: &Fields) -> Option<&Field> {
+    let mut named = fields.iter().filter(|field| !field.name.is_empty() && field.compute.is_none());
+    match (named.next(), named.next()) {
+        (Some(only), None) => Some(only),
+        _ => None,
+    }
+}
+
+impl Kind {
+    /// The fields of a switch's case, by its number, or those of its default.
+    pub fn fields_of_case(&self, case: Option<u32>) -> Option<&Fields> {
+        let Kind::Switch { cases, default, .. } = self else { return None };
+        case.map_or(default.as_ref(), |at| cases.get(at as usize).map(|(_, fields)| fields))
+    }
+}
+
 /// The fields of a structure.
 #[derive(Debug)]
 pub enum Structure {
@@ -333,6 +356,23 @@ pub struct Integer {
     pub number: Number,
     /// Its parts, from the most significant; empty where it has none.
     pub bits: Vec<Bits>,
+    /// Those of its parts, by number, of which not every value is allowed.
+    pub(super) checked: Vec<usize>,
+    /// Whether every value is allowed.
+    pub(super) is_free: bool,
+}
+
+impl Integer {
+    /// An integer of these parts.
+    pub(super) fn new(layout: Layout, number: Number, bits: Vec<Bits>) -> Integer {
+        let is_free =
+            |number: &Number, least, most| number.constant.is_none() && number.allows(least) && number.allows(most);
+        let checked: Vec<usize> =
+            (0..bits.len()).filter(|at| !is_free(&bits[*at].number, 0, bits[*at].mask())).collect();
+        let (least, most) = layout.bounds();
+        let is_free = checked.is_empty() && is_free(&number, least, most);
+        Integer { layout, number, bits, checked, is_free }
+    }
 }
 
 /// What a number may be.
@@ -346,6 +386,13 @@ pub struct Number {
     pub constant: Option<i128>,
     /// The names of some, by number in [`Protocol::enums`].
     pub names: Option<usize>,
+}
+
+impl Number {
+    /// Whether a value is between its bounds.
+    pub fn allows(&self, value: i128) -> bool {
+        (self.min..=self.max).contains(&value)
+    }
 }
 
 /// Some bits of an integer.

@@ -275,7 +275,7 @@ impl Writer<'_> {
     }
 
     fn integer(&mut self, integer: &Integer, field: &Field, name: &str, path: &str) -> String {
-        let Integer { layout: lies, number, bits } = integer;
+        let Integer { layout: lies, number, bits, .. } = integer;
         let kind = type_of(*lies);
         let sums = matches!(field.compute, Some(Compute { how: How::Sum(_), .. }));
         let base = if bits.is_empty() && !sums { "DEC" } else { "HEX" };

@@ -7,10 +7,12 @@ use bytes::Bytes;
 
 use super::checksum::Summed;
 use super::description::{
-    Compute, Default, Extent, Field, Fields, How, Integer, Kind, Layout, NESTING_MAX, Number, Protocol,
+    Compute, Default, Extent, Field, How, Integer, Kind, Layout, NESTING_MAX, Number, Protocol, only_field,
 };
 use super::error::{EncodeError, push_front};
 use super::expression::{Reference, parse_number};
+use super::integers::{digits, write_integer};
+use super::names::write_domain_name;
 use super::value::Given;
 use crate::text::quote;
 
@@ -55,7 +57,7 @@ impl Protocol {
     /// The bytes of a message, without its framing.
     pub fn encode(&self, message: usize, given: &Table) -> Result<Vec<u8>, EncodeError> {
         let mut output = Vec::new();
-        Encoder { protocol: self, depth: 0 }.fields(&self.messages[message].fields, given, None, &mut output)?;
+        Encoder { protocol: self, depth: 0 }.fields(&self.messages[message].fields, given, None, 0, &mut output)?;
         Ok(output)
     }
 }
@@ -65,7 +67,7 @@ struct Encoder<'p> {
     depth: usize,
 }
 
-fn wrong<T>(why: impl Into<String>) -> Result<T, EncodeError> {
+pub(super) fn wrong<T>(why: impl Into<String>) -> Result<T, EncodeError> {
     Err(EncodeError { path: String::new(), why: why.into() })
 }
 
@@ -80,6 +82,7 @@ impl Encoder<'_> {
         fields: &[Field],
         given: &Table,
         parent: Option<&Around<'_>>,
+        start: usize,
         output: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
         self.depth += 1;
@@ -96,7 +99,6 @@ impl Encoder<'_> {
             }
         }
         let mut parts: Vec<Part> = fields.iter().map(|_| Part::default()).collect();
-        let start = output.len();
         // What is not computed, in its order, so that conditions find what they speak of.
         for (number, field) in fields.iter().enumerate() {
             let own = find(given, &field.name);
@@ -247,7 +249,7 @@ impl Encoder<'_> {
             }
             Kind::DomainName => {
                 match own {
-                    Some(Given::Bytes(name)) => domain_name(name, output)?,
+                    Some(Given::Bytes(name)) => write_domain_name(name, output)?,
                     None => output.push(0),
                     Some(other) => return wrong(format!("expected a domain name, got {}", kind(other))),
                 }
@@ -267,23 +269,20 @@ impl Encoder<'_> {
                 Ok((Some(value), output.len()))
             }
             Kind::Struct(structure) => {
-                let fields = Fields::clone(self.protocol.fields_of(structure));
-                // A structure of one field can be given by that field's value.
-                let single =
-                    fields.iter().filter(|field| !field.name.is_empty() && field.compute.is_none()).collect::<Vec<_>>();
+                let fields = self.protocol.fields_of(structure);
                 let wrapped;
                 let inner: &Table = match own {
                     None => &[],
                     Some(Given::Table(table)) => table,
-                    Some(other) => match single[..] {
-                        [only] => {
+                    Some(other) => match only_field(fields) {
+                        Some(only) => {
                             wrapped = [(Arc::clone(&only.name), other.clone())];
                             &wrapped
                         }
-                        _ => return wrong(format!("expected fields in a table, got {}", kind(other))),
+                        None => return wrong(format!("expected fields in a table, got {}", kind(other))),
                     },
                 };
-                self.inner(&fields, inner, around, base, output)?;
+                self.fields(fields, inner, Some(around), base, output)?;
                 Ok((None, output.len()))
             }
             Kind::Switch { on, cases, default } => {
@@ -296,7 +295,7 @@ impl Encoder<'_> {
                 let case = value.and_then(|value| cases.iter().find(|(values, _)| values.contains(&value)));
                 let fields = case.map(|(_, fields)| fields).or(default.as_ref());
                 match fields {
-                    Some(fields) => self.inner(&Fields::clone(fields), inner, around, base, output)?,
+                    Some(fields) => self.fields(fields, inner, Some(around), base, output)?,
                     // Sent so, nothing follows: that may be what is meant.
                     None if inner.is_empty() => {}
                     None => return wrong(format!("`{}` has no case for its value, so it has no fields", on.text)),
@@ -304,21 +303,6 @@ impl Encoder<'_> {
                 Ok((None, output.len()))
             }
         }
-    }
-
-    /// Fields of their own, at their place in the message.
-    fn inner(
-        &mut self,
-        fields: &Fields,
-        table: &Table,
-        around: &Around<'_>,
-        base: usize,
-        output: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
-        let mut whole = vec![0; base];
-        self.fields(fields, table, Some(around), &mut whole)?;
-        output.extend_from_slice(&whole[base..]);
-        Ok(())
     }
 
     fn integer(
@@ -497,7 +481,7 @@ fn initial(number: &Number, default: Option<&Default>) -> i128 {
 fn wrap(extent: &Extent, inner: &[u8], output: &mut Vec<u8>) -> Result<(), EncodeError> {
     match extent {
         Extent::Prefix(layout) => {
-            integer(*layout, inner.len() as i128, output)?;
+            write_integer(*layout, inner.len() as i128, output)?;
             output.extend_from_slice(inner);
         }
         Extent::Until(delimiter) => {
@@ -511,7 +495,7 @@ fn wrap(extent: &Extent, inner: &[u8], output: &mut Vec<u8>) -> Result<(), Encod
 
 fn write_number(field: &Field, value: i128, output: &mut Vec<u8>) -> Result<(), EncodeError> {
     match &field.kind {
-        Kind::Integer(Integer { layout, .. }) => integer(*layout, value, output),
+        Kind::Integer(Integer { layout, .. }) => write_integer(*layout, value, output),
         Kind::Digits { extent, radix, .. } => {
             let width = if let Extent::Fixed(len) = extent { *len } else { 0 };
             let text = digits(value, *radix, width);
@@ -520,99 +504,6 @@ fn write_number(field: &Field, value: i128, output: &mut Vec<u8>) -> Result<(), 
         Kind::Bytes { extent, .. } => wrap(extent, value.to_string().as_bytes(), output),
         _ => wrong("a number is computed, and this is none"),
     }
-}
-
-/// A number in digits, as they are written: in so many at least.
-pub(super) fn digits(value: i128, radix: u32, width: usize) -> String {
-    let (sign, value) = if value < 0 { ("-", value.unsigned_abs()) } else { ("", value.unsigned_abs()) };
-    let width = width.saturating_sub(sign.len());
-    match radix {
-        16 => format!("{sign}{value:0width$x}"),
-        _ => format!("{sign}{value:0width$}"),
-    }
-}
-
-fn integer(layout: Layout, value: i128, output: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let (least, most) = layout.bounds();
-    if value < least || value > most {
-        return wrong(format!("{value} is not from {least} to {most}"));
-    }
-    match layout {
-        Layout::Fixed { len, big, .. } => {
-            let bytes = value.to_le_bytes();
-            let bytes = &bytes[..usize::from(len)];
-            if big { output.extend(bytes.iter().rev()) } else { output.extend_from_slice(bytes) }
-        }
-        Layout::Leb128 | Layout::Mqtt => {
-            let mut rest = value as u64;
-            while rest >= 0x80 {
-                output.push(rest as u8 | 0x80);
-                rest >>= 7;
-            }
-            output.push(rest as u8);
-        }
-        Layout::Quic => {
-            let (len, first) = match value {
-                0..=0x3f => (1, 0x00),
-                0x40..=0x3fff => (2, 0x40),
-                0x4000..=0x3fff_ffff => (4, 0x80),
-                _ => (8, 0xc0),
-            };
-            let from = output.len();
-            output.extend_from_slice(&(value as u64).to_be_bytes()[8 - len..]);
-            output[from] |= first;
-        }
-    }
-    Ok(())
-}
-
-/// A name of RFC 1035 as labels; `\.` and `\065` are parts of a label.
-fn domain_name(name: &[u8], output: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let mut label: Vec<u8> = Vec::new();
-    let push = |label: &mut Vec<u8>, output: &mut Vec<u8>| {
-        if label.is_empty() || label.len() > 63 {
-            return wrong(format!("a label has 1 to 63 bytes, not {}", label.len()));
-        }
-        output.push(label.len() as u8);
-        output.append(label);
-        Ok(())
-    };
-    if !matches!(name, b"" | b".") {
-        let mut bytes = name.iter().copied().peekable();
-        while let Some(byte) = bytes.next() {
-            match byte {
-                b'.' => {
-                    push(&mut label, output)?;
-                    if bytes.peek().is_none() {
-                        break;
-                    }
-                    continue;
-                }
-                b'\\' => {
-                    let Some(next) = bytes.next() else { return wrong("the name ends with a backslash") };
-                    if next.is_ascii_digit() {
-                        let more = [bytes.next(), bytes.next()];
-                        let text: Vec<u8> = std::iter::once(next).chain(more.into_iter().flatten()).collect();
-                        let value = std::str::from_utf8(&text).ok().and_then(|text| text.parse::<u8>().ok());
-                        let Some(value) = value.filter(|_| text.len() == 3) else {
-                            return wrong(
-                                "a backslash is followed by three digits of a byte, or by what it stands for",
-                            );
-                        };
-                        label.push(value);
-                    } else {
-                        label.push(next);
-                    }
-                }
-                _ => label.push(byte),
-            }
-            if bytes.peek().is_none() {
-                push(&mut label, output)?;
-            }
-        }
-    }
-    output.push(0);
-    Ok(())
 }
 
 fn kind(given: &Given) -> &'static str {

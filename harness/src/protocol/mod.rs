@@ -2,7 +2,7 @@
 //!
 //! A description is a TOML file, read by [`load`] into a [`Protocol`]. [`Protocol::decode`] and [`Protocol::encode`] know no
 //! socket; where a message ends is the description's framing, or what its own lengths say. Read on with `description`, then
-//! `decode` and `encode`; `lower` reads the files, `matching` and `giving` are how scenarios speak of messages.
+//! `decode` and `encode`; `lower` reads the files. How scenarios speak of messages is theirs to say: `scenario::message`, `matcher::message`.
 //!
 //! Descriptions that come with the harness lie in `harness/protocols`, one row each in [`PROTOCOLS`].
 
@@ -15,8 +15,10 @@ mod error;
 mod expression;
 mod frames;
 mod generate;
+mod integers;
 pub mod laws;
 mod lower;
+mod names;
 mod show;
 mod value;
 
@@ -30,7 +32,7 @@ pub use error::{DecodeError, EncodeError};
 pub use expression::Reference;
 pub use frames::framing;
 pub use lower::{FIELDS_MAX, MESSAGES_MAX, load};
-pub use value::{Decoded, Given, Item, Value};
+pub use value::{Decoded, Given, Item, Items, Value};
 
 /// A description that comes with the harness.
 #[derive(Debug)]

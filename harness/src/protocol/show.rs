@@ -16,7 +16,7 @@ impl Protocol {
     pub fn show(&self, decoded: &Decoded, input: &[u8]) -> String {
         let message = &self.messages[decoded.message];
         let mut text = format!("{} ", message.name);
-        push_fields(self, &mut text, &message.fields, &decoded.items, input);
+        Showing { protocol: self, decoded, input }.push_fields(&mut text, &message.fields, decoded.fields());
         if let Some((at, _)) = text.char_indices().nth(SHOWN_MAX) {
             text.truncate(at);
             text.push('…');
@@ -25,69 +25,86 @@ impl Protocol {
     }
 }
 
-fn push_fields(protocol: &Protocol, text: &mut String, fields: &Fields, items: &[Item], input: &[u8]) {
-    text.push('{');
-    let mut is_first = true;
-    for (field, item) in fields.iter().zip(items) {
-        if field.name.is_empty() || item.value == Value::Absent || text.len() > 4 * SHOWN_MAX {
-            continue;
-        }
-        text.push_str(if is_first { " " } else { ", " });
-        is_first = false;
-        let _ = write!(text, "{} = ", field.name);
-        push_value(protocol, text, field, item, input);
-    }
-    text.push_str(if is_first { "}" } else { " }" });
+struct Showing<'a> {
+    protocol: &'a Protocol,
+    decoded: &'a Decoded,
+    input: &'a [u8],
 }
 
-fn push_value(protocol: &Protocol, text: &mut String, field: &Field, item: &Item, input: &[u8]) {
-    match (&item.value, &field.kind) {
-        (Value::Array(items), Kind::Array { of, .. }) => {
-            text.push('[');
-            for (number, item) in items.iter().enumerate() {
-                if number > 0 {
-                    text.push_str(", ");
-                }
-                if text.len() > 4 * SHOWN_MAX {
-                    break;
-                }
-                push_value(protocol, text, of, item, input);
+impl Showing<'_> {
+    fn push_fields(&self, text: &mut String, fields: &Fields, items: &[Item]) {
+        text.push('{');
+        let mut is_first = true;
+        for (field, item) in fields.iter().zip(items) {
+            if field.name.is_empty() || item.is_absent() || text.len() > 4 * SHOWN_MAX {
+                continue;
             }
-            text.push(']');
+            text.push_str(if is_first { " " } else { ", " });
+            is_first = false;
+            let _ = write!(text, "{} = ", field.name);
+            self.push_value(text, field, item);
         }
-        (Value::Bytes(range), _) => {
-            let bytes = &input[range.clone()];
-            match std::str::from_utf8(bytes) {
-                Ok(plain) if bytes.len() <= SHOWN_MAX && !plain.chars().any(char::is_control) => {
-                    let _ = write!(text, "{plain:?}");
+        text.push_str(if is_first { "}" } else { " }" });
+    }
+
+    fn push_value(&self, text: &mut String, field: &Field, item: &Item) {
+        match (item.value(), &field.kind) {
+            (Value::Array(items), Kind::Array { of, .. }) => {
+                text.push('[');
+                for (number, item) in self.decoded.items(items).iter().enumerate() {
+                    if number > 0 {
+                        text.push_str(", ");
+                    }
+                    if text.len() > 4 * SHOWN_MAX {
+                        break;
+                    }
+                    self.push_value(text, of, item);
                 }
-                _ => text.push_str(quote(bytes).trim_matches('`')),
+                text.push(']');
             }
-        }
-        (Value::Case(case, items), Kind::Switch { cases, default, .. }) => {
-            let fields = case.map_or(default.as_ref(), |at| Some(&cases[at].1));
-            if let Some(fields) = fields {
-                push_fields(protocol, text, fields, items, input);
+            (Value::Bytes(range), _) => {
+                let bytes = &self.input[range];
+                match std::str::from_utf8(bytes) {
+                    Ok(plain) if bytes.len() <= SHOWN_MAX && !plain.chars().any(char::is_control) => {
+                        let _ = write!(text, "{plain:?}");
+                    }
+                    _ => {
+                        // What is quoted stands alone; these bytes stand among others.
+                        let quoted = quote(bytes);
+                        let (shown, size) = quoted.rsplit_once('`').unwrap_or((&quoted, ""));
+                        text.push_str(shown.trim_start_matches('`'));
+                        text.push_str(size);
+                    }
+                }
             }
+            (Value::Case(case, items), Kind::Switch { .. }) => {
+                if let Some(fields) = field.kind.fields_of_case(case) {
+                    self.push_fields(text, fields, self.decoded.items(items));
+                }
+            }
+            (Value::Number(number), Kind::Integer(integer)) if !integer.bits.is_empty() => {
+                text.push_str("{ ");
+                let named = integer.bits.iter().filter(|bits| !bits.name.is_empty());
+                let parts: Vec<String> = named
+                    .map(|bits| {
+                        format!("{} = {}", bits.name, self.protocol.name_of(bits.number.names, bits.of(number)))
+                    })
+                    .collect();
+                text.push_str(&parts.join(", "));
+                text.push_str(" }");
+            }
+            (Value::Number(number), Kind::Integer(integer)) => {
+                text.push_str(&self.protocol.name_of(integer.number.names, number));
+            }
+            (Value::Number(number), Kind::Digits { number: of, .. }) => {
+                text.push_str(&self.protocol.name_of(of.names, number));
+            }
+            (Value::Struct(items), Kind::Struct(structure)) => {
+                self.push_fields(text, self.protocol.fields_of(structure), self.decoded.items(items));
+            }
+            (Value::Text(range), _) => text.push_str(&String::from_utf8_lossy(self.decoded.text(range))),
+            _ => text.push('?'),
         }
-        (Value::Number(number), Kind::Integer(integer)) if !integer.bits.is_empty() => {
-            text.push_str("{ ");
-            let named = integer.bits.iter().filter(|bits| !bits.name.is_empty());
-            let parts: Vec<String> = named
-                .map(|bits| format!("{} = {}", bits.name, protocol.name_of(bits.number.names, bits.of(*number))))
-                .collect();
-            text.push_str(&parts.join(", "));
-            text.push_str(" }");
-        }
-        (Value::Number(number), Kind::Integer(integer)) => {
-            text.push_str(&protocol.name_of(integer.number.names, *number));
-        }
-        (Value::Number(number), Kind::Digits { number: of, .. }) => text.push_str(&protocol.name_of(of.names, *number)),
-        (Value::Owned(bytes), _) => text.push_str(&String::from_utf8_lossy(bytes)),
-        (Value::Struct(items), Kind::Struct(structure)) => {
-            push_fields(protocol, text, protocol.fields_of(structure), items, input);
-        }
-        _ => text.push('?'),
     }
 }
 

@@ -133,7 +133,7 @@ fn varints_take_as_few_bytes_as_they_can() {
 fn an_overlong_varint_is_understood_and_not_canonical() {
     let protocol = protocol("[message.m]\nfields = [{ name = \"n\", type = \"varint\" }]");
     let decoded = protocol.decode(&[0x81, 0x00], true, None).expect("it is one").expect("it is whole");
-    assert_eq!((decoded.canonical, &decoded.items[0].value), (false, &Value::Number(1)));
+    assert_eq!((decoded.canonical, decoded.fields()[0].value()), (false, Value::Number(1)));
 }
 
 const LENGTHS: &str = r#"[message.m]
@@ -387,4 +387,24 @@ fn what_cannot_be_encoded_says_which_field() {
     assert_eq!(wrong(&[("id", Given::Number(-1))]), "`id`: -1 is not from 0 to 4294967295");
     assert_eq!(wrong(&[("id", bytes(b"x"))]), "`id`: expected a number, got `x`");
     assert_eq!(wrong(&[("idd", Given::Number(1))]), "there is no field `idd`");
+}
+
+#[test]
+fn much_that_takes_few_bytes_is_refused_before_it_takes_memory() {
+    let absent: Vec<String> =
+        (0..900).map(|at| format!("{{ name = \"f{at}\", type = \"u8\", if = \"n == 1\" }}")).collect();
+    let fields = format!(
+        r#"[message.m]
+fields = [{{ name = "n", type = "u32be" }}, {{ name = "items", type = "array", count = "n", of = {{ type = "struct", fields = [{}] }} }}]"#,
+        absent.join(", ")
+    );
+    let error = protocol(&fields).decode(b"\0\0\xff\xff", true, None).expect_err("there are too many");
+    assert!(error.to_string().contains("at most 4000000 fields and elements"), "{error}");
+
+    let names = "[message.m]\nfields = [{ name = \"names\", type = \"array\", length = \"rest\", of = { type = \"domain-name\" } }]";
+    let mut input = [&b"\x3f"[..], &[b'x'; 63]].concat().repeat(3);
+    input.extend_from_slice(&[0; 1]);
+    input.extend(b"\x01y\xc0\0".repeat(100_000));
+    let error = protocol(names).decode(&input, true, None).expect_err("they are too long");
+    assert!(error.to_string().contains("at most 16777216 bytes of names"), "{error}");
 }

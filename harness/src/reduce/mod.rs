@@ -14,6 +14,7 @@
 mod bytes;
 mod explain;
 mod fields;
+mod landing;
 mod options;
 pub mod search;
 mod size;
@@ -27,6 +28,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 pub use explain::Matter;
+pub use landing::hasten;
 pub use size::Size;
 pub use triage::Repeats;
 
@@ -40,7 +42,19 @@ use crate::time::Time;
 const SURE_REPLAYS: u32 = 3;
 
 /// How often the result is, before that is said of it.
-const CONFIRM_REPLAYS: u32 = 5;
+const CONFIRM_REPLAYS: u32 = 10;
+
+/// How much of the time is kept for that, of a hundred.
+const CONFIRM_SHARE: u32 = 15;
+
+/// How often that is tried.
+const CONFIRM_ROUNDS_MAX: u32 = 3;
+
+/// How often what a pass has come to is played again.
+const PASS_REPLAYS: u32 = 2;
+
+/// How often a candidate has to fail once luck has played a part.
+const CAREFUL_REPLAYS: u32 = 4;
 
 /// How often one is played that fails sometimes.
 const FLAKY_REPLAYS: u32 = 20;
@@ -212,6 +226,9 @@ pub fn reduce(
         repeats: Repeats::Never,
         best: subject.case.clone(),
         position: None,
+        trail: Vec::new(),
+        careful: false,
+        is_confirming: false,
         rejected: HashSet::new(),
         others: Vec::new(),
         replays: 0,
@@ -220,7 +237,7 @@ pub fn reduce(
     };
     let from = Size::of(subject.case);
     let history = reducer.establish(subject.history);
-    let mut matters = Vec::new();
+    let (mut matters, mut complete) = (Vec::new(), !reducer.is_over());
     if reducer.repeats != Repeats::Never {
         let (repeats, best) = (reducer.repeats, &reducer.best);
         let replays = reducer.replays;
@@ -229,10 +246,13 @@ pub fn reduce(
             (reducer.told)(Told::Better { case: best, replays });
         }
         reducer.pass_all();
+        complete = !reducer.is_over();
+        reducer.is_confirming = true;
         reducer.confirm();
+        (reducer.told)(Told::Better { case: &reducer.best, replays: reducer.replays });
         matters = reducer.explain();
+        complete &= !reducer.stopped;
     }
-    let complete = !reducer.is_over();
     let Reducer { best, wanted, steady, repeats, replays, accepted, .. } = reducer;
     let to = Size::of(&best);
     Reduced { case: best, failed: wanted, steady, repeats, history, replays, accepted, from, to, matters, complete }
@@ -255,6 +275,12 @@ struct Reducer<'r> {
     best: TestCase,
     /// Where the best one fails.
     position: Option<Position>,
+    /// The best ones before it, the last one last.
+    trail: Vec<TestCase>,
+    /// Whether a candidate has to fail several times: one that fails only sometimes has been taken before.
+    careful: bool,
+    /// Whether what was kept of the time for the end can be spent.
+    is_confirming: bool,
     /// What does not fail, by its content.
     rejected: HashSet<u64>,
     others: Vec<Failed>,
@@ -263,10 +289,26 @@ struct Reducer<'r> {
     stopped: bool,
 }
 
+type Pass = fn(&mut Reducer<'_>);
+
+/// What is done again and again, the cheapest first.
+const PASSES: &[Pass] = &[
+    |reducer| reducer.cut(),
+    |reducer| reducer.drop_connections(),
+    |reducer| reducer.drop_steps(),
+    |reducer| reducer.unroll(),
+    |reducer| reducer.simplify_sends(),
+    |reducer| reducer.shorten_pauses(),
+    |reducer| reducer.drop_faults(),
+    |reducer| reducer.default_fields(),
+    |reducer| reducer.shorten(),
+];
+
 impl Reducer<'_> {
     /// Whether there is nothing left to spend.
     fn is_over(&self) -> bool {
-        let late = self.budget.time.is_some_and(|time| self.budget.clock.now().since(self.begun) >= time);
+        let share = if self.is_confirming { 100 } else { 100 - CONFIRM_SHARE };
+        let late = self.budget.time.is_some_and(|time| self.budget.clock.now().since(self.begun) >= time / 100 * share);
         self.stopped || late || self.budget.replays.is_some_and(|replays| self.replays >= replays)
     }
 
@@ -382,6 +424,7 @@ impl Reducer<'_> {
             _ => None,
         };
         let mut at = None;
+        let mut left = if self.careful { CAREFUL_REPLAYS } else { 1 };
         loop {
             let same = match self.play(case).ok()? {
                 Some((failed, position)) if failed.is_same(&self.wanted, self.steady) => {
@@ -395,6 +438,7 @@ impl Reducer<'_> {
                 None => false,
             };
             match &mut test {
+                None if same && left > 1 => left -= 1,
                 None => return same.then_some(at),
                 Some(test) => match test.replayed(same) {
                     Some(true) => return Some(at),
@@ -419,7 +463,8 @@ impl Reducer<'_> {
         match self.fails(&case) {
             Some(position) => {
                 self.position = position;
-                self.best = case;
+                let before = std::mem::replace(&mut self.best, case);
+                self.trail.push(before);
                 self.accepted += 1;
                 (self.told)(Told::Better { case: &self.best, replays: self.replays });
                 true
@@ -441,32 +486,100 @@ impl Reducer<'_> {
 
     /// All passes, until none finds anything more.
     fn pass_all(&mut self) {
+        self.cut();
+        self.land();
         for _ in 0..ROUNDS_MAX {
             let before = self.accepted;
-            self.cut();
-            self.drop_connections();
-            self.drop_steps();
-            self.unroll();
-            self.simplify_sends();
-            self.shorten_pauses();
-            self.drop_faults();
-            self.default_fields();
-            self.shorten();
+            for pass in PASSES {
+                self.pass(*pass);
+            }
             if self.accepted == before || self.is_over() {
                 break;
             }
         }
     }
 
-    /// Plays the result again, as often as the case at first: what is called deterministic has to be.
-    fn confirm(&mut self) {
-        if self.repeats == Repeats::Always && self.accepted > 0 {
-            let best = self.best.clone();
-            match self.repeat(&best, CONFIRM_REPLAYS) {
-                // Out of budget: it has failed when it was taken.
-                Repeats::Never if self.is_over() => {}
-                repeats => self.repeats = repeats,
+    /// One pass, and once more with care where what it has come to fails only sometimes.
+    fn pass(&mut self, pass: Pass) {
+        let (start, accepted) = (self.best.clone(), self.accepted);
+        pass(self);
+        if self.accepted == accepted || self.repeats != Repeats::Always || self.careful {
+            return;
+        }
+        let best = self.best.clone();
+        for _ in 0..PASS_REPLAYS {
+            match self.play(&best) {
+                Ok(Some((failed, _))) if failed.is_same(&self.wanted, self.steady) => {}
+                Ok(_) => {
+                    self.rejected.insert(fnv1a(best.content().as_bytes()));
+                    self.best = start;
+                    self.careful = true;
+                    return pass(self);
+                }
+                Err(NotPlayed) => return,
             }
         }
+    }
+
+    /// Plays the result again: what is called deterministic has to be. Where luck has made it small, the last one on the way
+    /// that needs none is where to go on from, more carefully.
+    fn confirm(&mut self) {
+        for _ in 0..CONFIRM_ROUNDS_MAX {
+            if self.repeats != Repeats::Always || self.trail.is_empty() {
+                return;
+            }
+            let best = self.best.clone();
+            let repeats = self.repeat(&best, CONFIRM_REPLAYS);
+            if repeats == Repeats::Always || (repeats == Repeats::Never && self.is_over()) {
+                return;
+            }
+            let Some(sound) = self.go_back() else {
+                self.repeats = if repeats == Repeats::Never {
+                    Repeats::Sometimes(triage::estimate(0, CONFIRM_REPLAYS))
+                } else {
+                    repeats
+                };
+                return;
+            };
+            self.rejected.insert(fnv1a(best.content().as_bytes()));
+            self.best = sound;
+            self.careful = true;
+            self.pass_all();
+        }
+        let best = self.best.clone();
+        self.repeats = match self.repeat(&best, FLAKY_REPLAYS) {
+            // It has held at least once, and failed at least once.
+            Repeats::Always => Repeats::Sometimes(triage::estimate(FLAKY_REPLAYS, FLAKY_REPLAYS)),
+            Repeats::Never => Repeats::Sometimes(triage::estimate(0, FLAKY_REPLAYS)),
+            sometimes @ Repeats::Sometimes(_) => sometimes,
+        };
+    }
+
+    /// Whether a case fails each time, as far as the budget lets one see.
+    fn is_sound(&mut self, case: &TestCase) -> bool {
+        for _ in 0..CONFIRM_REPLAYS {
+            match self.play(case) {
+                Ok(Some((failed, position))) if failed.is_same(&self.wanted, self.steady) => self.position = position,
+                Ok(_) => return false,
+                Err(NotPlayed) => return true,
+            }
+        }
+        true
+    }
+
+    /// The last of the best ones before that fails each time; twice as far back each time.
+    fn go_back(&mut self) -> Option<TestCase> {
+        let mut steps = 1;
+        while !self.trail.is_empty() && !self.is_over() {
+            let at = self.trail.len().saturating_sub(steps);
+            self.trail.truncate(at + 1);
+            let case = self.trail.pop()?;
+            if self.is_sound(&case) {
+                return Some(case);
+            }
+            self.rejected.insert(fnv1a(case.content().as_bytes()));
+            steps *= 2;
+        }
+        None
     }
 }

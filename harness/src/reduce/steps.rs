@@ -1,6 +1,7 @@
 //! Fewer steps: what follows the failure, connections, messages, steps in loops.
 
 use super::Reducer;
+use super::landing::is_landing;
 use super::search::{delete, smallest};
 use crate::document::{Node, Table, Value};
 use crate::testcase::TestCase;
@@ -153,7 +154,9 @@ impl Reducer<'_> {
         if let Some(steps) = case.lane_mut(&lane)
             && at + 1 < steps.len()
         {
+            let landing = steps.pop().filter(is_landing);
             steps.truncate(at + 1);
+            steps.extend(landing);
             self.test(case);
         }
     }
@@ -255,7 +258,15 @@ impl Reducer<'_> {
         for body in 0.. {
             let mut base = self.best.clone();
             let Some(steps) = body_mut(&mut base, body) else { break };
-            let groups = groups(steps);
+            let mut groups = groups(steps);
+            if let Some(group) = groups.last_mut()
+                && steps.last().is_some_and(is_landing)
+            {
+                // It belongs to whatever is left.
+                group.end -= 1;
+                groups.push(steps.len() - 1..steps.len());
+                groups.retain(|group| !group.is_empty());
+            }
             self.delete_ranges(&base, &List::Body(body), &groups);
             let mut base = self.best.clone();
             // What stood in a step that went is there no longer.
@@ -288,8 +299,15 @@ impl Reducer<'_> {
         });
     }
 
-    /// The steps of a list without which the failure would be another: the one that fails, and what it is an answer to.
+    /// The steps of a list without which the failure would be another, or would not be seen: the one that fails and what it is
+    /// an answer to; the one that waits for the target's end.
     fn locked_steps(&self, base: &TestCase, list: &List) -> Vec<usize> {
+        if matches!(list, List::Body(0) | List::Lane(_))
+            && let Some((_, [.., last])) = base.lanes().first()
+            && is_landing(last)
+        {
+            return vec![base.lanes()[0].1.len() - 1];
+        }
         let Some((failing, at)) = self.position.as_ref().filter(|_| self.keeps_request()) else { return Vec::new() };
         let is_it = match list {
             List::Body(number) => {

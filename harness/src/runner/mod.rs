@@ -37,7 +37,7 @@ pub use clock::Clock;
 pub use control::{Doing, Hands, no_hands};
 pub use fixture::{Fixture, FixtureOptions};
 pub use listen::Listener;
-pub use plan::{Filter, FilterError};
+pub use plan::{Filter, FilterError, Subject};
 pub use player::{Abort, Dial, Origin, Station, Tick, World, play};
 pub use process::Address;
 pub use record::Record;

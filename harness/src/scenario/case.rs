@@ -137,7 +137,14 @@ pub(super) fn lower(
     };
 
     let mut steps = Steps::new(file, timeout);
-    let variables = set_by_steps(reader, table);
+    let mut variables = set_by_steps(reader, table);
+    // A benchmark counts its iterations; whoever plays a case once plays the first.
+    if !reader.statics.contains_key(crate::bench::workload::ITERATION) {
+        steps.scope.set(crate::bench::workload::ITERATION);
+        if variables.iter().all(|(name, _)| **name != *crate::bench::workload::ITERATION) {
+            variables.push((crate::bench::workload::ITERATION.into(), "0".into()));
+        }
+    }
     variables.iter().for_each(|(name, _)| {
         reader.statics.remove(&**name);
         steps.scope.set(name);

@@ -1,10 +1,11 @@
 //! A message of the actor's protocol as it stands in a `send`: fields by name.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::conversation::message::Tree;
 use crate::document::{Entry, Node, Reader, Table, Value, did_you_mean};
-use crate::protocol::description::{Fields, Number};
+use crate::protocol::description::{Bits, Fields, Integer, Number, only_field};
 use crate::protocol::{Field, Kind, Protocol};
 
 /// Reads the fields of a message.
@@ -51,7 +52,7 @@ fn fields(
 }
 
 /// Notes that there is no such field.
-pub(crate) fn unknown(reader: &mut Reader, lists: &[&Fields], key: &str, span: &std::ops::Range<usize>, what: &str) {
+pub(crate) fn unknown(reader: &mut Reader, lists: &[&Fields], key: &str, span: &Range<usize>, what: &str) {
     let fields = || lists.iter().flat_map(|fields| fields.iter());
     let bits = fields().filter_map(|field| match &field.kind {
         Kind::Integer(integer) => Some(integer.bits.iter().map(|bits| &*bits.name)),
@@ -66,7 +67,35 @@ pub(crate) fn unknown(reader: &mut Reader, lists: &[&Fields], key: &str, span: &
     reader.mistake_with_hint(span, format!("there is no field `{key}` in {what}"), hint);
 }
 
-fn bits<'f>(fields: &'f Fields, name: &str) -> Option<&'f Number> {
+/// The part of an integer with a name.
+pub(crate) fn part<'i>(
+    reader: &mut Reader,
+    integer: &'i Integer,
+    name: &str,
+    span: &Range<usize>,
+    what: &str,
+) -> Option<&'i Bits> {
+    let part = integer.bits.iter().find(|bits| *bits.name == *name);
+    if part.is_none() {
+        let names = integer.bits.iter().map(|bits| &*bits.name).filter(|name| !name.is_empty());
+        let hint = did_you_mean(name, names.clone())
+            .unwrap_or_else(|| format!("there are {}", names.collect::<Vec<_>>().join(", ")));
+        reader.mistake_with_hint(span, format!("there are no bits `{name}` in {what}"), hint);
+    }
+    part
+}
+
+/// The one field that a structure is given by, where it is given by no table.
+pub(crate) fn only<'f>(reader: &mut Reader, fields: &'f Fields, node: &Node, what: &str) -> Option<&'f Field> {
+    let only = only_field(fields);
+    if only.is_none() {
+        reader.mistake(&node.span, format!("{what} has fields: a table, not {}", node.value.kind()));
+    }
+    only
+}
+
+/// What bits may be that are spoken of without their integer's name.
+pub(crate) fn bits<'f>(fields: &'f Fields, name: &str) -> Option<&'f Number> {
     fields.iter().find_map(|field| match &field.kind {
         Kind::Integer(integer) => {
             integer.bits.iter().find(|bits| !name.is_empty() && *bits.name == *name).map(|bits| &bits.number)
@@ -97,13 +126,7 @@ fn value(reader: &mut Reader, protocol: &Arc<Protocol>, field: &Field, node: &No
             Value::Table(table) if !integer.bits.is_empty() => {
                 let mut trees = Vec::new();
                 for Entry { key, key_span, node } in &table.entries {
-                    let Some(part) = integer.bits.iter().find(|bits| *bits.name == **key) else {
-                        let names = integer.bits.iter().map(|bits| &*bits.name).filter(|name| !name.is_empty());
-                        let hint = did_you_mean(key, names.clone())
-                            .unwrap_or_else(|| format!("there are {}", names.collect::<Vec<_>>().join(", ")));
-                        reader.mistake_with_hint(key_span, format!("there are no bits `{key}` in {what}"), hint);
-                        continue;
-                    };
+                    let Some(part) = part(reader, integer, key, key_span, &what) else { continue };
                     trees.push((Arc::clone(&part.name), number(reader, protocol, &part.number, node)?));
                 }
                 (trees.len() == table.entries.len()).then_some(Tree::Table(trees))
@@ -115,15 +138,8 @@ fn value(reader: &mut Reader, protocol: &Arc<Protocol>, field: &Field, node: &No
             match &node.value {
                 Value::Table(table) => Some(Tree::Table(fields(reader, protocol, &[inner], table, &what)?)),
                 _ => {
-                    let mut named = inner.iter().filter(|field| !field.name.is_empty() && field.compute.is_none());
-                    match (named.next(), named.next()) {
-                        (Some(only), None) => value(reader, protocol, only, node),
-                        _ => {
-                            reader
-                                .mistake(&node.span, format!("{what} has fields: a table, not {}", node.value.kind()));
-                            None
-                        }
-                    }
+                    let only = only(reader, inner, node, &what)?;
+                    value(reader, protocol, only, node)
                 }
             }
         }

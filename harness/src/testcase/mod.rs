@@ -12,6 +12,7 @@
 //! Not here: how a case is made small ([`reduce`](crate::reduce)), and what a step means ([`scenario`](crate::scenario)).
 
 mod batch;
+mod compare;
 mod failed;
 mod file;
 mod history;
@@ -22,6 +23,7 @@ pub mod step;
 use std::path::{Path, PathBuf};
 
 pub use batch::{BATCH_MAX, Batch};
+pub use compare::differences;
 pub use failed::{Class, Failed};
 pub use file::TakeError;
 pub use play::{PlayError, Played, Player};

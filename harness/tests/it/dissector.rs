@@ -42,18 +42,20 @@ struct Shown {
 /// What the harness reads in a message, in the order in which a dissector shows it.
 struct Reading<'a> {
     protocol: &'a Protocol,
+    decoded: &'a Decoded,
     prefix: String,
     input: &'a [u8],
     shown: Vec<Shown>,
 }
 
-impl Reading<'_> {
-    fn of(protocol: &Protocol, input: &[u8], decoded: &Decoded) -> Vec<Shown> {
+impl<'a> Reading<'a> {
+    fn of(protocol: &'a Protocol, input: &'a [u8], decoded: &'a Decoded) -> Vec<Shown> {
         let message = &protocol.messages[decoded.message];
-        let mut reading = Reading { protocol, prefix: format!("h_{}", protocol.name), input, shown: Vec::new() };
+        let mut reading =
+            Reading { protocol, decoded, prefix: format!("h_{}", protocol.name), input, shown: Vec::new() };
         let filter = format!("{}.{}", reading.prefix, message.name);
         reading.push(filter.clone(), 0..decoded.len, String::new());
-        reading.fields(&message.fields, &decoded.items, &filter);
+        reading.fields(&message.fields, decoded.fields(), &filter);
         reading.shown
     }
 
@@ -69,47 +71,49 @@ impl Reading<'_> {
 
     fn item(&mut self, field: &Field, item: &Item, filter: &str) {
         let here = filter.to_owned();
-        match (&field.kind, &item.value) {
+        match (&field.kind, item.value()) {
             (_, Value::Absent) => {}
-            (Kind::Array { of, .. }, Value::Array(items)) => items.iter().for_each(|item| self.item(of, item, filter)),
+            (Kind::Array { of, .. }, Value::Array(items)) => {
+                self.decoded.items(items).iter().for_each(|item| self.item(of, item, filter));
+            }
             (Kind::Bytes { .. }, Value::Bytes(range)) => {
                 self.push(here, range.clone(), hex(&self.input[range.clone()]));
             }
             // Wireshark's numbers have 64 bits; a greater one is shown without a filter.
             (Kind::Digits { .. }, Value::Number(number))
-                if !(-i128::from(i64::MAX)..=i64::MAX.into()).contains(number) => {}
+                if !(-i128::from(i64::MAX)..=i64::MAX.into()).contains(&number) => {}
             (Kind::Digits { extent, .. }, Value::Number(number)) => {
                 let delimiter = if let Extent::Until(delimiter) = extent { delimiter.len() } else { 0 };
-                self.push(here, item.span.start..item.span.end - delimiter, number.to_string());
+                self.push(here, item.span().start..item.span().end - delimiter, number.to_string());
             }
-            (Kind::DomainName, Value::Owned(name)) => {
-                let name = String::from_utf8(name.to_vec()).expect("what is no text is escaped");
-                self.push(here, item.span.clone(), name);
+            (Kind::DomainName, Value::Text(name)) => {
+                let name = String::from_utf8(self.decoded.text(name).to_vec()).expect("what is no text is escaped");
+                self.push(here, item.span(), name);
             }
             (Kind::Integer(integer), Value::Number(number)) => {
-                self.push(here, item.span.clone(), number.to_string());
+                self.push(here, item.span(), number.to_string());
                 for bits in integer.bits.iter().filter(|bits| !bits.name.is_empty()) {
-                    let part = bits.of(*number).to_string();
-                    self.push(format!("{filter}.{}", bits.name), item.span.clone(), part);
+                    let part = bits.of(number).to_string();
+                    self.push(format!("{filter}.{}", bits.name), item.span(), part);
                 }
             }
             (Kind::Struct(structure), Value::Struct(items)) => {
-                self.push(here, item.span.clone(), String::new());
+                self.push(here, item.span(), String::new());
                 match structure {
-                    Structure::Own(fields) => self.fields(fields, items, filter),
+                    Structure::Own(fields) => self.fields(fields, self.decoded.items(items), filter),
                     Structure::Named(at) => {
                         let structure = &self.protocol.structs[*at];
                         let taken = self.protocol.message(&structure.name).is_some();
                         let suffix = if taken { "_struct" } else { "" };
                         let filter = format!("{}.{}{suffix}", self.prefix, structure.name);
-                        self.fields(&structure.fields, items, &filter);
+                        self.fields(&structure.fields, self.decoded.items(items), &filter);
                     }
                 }
             }
-            (Kind::Switch { cases, default, .. }, Value::Case(case, items)) => {
-                self.push(here, item.span.clone(), String::new());
-                let fields = case.map_or(default.as_ref(), |at| Some(&cases[at].1)).expect("it was decoded by one");
-                self.fields(fields, items, filter);
+            (Kind::Switch { .. }, Value::Case(case, items)) => {
+                self.push(here, item.span(), String::new());
+                let fields = field.kind.fields_of_case(case).expect("it was decoded by one");
+                self.fields(fields, self.decoded.items(items), filter);
             }
             (kind, value) => panic!("{filter}: {value:?} of {kind:?}"),
         }

@@ -2,13 +2,16 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests look at the world from outside")]
 
+mod bench;
 mod capture;
 mod contract;
 mod dissector;
 mod docs;
 mod framing;
 mod laws;
+mod merge;
 mod mqtt;
+mod peer;
 mod process;
 mod property;
 mod protocols;

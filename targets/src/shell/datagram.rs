@@ -11,19 +11,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::net::{UdpSocket, UnixDatagram};
+use tokio::time::{Instant, sleep_until};
 
+use super::later::Later;
 use super::stream::ACCEPT_PAUSE;
 use super::{Context, Note, is_peers_error};
 use crate::connection::answer_into;
 use crate::service::{Peer, Reply, Transport};
 
 /// No datagram is longer.
-const DATAGRAM_LEN_MAX: usize = 1 << 16;
+pub(super) const DATAGRAM_LEN_MAX: usize = 1 << 16;
 
 /// A bound datagram socket.
 pub(super) trait Datagrams: Send + Sync + 'static {
     /// Where datagrams come from.
-    type Address: Send + Sync;
+    type Address: Clone + Send + Sync;
     /// Over which transport, and from where as far as it is known.
     fn peer(address: &Self::Address) -> (Transport, Option<SocketAddr>);
     /// Takes a datagram.
@@ -109,9 +111,23 @@ pub(super) async fn run<D: Datagrams>(socket: D, context: Arc<Context>) {
 async fn answer_all<D: Datagrams>(socket: &D, context: &Context) {
     let mut buffer = vec![0; DATAGRAM_LEN_MAX];
     let mut reply = Reply::new(usize::MAX);
+    let mut later = Later::new();
     for number in 0.. {
         let (len, from) = loop {
-            match socket.receive(&mut buffer).await {
+            let received = match later.due() {
+                None => socket.receive(&mut buffer).await,
+                Some(due) => tokio::select! {
+                    biased;
+                    () = sleep_until(due.into()) => {
+                        while let Some(answer) = later.take_due(Instant::now().into_std()) {
+                            send(socket, &answer.bytes, answer.copies, &answer.to, answer.peer, context).await;
+                        }
+                        continue;
+                    }
+                    received = socket.receive(&mut buffer) => received,
+                },
+            };
+            match received {
                 Ok(received) => break received,
                 Err(error) if is_peers_error(&error) => (),
                 Err(error) => {
@@ -129,10 +145,23 @@ async fn answer_all<D: Datagrams>(socket: &D, context: &Context) {
         if let Some(pause) = reply.pause {
             tokio::time::sleep(pause).await;
         }
-        for _ in 0..if answered { reply.copies } else { 0 } {
-            if let Err(error) = socket.send(&reply.output, &from).await {
-                (context.log)(&Note::Unanswered { peer, len: reply.output.len(), error });
-            }
+        let overtaken = later.take_behind();
+        let put = if answered { later.put(&reply, peer, from.clone(), || Instant::now().into_std()) } else { None };
+        match put {
+            Some(Err(error)) => (context.log)(&Note::Unanswered { peer, len: reply.output.len(), error }),
+            None if answered => send(socket, &reply.output, reply.copies, &from, peer, context).await,
+            Some(Ok(())) | None => {}
+        }
+        if let Some(answer) = overtaken {
+            send(socket, &answer.bytes, answer.copies, &answer.to, answer.peer, context).await;
+        }
+    }
+}
+
+async fn send<D: Datagrams>(socket: &D, bytes: &[u8], copies: usize, to: &D::Address, peer: Peer, context: &Context) {
+    for _ in 0..copies {
+        if let Err(error) = socket.send(bytes, to).await {
+            (context.log)(&Note::Unanswered { peer, len: bytes.len(), error });
         }
     }
 }

@@ -1,17 +1,22 @@
 //! Servers on sockets: the only place here that knows tokio, time and the system.
 //!
 //! [`serve`] binds and returns at once; the server runs as tasks of the caller's runtime until its [`Handle`]
-//! stops it or is dropped. Stream sockets are in `stream`, datagram sockets in `datagram`. TLS is not here.
+//! stops it or is dropped. Stream sockets are in `stream`, datagram sockets in `datagram`. [`serve_raw`] runs a server
+//! on threads of its own, as near to what the system can do as it gets; it has no TLS, and is in `raw`. Answers to
+//! datagrams that are sent later than at once wait in `later` in both.
 
 #![expect(clippy::disallowed_methods, reason = "this is the shell")]
 
 mod datagram;
+mod later;
 mod limits;
 mod note;
+mod raw;
 mod stream;
 
 use std::fmt;
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -50,10 +55,7 @@ pub fn serve_tls<S: AsRef<str>>(
     log: Log,
     tls: Option<Arc<ServerConfig>>,
 ) -> Result<Handle, ServeError> {
-    if !target.transports.contains(&address.transport()) {
-        return Err(ServeError::Transport { target: target.name, transport: address.transport() });
-    }
-    let server = target.make(pairs, &limits, jiff::Timestamp::now).map_err(ServeError::Setting)?;
+    let server = make(target, address, pairs, &limits)?;
     let failed = |error| ServeError::Bind { address: address.clone(), error };
     match (address, tls) {
         (Address::Tls(socket), Some(config)) => {
@@ -61,7 +63,7 @@ pub fn serve_tls<S: AsRef<str>>(
             let listener = stream::bind_tls(*socket, config).map_err(failed)?;
             let address = Address::Tls(listener.local_addr().map_err(failed)?);
             let task = tokio::spawn(stream::run(listener, Arc::clone(&context)));
-            Ok(Handle { address, context, task })
+            Ok(Handle { address, running: Running::Tasks { context, task } })
         }
         _ => bind(server, address, limits, log).map_err(failed),
     }
@@ -94,15 +96,65 @@ pub fn bind(server: Arc<dyn Server>, address: &Address, limits: Limits, log: Log
             (Address::Unixgram(path.clone()), tokio::spawn(datagram::run(socket, Arc::clone(&context))))
         }
     };
-    Ok(Handle { address, context, task })
+    Ok(Handle { address, running: Running::Tasks { context, task } })
+}
+
+/// Starts `target` at `address` on so many threads of its own, which keep to plain system calls: what a server is
+/// measured with. Of datagrams one thread takes care, whatever `threads` says.
+///
+/// An address with TLS is refused. To be called from anywhere, but for a server that connects to others, which needs a runtime;
+/// [`Handle::ended`] is to be awaited.
+pub fn serve_raw<S: AsRef<str>>(
+    target: &Target,
+    address: &Address,
+    pairs: &[(S, S)],
+    limits: Limits,
+    log: Log,
+    threads: NonZeroUsize,
+) -> Result<Handle, ServeError> {
+    let server = make(target, address, pairs, &limits)?;
+    bind_raw(server, address, limits, log, threads)
+        .map_err(|error| ServeError::Bind { address: address.clone(), error })
+}
+
+/// [`serve_raw`] with any server.
+pub fn bind_raw(
+    server: Arc<dyn Server>,
+    address: &Address,
+    limits: Limits,
+    log: Log,
+    threads: NonZeroUsize,
+) -> io::Result<Handle> {
+    if server.dials() {
+        return bind(server, address, limits, log);
+    }
+    let (address, threads) = raw::start(server, address, limits, log, threads)?;
+    Ok(Handle { address, running: Running::Threads(threads) })
+}
+
+fn make<S: AsRef<str>>(
+    target: &Target,
+    address: &Address,
+    pairs: &[(S, S)],
+    limits: &Limits,
+) -> Result<Arc<dyn Server>, ServeError> {
+    if !target.transports.contains(&address.transport()) {
+        return Err(ServeError::Transport { target: target.name, transport: address.transport() });
+    }
+    target.make(pairs, limits, jiff::Timestamp::now).map_err(ServeError::Setting)
 }
 
 /// A server that runs. Dropped, it ends at once: its port is free and its connections are closed.
 #[must_use = "a server ends with its handle"]
 pub struct Handle {
     address: Address,
-    context: Arc<Context>,
-    task: JoinHandle<()>,
+    running: Running,
+}
+
+/// What runs it.
+enum Running {
+    Tasks { context: Arc<Context>, task: JoinHandle<()> },
+    Threads(raw::Threads),
 }
 
 impl Handle {
@@ -113,21 +165,30 @@ impl Handle {
 
     /// Ends it in good order: no new connections, no more input, and pending output for `grace` at most.
     pub fn stop(&self) {
-        self.context.stop.set();
+        match &self.running {
+            Running::Tasks { context, .. } => context.stop.set(),
+            Running::Threads(threads) => threads.stop(),
+        }
     }
 
     /// Waits until it has ended, after a stop or on its own. Nothing is lost if the wait is given up.
     pub async fn ended(&mut self) {
-        if !self.task.is_finished() {
-            // It is not cancelled while its handle is here, and what panics is a connection's task, not this.
-            let _ = (&mut self.task).await;
+        match &mut self.running {
+            Running::Tasks { task, .. } if task.is_finished() => {}
+            Running::Tasks { task, .. } => {
+                // It is not cancelled while its handle is here, and what panics is a connection's task, not this.
+                let _ = task.await;
+            }
+            Running::Threads(threads) => threads.ended().await,
         }
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Running::Tasks { task, .. } = &self.running {
+            task.abort();
+        }
     }
 }
 

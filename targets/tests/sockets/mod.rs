@@ -1,5 +1,4 @@
-//! Every target and every limit over real sockets.
-#![expect(clippy::unwrap_used, reason = "in a test it is an assertion")]
+//! Every target and every limit over real sockets: what holds whoever serves. Its parent says who does.
 
 use std::future::Future;
 use std::io;
@@ -7,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::{bind_at, serve_at};
 use targets::{Address, Handle, Limits, Log, Note, Peer, Reply, ServeError, Server, Service};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket, UnixDatagram, UnixStream};
@@ -16,11 +16,11 @@ use tokio::time::timeout;
 /// No test waits longer: what is expected comes at once, or never.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
-async fn within<F: Future>(future: F) -> F::Output {
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     timeout(WAIT_MAX, future).await.expect("it comes at once")
 }
 
-fn log() -> (Log, UnboundedReceiver<String>) {
+pub(crate) fn log() -> (Log, UnboundedReceiver<String>) {
     let (sender, receiver) = unbounded_channel();
     let log = move |note: &Note| {
         let _ = sender.send(note.to_string());
@@ -28,7 +28,7 @@ fn log() -> (Log, UnboundedReceiver<String>) {
     (Arc::new(log), receiver)
 }
 
-fn quiet() -> Log {
+pub(crate) fn quiet() -> Log {
     Arc::new(|_| ())
 }
 
@@ -37,34 +37,34 @@ fn serve(name: &str, url: &str) -> Handle {
 }
 
 fn serve_with(name: &str, url: &str, settings: &[(&str, &str)], limits: Limits, log: Log) -> Handle {
-    targets::serve(targets::find(name).unwrap(), &url.parse().unwrap(), settings, limits, log).unwrap()
+    serve_at(targets::find(name).unwrap(), &url.parse().unwrap(), settings, limits, log).unwrap()
 }
 
 fn bind(server: impl Server + 'static, limits: Limits, log: Log) -> Handle {
-    targets::bind(Arc::new(server), &"tcp://127.0.0.1:0".parse().unwrap(), limits, log).unwrap()
+    bind_at(Arc::new(server), &"tcp://127.0.0.1:0".parse().unwrap(), limits, log).unwrap()
 }
 
 fn socket(handle: &Handle) -> SocketAddr {
     handle.address().socket().unwrap()
 }
 
-async fn connect(handle: &Handle) -> TcpStream {
+pub(crate) async fn connect(handle: &Handle) -> TcpStream {
     within(TcpStream::connect(socket(handle))).await.unwrap()
 }
 
 /// Sends `request`, half-closes, and gives all that comes until the server closes too.
-async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &[u8]) -> Vec<u8> {
+pub(crate) async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &[u8]) -> Vec<u8> {
     stream.write_all(request).await.unwrap();
     stream.shutdown().await.unwrap();
     rest(stream).await.unwrap()
 }
 
-async fn rest(mut stream: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
+pub(crate) async fn rest(mut stream: impl AsyncRead + Unpin) -> io::Result<Vec<u8>> {
     let mut output = Vec::new();
     within(stream.read_to_end(&mut output)).await.map(|_| output)
 }
 
-async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), message: &[u8]) {
+pub(crate) async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), message: &[u8]) {
     stream.write_all(message).await.unwrap();
     let mut back = vec![0; message.len()];
     within(stream.read_exact(&mut back)).await.unwrap();
@@ -408,7 +408,7 @@ async fn a_datagram_gets_a_part_of_the_pattern_or_the_time() {
 #[track_caller]
 fn check_refused(name: &str, url: &str, settings: &[(&str, &str)], expected: &str) {
     let target = targets::find(name).unwrap();
-    let served = targets::serve(target, &url.parse().unwrap(), settings, Limits::default(), quiet());
+    let served = serve_at(target, &url.parse().unwrap(), settings, Limits::default(), quiet());
     assert_eq!(served.unwrap_err().to_string(), expected);
 }
 
@@ -422,6 +422,7 @@ async fn what_cannot_be_served_is_refused_with_its_reason() {
     check_refused("kv", &url, &[], &format!("cannot listen on `{url}`: Address already in use (os error 98)"));
     let target = targets::find("kv").unwrap();
     let address = Address::Unix("/nowhere/kv.sock".into());
-    let served = targets::serve::<&str>(target, &address, &[], Limits::default(), quiet());
+    let none: &[(&str, &str)] = &[];
+    let served = serve_at(target, &address, none, Limits::default(), quiet());
     assert!(matches!(served, Err(ServeError::Bind { .. })));
 }
