@@ -15,6 +15,7 @@ pub mod shell;
 mod address;
 mod auth_lines;
 mod bell;
+mod chance;
 mod chargen;
 mod connection;
 mod daytime;
@@ -27,6 +28,7 @@ pub mod http;
 mod inbox;
 pub mod kv;
 pub mod lines;
+mod lossy;
 mod mqtt;
 mod one_shot;
 mod peer;
@@ -35,6 +37,7 @@ mod service;
 mod settings;
 pub mod smtp;
 mod store;
+mod timed;
 pub mod utf8;
 
 use std::sync::Arc;
@@ -113,6 +116,14 @@ pub const TARGETS: &[Target] = &[
         make: daytime::make,
     },
     Target {
+        name: "delay",
+        about: "an echo whose answers come after a time that is set, to try on it what measures time",
+        transports: ANY,
+        ends_process: false,
+        settings: timed::DELAY,
+        make: timed::make_delay,
+    },
+    Target {
         name: "discard",
         about: "reads everything and says nothing (RFC 863)",
         transports: ANY,
@@ -129,6 +140,14 @@ pub const TARGETS: &[Target] = &[
         make: dns::make,
     },
     Target {
+        name: "drop",
+        about: "a datagram echo that leaves out a known part, to try on it what counts losses",
+        transports: DATAGRAMS,
+        ends_process: false,
+        settings: lossy::DROP,
+        make: lossy::make_drop,
+    },
+    Target {
         name: "greeting",
         about: "answers `Hello, client!` to anything and closes",
         transports: ANY,
@@ -143,6 +162,14 @@ pub const TARGETS: &[Target] = &[
         ends_process: false,
         settings: http::SETTINGS,
         make: http::make,
+    },
+    Target {
+        name: "jitter",
+        about: "an echo whose answers come after times spread evenly between two bounds, by a seed",
+        transports: ANY,
+        ends_process: false,
+        settings: timed::JITTER,
+        make: timed::make_jitter,
     },
     Target {
         name: "kv",
@@ -193,6 +220,14 @@ pub const TARGETS: &[Target] = &[
         make: peer::make,
     },
     Target {
+        name: "reorder",
+        about: "a datagram echo that swaps each two answers, to try on it what counts those out of order",
+        transports: DATAGRAMS,
+        ends_process: false,
+        settings: lossy::REORDER,
+        make: lossy::make_reorder,
+    },
+    Target {
         name: "resp",
         about: "a small Redis: strings, lists, sets, hashes, sorted sets, keys that expire, a password (RESP 2)",
         transports: STREAMS,
@@ -209,11 +244,19 @@ pub const TARGETS: &[Target] = &[
         make: smtp::make,
     },
     Target {
+        name: "stall",
+        about: "an echo that answers nothing for the first part of each period: p95, p99 and maximum are known",
+        transports: ANY,
+        ends_process: false,
+        settings: timed::STALL,
+        make: timed::make_stall,
+    },
+    Target {
         name: "tcp-echo",
         about: "sends back every byte until the peer is done (RFC 862)",
         transports: STREAMS,
         ends_process: false,
-        settings: &[],
+        settings: echo::SETTINGS,
         make: echo::make,
     },
     Target {
@@ -221,7 +264,7 @@ pub const TARGETS: &[Target] = &[
         about: "sends back every datagram, empty ones too (RFC 862)",
         transports: DATAGRAMS,
         ends_process: false,
-        settings: &[],
+        settings: echo::SETTINGS,
         make: echo::make,
     },
     Target {

@@ -200,6 +200,8 @@ pub(crate) enum When {
     Now,
     /// After so long; others overtake it meanwhile.
     After(Duration),
+    /// After so long, and behind all that wait for their time already.
+    AfterInOrder(Duration),
     /// When the next datagram is dealt with, and after so long at the latest.
     BehindNext(Duration),
 }
@@ -274,6 +276,14 @@ impl Reply {
     /// Sends the answer to a datagram after so long. What comes meanwhile is answered meanwhile.
     pub fn after(&mut self, time: Duration) {
         self.when = When::After(time);
+    }
+
+    /// Sends the answer to a datagram after so long, and behind all others that are to keep their order.
+    ///
+    /// Whoever serves has a clock of its own: without this two answers that a service wants at the same time may be
+    /// some microseconds apart, either way round.
+    pub fn after_in_order(&mut self, time: Duration) {
+        self.when = When::AfterInOrder(time);
     }
 
     /// Sends the answer to a datagram behind that to the next one, and after so long if none comes.

@@ -54,6 +54,13 @@ impl Settings {
         parse_number(name, self.text(name))
     }
 
+    /// The number from 0 to 1 that `name` is set to.
+    pub fn fraction(&self, name: &'static str) -> Result<f64, SettingError> {
+        let value = self.text(name);
+        let fraction = value.parse::<f64>().ok().filter(|fraction| (0.0..=1.0).contains(fraction));
+        fraction.ok_or_else(|| SettingError::NotAFraction { name: name.to_owned(), value: value.to_owned() })
+    }
+
     /// The text that `name` is set to.
     pub fn text(&self, name: &'static str) -> &str {
         let (_, value) = self.0.iter().find(|(known, _)| *known == name).expect("a target asks for what its table has");
@@ -72,17 +79,17 @@ pub(crate) fn parse_number(name: &str, value: &str) -> Result<usize, SettingErro
     number.ok_or_else(|| SettingError::NotANumber { name: name.to_owned(), value: value.to_owned() })
 }
 
-/// Reads a duration: `250ms`, `60s`, and `0` for none.
+/// Reads a duration: `150ns`, `20us`, `250ms`, `60s`, and `0` for none.
 pub(crate) fn parse_duration(name: &str, value: &str) -> Result<Duration, SettingError> {
-    let (digits, unit) = match value {
-        "0" => ("0", 1),
-        _ if value.ends_with("ms") => (&value[..value.len() - 2], 1),
-        _ if value.ends_with('s') => (&value[..value.len() - 1], 1_000),
-        _ => ("", 1),
+    const UNITS: [(&str, u64); 4] = [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)];
+    let nanos = match value {
+        "0" => Some(0),
+        _ => UNITS.iter().find_map(|(unit, nanos)| {
+            value.strip_suffix(unit)?.replace('_', "").parse::<u64>().ok()?.checked_mul(*nanos)
+        }),
     };
-    let millis = digits.replace('_', "").parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-    match millis {
-        Some(millis) => Ok(Duration::from_millis(millis)),
+    match nanos {
+        Some(nanos) => Ok(Duration::from_nanos(nanos)),
         None => Err(SettingError::NotADuration { name: name.to_owned(), value: value.to_owned() }),
     }
 }
@@ -102,6 +109,13 @@ pub enum SettingError {
     },
     /// Its value is no duration.
     NotADuration {
+        /// Its name.
+        name: String,
+        /// The value.
+        value: String,
+    },
+    /// Its value is no number from 0 to 1.
+    NotAFraction {
         /// Its name.
         name: String,
         /// The value.
@@ -146,6 +160,17 @@ pub enum SettingError {
         /// Why.
         why: String,
     },
+    /// It is longer than another allows.
+    TooLong {
+        /// Its name.
+        name: String,
+        /// The value.
+        value: Duration,
+        /// What it has to fit into: another setting's name, or a limit in words.
+        other: &'static str,
+        /// How long that is.
+        max: Duration,
+    },
     /// There is none of this name.
     Unknown {
         /// The name.
@@ -173,6 +198,15 @@ impl fmt::Display for SettingError {
             }
             SettingError::NotANumber { name, value } => {
                 write!(f, "`{name}`: expected a number like `4096` or `64KiB`, got `{value}`")
+            }
+            SettingError::NotAFraction { name, value } => {
+                write!(f, "`{name}`: expected a number from 0 to 1, got `{value}`")
+            }
+            SettingError::TooLong { name, value, other, max } if other.contains(' ') => {
+                write!(f, "`{name}`: expected no more than {other} ({max:?}), got {value:?}")
+            }
+            SettingError::TooLong { name, value, other, max } => {
+                write!(f, "`{name}`: expected no more than `{other}` ({max:?}), got {value:?}")
             }
             SettingError::NotAUser { value } => write!(f, "expected a user like `name:password`, got `{value}`"),
             SettingError::NotOneOf { name, value, known } => {
@@ -230,6 +264,8 @@ mod tests {
     fn a_duration_has_a_unit_or_is_zero() {
         assert_eq!(parse_duration("idle", "0"), Ok(Duration::ZERO));
         assert_eq!(parse_duration("idle", "250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(parse_duration("idle", "150ns"), Ok(Duration::from_nanos(150)));
+        assert_eq!(parse_duration("idle", "20us"), Ok(Duration::from_micros(20)));
         assert_eq!(parse_duration("idle", "60s"), Ok(Duration::from_secs(60)));
         for value in ["", "5", "s", "1.5s", "18446744073709551615s"] {
             assert!(parse_duration("idle", value).is_err(), "{value}");

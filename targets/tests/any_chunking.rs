@@ -133,17 +133,26 @@ fn bittorrent() -> impl Strategy<Value = Vec<u8>> {
     vec(piece, 0..40).prop_map(move |pieces| [&handshake[..], unchoked, &pieces.concat()].concat())
 }
 
-/// Plays `input` in pieces that end where `cuts` say, then half-closes.
+/// Plays `input` in pieces that end where `cuts` say, then half-closes. Time passes when nothing else can happen.
 fn play(server: &dyn Server, input: &[u8], cuts: &[usize], output_len_max: usize) -> (Vec<u8>, Option<Ending>) {
     let mut pipe = Pipe::open(server, output_len_max);
     let mut output = pipe.take_output();
     let mut start = 0;
     for end in cuts.iter().copied().chain([input.len()]) {
-        pipe.send(&input[start..end]);
+        while !pipe.send(&input[start..end]) && start < end && pipe.take_alarm().is_some() {
+            pipe.time_out();
+        }
         output.extend(pipe.take_output());
         start = end;
     }
-    pipe.end();
+    while {
+        pipe.end();
+        pipe.take_alarm()
+    }
+    .is_some()
+    {
+        pipe.time_out();
+    }
     output.extend(pipe.take_output());
     (output, pipe.ending())
 }

@@ -334,7 +334,7 @@ mod tests {
     fn a_wrong_setting_or_limit_is_named_with_its_option() {
         let message = "--set: expected one of `bytes`, `keys`, got `key`";
         check("kv --set key=1", 2, message, Some("did you mean `keys`?"));
-        check("tcp-echo --set key=1", 2, "--set: expected no settings, got `key`", None);
+        check("discard --set key=1", 2, "--set: expected no settings, got `key`", None);
         let message = "--set: `keys`: expected a number like `4096` or `64KiB`, got `many`";
         check("kv --set keys=many", 2, message, None);
         let known = "`connections`, `frame`, `grace`, `idle`, `linger`, `output`";

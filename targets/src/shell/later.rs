@@ -59,12 +59,14 @@ pub(super) struct Later<A> {
     timed: BinaryHeap<Reverse<Timed<A>>>,
     /// The one that the next datagram is to overtake.
     behind: Option<Timed<A>>,
+    /// When the last of those is due that keep their order.
+    last: Option<Instant>,
     len: usize,
 }
 
 impl<A> Later<A> {
     pub(super) fn new() -> Later<A> {
-        Later { timed: BinaryHeap::new(), behind: None, len: 0 }
+        Later { timed: BinaryHeap::new(), behind: None, last: None, len: 0 }
     }
 
     /// When the next one is due.
@@ -99,13 +101,17 @@ impl<A> Later<A> {
         to: A,
         now: impl FnOnce() -> Instant,
     ) -> Option<io::Result<()>> {
-        let (time, is_behind) = match reply.when {
+        let time = match reply.when {
             When::Now => return None,
-            When::After(time) => (time, false),
-            When::BehindNext(time) => (time, true),
+            When::After(time) | When::AfterInOrder(time) if time.is_zero() && self.timed.is_empty() => return None,
+            When::After(time) | When::AfterInOrder(time) | When::BehindNext(time) => time,
         };
         let bytes = &reply.output;
-        let due = now().checked_add(time);
+        let mut due = now().checked_add(time);
+        if matches!(reply.when, When::AfterInOrder(_)) {
+            due = due.max(self.last);
+            self.last = due;
+        }
         let (Some(due), true) = (due, self.timed.len() < ANSWERS_MAX && self.len + bytes.len() <= ANSWERS_LEN_MAX)
         else {
             return Some(Err(io::ErrorKind::QuotaExceeded.into()));
@@ -113,7 +119,7 @@ impl<A> Later<A> {
         self.len += bytes.len();
         let answer = Answer { peer, to, bytes: bytes.clone(), copies: reply.copies };
         let timed = Timed { due, answer };
-        if is_behind {
+        if matches!(reply.when, When::BehindNext(_)) {
             // The one before was behind this, and is taken before the next is put away.
             debug_assert!(self.behind.is_none());
             self.behind = Some(timed);
@@ -164,6 +170,21 @@ mod tests {
         assert_eq!(later.due(), Some(now + 5 * MS));
         assert_eq!(due(&mut later, now + 5 * MS), [0]);
         assert!(later.take_behind().is_none());
+    }
+
+    #[test]
+    fn what_keeps_its_order_waits_for_what_is_due_later() {
+        let (mut later, now) = (Later::new(), Instant::now());
+        assert!(put(&mut later, 0, now, b"x", |reply| reply.after_in_order(3 * MS)));
+        assert!(put(&mut later, 1, now, b"x", |reply| reply.after_in_order(2 * MS)));
+        assert!(put(&mut later, 2, now, b"x", |reply| reply.after_in_order(Duration::ZERO)));
+        assert!(put(&mut later, 3, now, b"x", |reply| reply.after(MS)));
+        assert_eq!(due(&mut later, now + 2 * MS), [3]);
+        assert_eq!(due(&mut later, now + 3 * MS), [0, 1, 2]);
+        let mut reply = Reply::new(usize::MAX);
+        reply.after_in_order(Duration::ZERO);
+        let peer = Peer::new(4, Transport::Udp, None);
+        assert!(later.put(&reply, peer, (), || now).is_none(), "nothing waits, so it goes at once");
     }
 
     #[test]

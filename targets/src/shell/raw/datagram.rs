@@ -2,8 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -41,7 +40,7 @@ pub(super) fn run(socket: &OwnedFd, transport: Transport, shared: &Shared) {
                 let error = error.into();
                 if !is_peers_error(&error) {
                     (shared.log)(&Note::AcceptFailed { error });
-                    thread::sleep(ACCEPT_PAUSE);
+                    rest(socket, ACCEPT_PAUSE);
                 }
                 continue;
             }
@@ -57,7 +56,10 @@ pub(super) fn run(socket: &OwnedFd, transport: Transport, shared: &Shared) {
             (shared.log)(&Note::EndsProcess { end });
         }
         if let Some(pause) = reply.pause {
-            thread::sleep(pause);
+            rest(socket, pause);
+            if shared.state() != RUNNING {
+                return;
+            }
         }
         let overtaken = later.take_behind();
         if let (true, Some(to)) = (answered, from.filter(has_name)) {
@@ -83,6 +85,12 @@ fn wait(socket: &OwnedFd, later: &Later<SocketAddrAny>) {
         let mut sockets = [PollFd::new(socket, PollFlags::IN)];
         let _ = poll(&mut sockets, Some(&timespec(left))); // interrupted, it waits again
     }
+}
+
+/// Does nothing for so long, or until the socket is shut down.
+fn rest(socket: &OwnedFd, time: Duration) {
+    let mut sockets = [PollFd::new(socket, PollFlags::empty())];
+    let _ = poll(&mut sockets, Some(&timespec(time)));
 }
 
 /// Whether it can be answered: a Unix socket need not have an address.

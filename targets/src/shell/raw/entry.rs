@@ -11,8 +11,8 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use crate::connection::{Connection, Ending};
 use crate::service::{Peer, Server, Transport};
 
-/// How often one connection reads before others have their turn.
-const READS_MAX: usize = 16;
+/// How often one connection reads, writes or is woken before others have their turn.
+const STEPS_MAX: usize = 32;
 
 /// A connection on a socket. The socket blocks; every call but a lone connection's says that it is not to.
 pub(super) struct Entry {
@@ -24,6 +24,8 @@ pub(super) struct Entry {
     alarm: Option<Instant>,
     /// The first of the times for which the loop has it in its heap.
     pub(super) armed: Option<Instant>,
+    /// Whether the loop has it among those that go on after all others.
+    pub(super) is_queued: bool,
     /// Whether bytes moved since the last sweep.
     pub(super) is_active: bool,
     /// For how many sweeps in a row none did.
@@ -49,6 +51,8 @@ pub(super) enum Turn {
     Again,
     /// It is over.
     Over(io::Result<()>),
+    /// It is over, and is to be reset.
+    Reset,
     /// Its socket or its time.
     Wait,
 }
@@ -62,6 +66,7 @@ impl Entry {
             phase: Phase::Open,
             alarm: None,
             armed: None,
+            is_queued: false,
             is_active: true,
             quiet_sweeps: 0,
             is_read_out: false,
@@ -102,15 +107,19 @@ impl Entry {
             Phase::Lingering(until) => return self.linger(buffer, until),
         }
         self.connection.answer_bell();
-        let (mut reads, mut is_drained) = (0, false);
+        let (mut steps, mut is_drained) = (0, false);
         loop {
             if let Some(pause) = self.connection.take_pause() {
                 self.phase = Phase::Paused(Instant::now().checked_add(pause));
                 return Turn::Wait;
             }
-            if let Err(error) = self.write() {
+            if let Err(error) = self.write(&mut steps) {
                 return Turn::Over(Err(error));
             }
+            if steps >= STEPS_MAX {
+                return Turn::Again;
+            }
+            steps += 1;
             if let Some(time) = self.connection.take_alarm() {
                 self.alarm = Instant::now().checked_add(time); // none after `Duration::MAX`
             }
@@ -122,15 +131,11 @@ impl Entry {
             match self.connection.ending() {
                 None => {}
                 Some(Ending::Close) => return self.close(buffer, linger),
-                Some(Ending::Reset) => return Turn::Over(self.reset()),
+                Some(Ending::Reset) => return Turn::Reset,
             }
             if is_drained || !self.connection.wants_input() {
                 return Turn::Wait; // for a write that goes on, or more to read
             }
-            if reads == READS_MAX {
-                return Turn::Again;
-            }
-            reads += 1;
             match recv(&self.socket, &mut *buffer, RecvFlags::DONTWAIT) {
                 Ok((0, _)) => {
                     self.is_read_out = true;
@@ -149,9 +154,10 @@ impl Entry {
         }
     }
 
-    /// Writes as far as the socket takes it.
-    pub(super) fn write(&mut self) -> io::Result<()> {
-        while !self.connection.output().is_empty() {
+    /// Writes as far as the socket takes it, and no more often than a turn has steps: a service may never be done.
+    pub(super) fn write(&mut self, steps: &mut usize) -> io::Result<()> {
+        while !self.connection.output().is_empty() && *steps < STEPS_MAX {
+            *steps += 1;
             match send(&self.socket, self.connection.output(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(len) => self.connection.written(len),
@@ -178,7 +184,7 @@ impl Entry {
 
     /// Drops what comes until the peer closes, too.
     fn linger(&self, buffer: &mut [u8], until: Option<Instant>) -> Turn {
-        for _ in 0..READS_MAX {
+        for _ in 0..STEPS_MAX {
             match recv(&self.socket, &mut *buffer, RecvFlags::DONTWAIT) {
                 Ok((0, _)) => return Turn::Over(Ok(())),
                 Ok(_) | Err(Errno::INTR) => {}
@@ -190,7 +196,7 @@ impl Entry {
     }
 
     /// Makes the socket's end a RST.
-    fn reset(&self) -> io::Result<()> {
+    pub(super) fn reset(&self) -> io::Result<()> {
         if self.peer.transport == Transport::Unix {
             return Ok(()); // there is none; closed with unread input, the peer sees the same
         }

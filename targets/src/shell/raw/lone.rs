@@ -127,7 +127,7 @@ fn attend(
             Err(Errno::INTR) => continue,
             Err(error) => return Err(error.into()),
         }
-        entry.write()?;
+        entry.write(&mut 0)?;
         entry.connection.return_buffer(spare, SPARE_LEN_MAX);
         is_active.store(true, Ordering::Relaxed);
         let is_alone = shared.open.load(Ordering::Relaxed) == 1 && shared.state() == RUNNING;

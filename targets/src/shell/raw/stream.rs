@@ -101,6 +101,9 @@ impl Loop {
     pub(super) fn run(&mut self) {
         let mut events = vec![Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; EVENTS_MAX];
         let (mut parcels, mut again) = (Vec::new(), Vec::new());
+        if self.shared.server.connections_max() == Some(0) {
+            self.accept_no_more();
+        }
         while !self.is_done() {
             let timeout = self.timeout();
             let count = match epoll::wait(&self.epoll, &mut events[..], timeout.map(timespec).as_ref()) {
@@ -120,7 +123,12 @@ impl Loop {
                 }
             }
             for token in again.drain(..) {
-                if token == LISTENER { self.accept() } else { self.turn(token, true) }
+                if let Some(entry) = self.slots.entry(token) {
+                    entry.is_queued = false;
+                    self.turn(token, true);
+                } else if token == LISTENER {
+                    self.accept();
+                }
             }
             if self.keep_times() {
                 return;
@@ -192,10 +200,6 @@ impl Loop {
 
     fn accept(&mut self) {
         for _ in 0..ACCEPTS_MAX {
-            let quota = self.shared.server.connections_max().unwrap_or(u64::MAX);
-            if self.accepted >= quota {
-                return self.close_listener();
-            }
             let Some(listener) = &self.listener else { return };
             let (socket, address) = match listener.accept() {
                 Ok(accepted) => accepted,
@@ -215,17 +219,27 @@ impl Loop {
             self.shared.open.fetch_add(1, Ordering::AcqRel);
             let thread = (self.accepted % self.mailboxes.len() as u64) as usize;
             self.accepted += 1;
+            let is_last = self.shared.server.connections_max() == Some(self.accepted);
+            if is_last {
+                self.listener = None; // before its peer hears anything
+            }
             if thread == self.number {
                 self.open(socket, peer);
             } else {
                 self.mailboxes[thread].put(Parcel::Accepted(socket, peer));
             }
+            if is_last {
+                return self.accept_no_more();
+            }
         }
-        self.again.push(LISTENER);
+        if !self.again.contains(&LISTENER) {
+            self.again.push(LISTENER);
+        }
     }
 
-    fn close_listener(&mut self) {
-        if self.listener.take().is_some() {
+    fn accept_no_more(&mut self) {
+        self.listener = None;
+        if self.number == 0 {
             self.shared.is_accepting.store(false, Ordering::Release);
             self.mailboxes.iter().for_each(|mailbox| mailbox.wake());
         }
@@ -271,8 +285,15 @@ impl Loop {
             turn
         }));
         match turn {
-            Ok(Turn::Again) => self.again.push(token),
+            Ok(Turn::Again) if !std::mem::replace(&mut entry.is_queued, true) => self.again.push(token),
+            Ok(Turn::Again) => {}
             Ok(Turn::Over(result)) => return self.over(token, result),
+            Ok(Turn::Reset) => {
+                // A process that ends here closes what it had, as any does.
+                self.tell_process_end(token);
+                let reset = self.slots.entry(token).map_or(Ok(()), |entry| entry.reset());
+                return self.over(token, reset);
+            }
             Ok(Turn::Wait) => {}
             Err(_) => {
                 (self.shared.log)(&Note::Panicked);
@@ -302,7 +323,8 @@ impl Loop {
             self.lone = Lone::start(Arc::clone(&self.shared), Arc::clone(mailbox)).ok(); // without one it is slower
         }
         let Some(lone) = &mut self.lone else { return };
-        if let Some(entry) = self.slots.lend(token) {
+        if let Some(mut entry) = self.slots.lend(token) {
+            entry.is_queued = false; // what it is queued for finds it gone
             let _ = epoll::delete(&self.epoll, &entry.socket); // it was added, and is open
             lone.hand(entry, token);
         }
@@ -349,7 +371,7 @@ impl Loop {
     /// Takes nothing more, and ends what has nothing to write.
     fn stop(&mut self) {
         self.is_stopping = true;
-        self.close_listener();
+        self.accept_no_more();
         if let Some(end) = Instant::now().checked_add(self.shared.limits.grace) {
             self.times.push(Reverse((end, GRACE)));
         }
@@ -377,15 +399,18 @@ impl Loop {
     }
 
     fn over(&mut self, token: u64, result: io::Result<()>) {
-        if let Some(entry) = self.slots.entry(token) {
-            if let Some(end) = entry.connection.take_process_end() {
-                (self.shared.log)(&Note::EndsProcess { end });
-            }
-            if let Err(error) = result {
-                (self.shared.log)(&Note::Failed { peer: entry.peer, error });
-            }
+        self.tell_process_end(token);
+        if let (Some(entry), Err(error)) = (self.slots.entry(token), result) {
+            let peer = entry.peer;
+            (self.shared.log)(&Note::Failed { peer, error });
         }
         self.remove(token);
+    }
+
+    fn tell_process_end(&mut self, token: u64) {
+        if let Some(end) = self.slots.entry(token).and_then(|entry| entry.connection.take_process_end()) {
+            (self.shared.log)(&Note::EndsProcess { end });
+        }
     }
 
     fn remove(&mut self, token: u64) {
@@ -417,7 +442,7 @@ impl Loop {
 
 impl Drop for Loop {
     fn drop(&mut self) {
-        self.close_listener();
+        self.accept_no_more();
         self.lone = None;
         self.mailboxes[self.number].take(&mut Vec::new()); // sockets among them
     }

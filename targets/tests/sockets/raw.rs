@@ -1,34 +1,16 @@
-//! Servers on sockets, on threads of their own.
-#![expect(clippy::unwrap_used, reason = "in a test it is an assertion")]
-#![expect(clippy::disallowed_methods, reason = "tests look at the world from outside")]
-
-mod sockets;
+//! What threads of their own add: a connection that has a thread to itself, several threads, bells, pauses.
 
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use sockets::{ask, connect, exchange, log, quiet, rest, within};
-use targets::{Address, Bell, Handle, Limits, Log, Reply, ServeError, Server, Service, Target};
+use targets::{Bell, Handle, Limits, Log, Reply, Service};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-const ONE: NonZeroUsize = NonZeroUsize::MIN;
-
-fn bind_at(server: Arc<dyn Server>, address: &Address, limits: Limits, log: Log) -> io::Result<Handle> {
-    targets::bind_raw(server, address, limits, log, ONE)
-}
-
-fn serve_at(
-    target: &Target,
-    address: &Address,
-    settings: &[(&str, &str)],
-    limits: Limits,
-    log: Log,
-) -> Result<Handle, ServeError> {
-    targets::serve_raw(target, address, settings, limits, log, ONE)
-}
+use super::both::{ask, connect, exchange, log, quiet, rest, within};
+use super::{ONE, bind_at};
 
 /// More messages than it takes until a server's only connection is read by a thread of its own.
 const MANY: usize = 100;
@@ -230,4 +212,34 @@ async fn a_bell_is_heard_by_a_connection_of_another_thread() {
         within(first.read_exact(&mut heard)).await.unwrap();
         assert_eq!(&heard, b"rung");
     }
+}
+
+#[tokio::test]
+async fn a_pause_between_datagrams_does_not_outlive_the_server() {
+    let settings = &[("lie", "late"), ("delay", "3600s")];
+    let target = targets::find("liar").unwrap();
+    let address = "udp://127.0.0.1:0".parse().unwrap();
+    let mut handle = targets::serve_raw(target, &address, settings, Limits::default(), quiet(), ONE).unwrap();
+    let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.send_to(b"ping", handle.address().socket().unwrap()).await.unwrap();
+    handle.stop();
+    within(handle.ended()).await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_never_done_does_not_keep_the_thread() {
+    let settings = &[("bytes", "0")];
+    let target = targets::find("chargen").unwrap();
+    let address = "tcp://127.0.0.1:0".parse().unwrap();
+    let handle = targets::serve_raw(target, &address, settings, Limits::default(), quiet(), ONE).unwrap();
+    let mut reader = std::net::TcpStream::connect(handle.address().socket().unwrap()).unwrap();
+    let reads = std::thread::spawn(move || {
+        let mut buffer = vec![0; 1 << 20];
+        while std::io::Read::read(&mut reader, &mut buffer).is_ok_and(|len| len > 0) {}
+    });
+    for _ in 0..10 {
+        assert_eq!(within(connect(&handle).await.read_u8()).await.unwrap(), b' ');
+    }
+    drop(handle);
+    reads.join().unwrap();
 }

@@ -1,17 +1,15 @@
-//! Servers on sockets, as tasks of a runtime.
-#![expect(clippy::unwrap_used, reason = "in a test it is an assertion")]
-
-mod sockets;
+//! A server that connects to others.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sockets::{log, quiet, within};
 use targets::{Bell, Dial, Handle, Limits, Log, Peer, Reply, Server, Service};
-use targets::{bind as bind_at, serve as serve_at};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
+
+use super::bind_at;
+use super::both::{log, quiet, within};
 
 fn bind(server: impl Server + 'static, limits: Limits, log: Log) -> Handle {
     bind_at(Arc::new(server), &"tcp://127.0.0.1:0".parse().unwrap(), limits, log).unwrap()
