@@ -24,6 +24,7 @@ pub mod fault;
 pub mod framing;
 pub mod matcher;
 pub mod mutator;
+pub mod property;
 pub mod protocol;
 pub mod random;
 pub mod reduce;

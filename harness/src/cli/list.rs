@@ -6,6 +6,7 @@ use super::print;
 use crate::framing::FRAMINGS;
 use crate::matcher::MATCHERS;
 use crate::mutator::MUTATORS;
+use crate::property::PROPERTIES;
 use crate::protocol::PROTOCOLS;
 use crate::report::REPORTERS;
 use crate::scenario::lint::{LINTS, Lint, Severity};
@@ -31,6 +32,8 @@ enum What {
     Mutators,
     /// What can stand beside a verb
     Options,
+    /// Laws that `prop` tests
+    Properties,
     /// Descriptions of protocols that come with the harness
     Protocols,
     /// What a run can write
@@ -82,6 +85,7 @@ fn rows(what: What) -> Vec<(String, String)> {
             MUTATORS.iter().map(|entry| row(entry.name, &format!("{}: {}", entry.level, entry.about))).collect()
         }
         What::Options => OPTIONS.iter().map(|word| row(word.name, word.about)).collect(),
+        What::Properties => PROPERTIES.iter().flat_map(property).collect(),
         What::Protocols => PROTOCOLS.iter().map(|entry| row(entry.name, entry.about)).collect(),
         What::Reports => REPORTERS.iter().map(|entry| row(entry.name, entry.about)).collect(),
         What::Targets => {
@@ -94,4 +98,18 @@ fn rows(what: What) -> Vec<(String, String)> {
         }
         What::Verbs => VERBS.iter().map(|word| row(word.name, word.about)).collect(),
     }
+}
+
+/// What a property holds, sends, judges and costs, a line each.
+fn property(property: &crate::property::Property) -> Vec<(String, String)> {
+    let mut rows = vec![(property.name.to_owned(), property.about.to_owned())];
+    let mut more = |text: String| rows.push((String::new(), text));
+    more(format!("sends: {}", property.sends));
+    more(format!("judges: {}", property.judges));
+    more(format!("costs: {}", property.cost));
+    property.parameters.iter().for_each(|(name, _, about)| more(format!("`{name}`: {about}")));
+    if let Some(why) = property.asked {
+        more(format!("only if asked for: {why}"));
+    }
+    rows
 }

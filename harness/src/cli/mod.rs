@@ -10,6 +10,7 @@ mod last;
 mod list;
 mod merge;
 mod presets;
+mod prop;
 mod replay;
 mod report;
 mod reporters;
@@ -111,6 +112,8 @@ enum Command {
         /// The command
         command: Option<String>,
     },
+    /// Test properties: variants of a scenario's cases that have to hold, too
+    Prop(Box<prop::PropArgs>),
     /// Play stored cases again: fixed, failed, flaky or stale
     Replay(replay::ReplayArgs),
     /// Add up the benchmarks of several machines, sample by sample
@@ -154,6 +157,7 @@ pub fn main() -> u8 {
         Command::Fuzz(args) => fuzz::fuzz(*args, arguments.talk, &words),
         Command::List(args) => list::list(&args),
         Command::Man { command } => man(command.as_deref()),
+        Command::Prop(args) => prop::prop(&args, arguments.talk),
         Command::Replay(args) => replay::replay(&args, arguments.talk, &words),
         Command::Merge(args) => merge::merge(&args, arguments.talk, &words),
         Command::Report(args) => report::report(&args, arguments.talk),

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::scenario::{Case, Scenario};
+
 /// Which cases are played.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter(Expression);
@@ -87,6 +89,17 @@ impl Filter {
             None => Ok(Filter(expression)),
             Some((at, _)) => Err(FilterError::Expected { what: "`and` or `or`", at: *at }),
         }
+    }
+
+    /// Whether it takes a case of a scenario, whatever is done with it.
+    pub fn takes(&self, scenario: &Scenario, case: &Case) -> bool {
+        self.selects(Subject {
+            scenario: &scenario.name,
+            case: &case.name,
+            repetition: &case.name,
+            file: &scenario.file,
+            tags: &case.tags,
+        })
     }
 
     /// Whether a case is played.

@@ -11,6 +11,7 @@
 //!
 //! Not here: how a case is made small ([`reduce`](crate::reduce)), and what a step means ([`scenario`](crate::scenario)).
 
+mod batch;
 mod compare;
 mod failed;
 mod file;
@@ -21,6 +22,7 @@ pub mod step;
 
 use std::path::{Path, PathBuf};
 
+pub use batch::{BATCH_MAX, Batch};
 pub use compare::differences;
 pub use failed::{Class, Failed};
 pub use file::TakeError;

@@ -117,6 +117,17 @@ impl Player {
 
     /// [`Player::play`], the case by the name of its file.
     pub fn play_as(&self, case: &TestCase, name: &str) -> Result<Played, PlayError> {
+        let (events, stderr) = self.events_of(case, name, 1)?;
+        Played::of(events, stderr).ok_or_else(|| PlayError::System(io::Error::other("the run has told nothing")))
+    }
+
+    /// Plays all cases of a document, `jobs` at once: what was told, and what the targets wrote to stderr.
+    pub(super) fn events_of(
+        &self,
+        case: &TestCase,
+        name: &str,
+        jobs: usize,
+    ) -> Result<(Vec<Event>, String), PlayError> {
         let mut scenario = case.load(name, &self.known).map_err(PlayError::Invalid)?;
         for (target, _) in self.targets.iter().filter(|(_, url)| url.tls) {
             scenario.begin_with_tls(target.as_deref());
@@ -126,7 +137,7 @@ impl Player {
         fs::create_dir_all(&folder)?;
         let heard: Arc<Mutex<Vec<Event>>> = Arc::default();
         let reporter: Box<dyn Reporter> = Box::new(Ear(Arc::clone(&heard)));
-        let options = self.options(folder.clone());
+        let options = Options { jobs, ..self.options(folder.clone()) };
         let exit =
             run(vec![Input::Scenario(Box::new(scenario))], options, vec![reporter], self.guard.clone(), Clock::start());
         let stderr = stderr_in(&folder);
@@ -134,7 +145,7 @@ impl Player {
         let _ = fs::remove_dir_all(&folder);
         exit?;
         let events = std::mem::take(&mut *heard.lock().unwrap_or_else(PoisonError::into_inner));
-        Played::of(events, stderr).ok_or_else(|| PlayError::System(io::Error::other("the run has told nothing")))
+        Ok((events, stderr))
     }
 
     fn options(&self, folder: PathBuf) -> Options {

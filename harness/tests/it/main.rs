@@ -14,6 +14,7 @@ mod merge;
 mod mqtt;
 mod peer;
 mod process;
+mod property;
 mod protocols;
 mod report;
 mod run;

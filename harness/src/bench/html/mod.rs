@@ -213,13 +213,13 @@ fn sweep(rates: &[Outcome], knee: Option<usize>) -> String {
     let mut by_rate: Vec<&Outcome> = rates.iter().collect();
     by_rate.sort_by(|one, other| asked(one).total_cmp(&asked(other)));
     let (low, high) = (asked(by_rate[0]), asked(by_rate[by_rate.len() - 1]));
-    let figures: [(&str, fn(&Outcome) -> Option<u64>); 4] = [
+    let figures: [Figure; 4] = [
         ("p50", |outcome| outcome.latency_ns.p50),
         ("p99", |outcome| outcome.latency_ns.p99),
         ("p99.9", |outcome| outcome.latency_ns.p999),
         ("max", |outcome| (outcome.latency_ns.count > 0).then_some(outcome.latency_ns.max)),
     ];
-    let curve = |(color, (name, figure)): (usize, (&str, fn(&Outcome) -> Option<u64>))| Curve {
+    let curve = |(color, (name, figure)): (usize, Figure)| Curve {
         name: name.to_owned(),
         color,
         points: by_rate.iter().filter_map(|outcome| Some((asked(outcome), figure(outcome)? as f64))).collect(),
@@ -235,10 +235,16 @@ fn sweep(rates: &[Outcome], knee: Option<usize>) -> String {
     plot.svg("latency by rate")
 }
 
+/// A figure of a result, by name.
+type Figure = (&'static str, fn(&Outcome) -> Option<u64>);
+
+/// A figure of a piece of one, by name.
+type SliceFigure = (&'static str, fn(&super::outcome::Slice) -> u64);
+
 fn timeline(outcome: &Outcome, is_named: bool) -> String {
-    let figures: [(&str, fn(&super::outcome::Slice) -> u64); 3] =
+    let figures: [SliceFigure; 3] =
         [("p50", |slice| slice.p50), ("p99", |slice| slice.p99), ("max", |slice| slice.max)];
-    let curve = |(color, (name, figure)): (usize, (&str, fn(&super::outcome::Slice) -> u64))| Curve {
+    let curve = |(color, (name, figure)): (usize, SliceFigure)| Curve {
         name: name.to_owned(),
         color,
         points: outcome

@@ -49,7 +49,7 @@ impl Plot {
     pub(super) fn svg(mut self, label: &str) -> String {
         for curve in &mut self.curves {
             curve.points.retain(|(x, y)| x.is_finite() && *y > 0.0);
-            curve.points = thin(std::mem::take(&mut curve.points));
+            curve.points = thin(&curve.points);
         }
         self.curves.retain(|curve| !curve.points.is_empty());
         let points = || self.curves.iter().flat_map(|curve| &curve.points);
@@ -124,7 +124,7 @@ impl Plot {
     }
 }
 
-fn thin(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let each = points.len().div_ceil(POINTS_MAX).max(1);
     points.chunks(each).filter_map(|few| few.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))).collect()
 }
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn many_points_become_few_and_the_highest_stay() {
         let points = (0..100_000).map(|at| (f64::from(at), if at == 77_777 { 9.0 } else { 1.0 })).collect();
-        let few = thin(points);
+        let few = thin(&points);
         assert!(few.len() <= POINTS_MAX);
         assert!(few.contains(&(77_777.0, 9.0)));
     }
