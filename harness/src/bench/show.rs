@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use anstyle::Style;
 
+use super::compare::{Comparison, Unpaired, Verdict};
 use super::environment::Environment;
 use super::figure::{bytes_rate, rate, seconds, share, time, time_or_none};
 use super::knee::knee;
@@ -41,6 +42,31 @@ pub fn bench(bench: &Bench, look: Look) -> String {
     }
     if let Some(found) = &bench.found {
         page.found(found);
+    }
+    bench.comparisons.iter().for_each(|compared| page.comparison(compared));
+    page.text
+}
+
+/// A comparison of two things that were measured in turn.
+pub fn comparison(compared: &Comparison, look: Look) -> String {
+    let mut page = Page::new(look);
+    page.comparison(compared);
+    page.text
+}
+
+/// A comparison of two stored logs.
+pub fn unpaired(series: &[Unpaired], look: Look) -> String {
+    let mut page = Page::new(look);
+    page.dim("unpaired", "drift not removed: what the machine did between the two is in the difference");
+    for found in series {
+        let _ = writeln!(page.text, "{}", page.styled(&escape(&found.tag), look.theme.strong));
+        let percent = |ratio: f64| format!("{:+.2} %", (ratio - 1.0) * 100.0);
+        let (p50, p99) = (percent(found.p50_ratio), percent(found.p99_ratio));
+        let (style, word) = page.verdict(found.verdict);
+        let rest = format!("p50 {p50} (p = {:.4}), p99 {p99} (p = {:.4})", found.p50_p_value, found.p99_p_value);
+        page.line(word, style, &rest);
+        let above = share(found.superiority);
+        page.dim("", &format!("a sample of the second is above one of the first in {above} of all pairs of samples"));
     }
     page.text
 }
@@ -385,6 +411,36 @@ impl Page {
         }
     }
 
+    fn verdict(&self, verdict: Verdict) -> (Style, &'static str) {
+        let theme = self.look.theme;
+        match verdict {
+            Verdict::Better => (theme.good, "better"),
+            Verdict::Same => (theme.good, "same"),
+            Verdict::Unclear => (theme.note, "unclear"),
+            Verdict::Worse => (theme.bad, "worse"),
+        }
+    }
+
+    fn comparison(&mut self, compared: &Comparison) {
+        let Comparison { case, first, second, pairs, band, .. } = compared;
+        let title = format!("{}: {} against {}", escape(case), escape(second), escape(first));
+        let _ = writeln!(self.text, "\n{}", self.styled(&title, self.look.theme.strong));
+        let band = band * 100.0;
+        self.dim("", &format!("{pairs} pairs, measured in turn; less than {band} % is no difference; 99 % intervals"));
+        for (name, change) in [("p50", compared.p50), ("p99", compared.p99), ("rate", compared.rate)] {
+            let percent = |ratio: f64| format!("{:+.2} %", (ratio - 1.0) * 100.0);
+            let (low, high) = (percent(change.interval[0]), percent(change.interval[1]));
+            let (style, word) = self.verdict(change.verdict);
+            self.line(word, style, &format!("{name:<5} {} ({low} to {high})", percent(change.ratio)));
+        }
+        if [compared.p50, compared.p99, compared.rate].iter().any(|change| change.verdict == Verdict::Unclear) {
+            self.dim(
+                "",
+                "unclear: the interval reaches out of the band, and not all of it lies beyond; measure longer",
+            );
+        }
+    }
+
     fn found(&mut self, found: &Found) {
         let objective = escape(&found.objective);
         let rest = match (found.rate_per_s, found.fails_at_per_s) {
@@ -634,6 +690,47 @@ echoes-a-line/closed-1x1/latency
 
 "#]],
         );
+    }
+
+    #[test]
+    fn a_comparison_has_its_verdicts() {
+        use super::super::compare::{BAND_SAME_CORE, Sample};
+        let pair = |at: u32| {
+            let noise = f64::from(at % 4) / 100.0;
+            let first = Sample { p50: 5_000.0, p99: 9_000.0, rate: 100_000.0 };
+            [first, Sample { p50: 5_200.0, p99: 9_000.0 * (0.98 + noise), rate: 100_100.0 }]
+        };
+        let compared = Comparison::of(["before", "after"], "echo", (0..16).map(pair).collect(), BAND_SAME_CORE, 1);
+        check(&comparison(&compared.expect("there are enough"), Look::plain(80)), str![[r#"
+
+echo: after against before
+            16 pairs, measured in turn; less than 1 % is no difference; 99 %
+            intervals
+worse       p50   +4.00 % (+4.00 % to +4.00 %)
+unclear     p99   -0.50 % (-2.00 % to +0.50 %)
+same        rate  +0.10 % (+0.10 % to +0.10 %)
+            unclear: the interval reaches out of the band, and not all of it
+            lies beyond; measure longer
+
+"#]]);
+        let stored = Unpaired {
+            tag: "echo/open-1000/latency".into(),
+            p50_ratio: 1.08,
+            p99_ratio: 0.99,
+            p50_p_value: 0.0002,
+            p99_p_value: 0.42,
+            superiority: 0.75,
+            verdict: Verdict::Worse,
+        };
+        check(&unpaired(&[stored], Look::plain(80)), str![[r#"
+unpaired    drift not removed: what the machine did between the two is in the
+            difference
+echo/open-1000/latency
+worse       p50 +8.00 % (p = 0.0002), p99 -1.00 % (p = 0.4200)
+            a sample of the second is above one of the first in 75.0 % of all
+            pairs of samples
+
+"#]]);
     }
 
     #[test]

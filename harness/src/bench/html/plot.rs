@@ -14,7 +14,7 @@ pub(super) const POINTS_MAX: usize = 600;
 const WIDTH: f64 = 920.0;
 const HEIGHT: f64 = 330.0;
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = 16.0;
+const RIGHT: f64 = 36.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 44.0;
 
@@ -49,7 +49,7 @@ impl Plot {
     pub(super) fn svg(mut self, label: &str) -> String {
         for curve in &mut self.curves {
             curve.points.retain(|(x, y)| x.is_finite() && *y > 0.0);
-            curve.points = thin(std::mem::take(&mut curve.points));
+            curve.points = thin(&curve.points);
         }
         self.curves.retain(|curve| !curve.points.is_empty());
         let points = || self.curves.iter().flat_map(|curve| &curve.points);
@@ -124,7 +124,7 @@ impl Plot {
     }
 }
 
-fn thin(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let each = points.len().div_ceil(POINTS_MAX).max(1);
     points.chunks(each).filter_map(|few| few.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))).collect()
 }
@@ -175,8 +175,8 @@ mod tests {
 
     #[test]
     fn many_points_become_few_and_the_highest_stay() {
-        let points = (0..100_000).map(|at| (f64::from(at), if at == 77_777 { 9.0 } else { 1.0 })).collect();
-        let few = thin(points);
+        let points: Vec<_> = (0..100_000).map(|at| (f64::from(at), if at == 77_777 { 9.0 } else { 1.0 })).collect();
+        let few = thin(&points);
         assert!(few.len() <= POINTS_MAX);
         assert!(few.contains(&(77_777.0, 9.0)));
     }
