@@ -392,7 +392,10 @@ impl Page {
                 self.line("* knee", self.look.theme.strong, &rest);
             }
             None if first.mode == Mode::Find => {}
-            None => self.dim("knee", "none: go on to higher rates to find it"),
+            None if outcomes.iter().any(|outcome| outcome.valid && outcome.failed == 0) => {
+                self.dim("knee", "none: go on to higher rates to find it");
+            }
+            None => self.dim("knee", "none: at no rate was everything as it should be"),
         }
         let mut told: Vec<&str> = Vec::new();
         for outcome in outcomes {
@@ -701,7 +704,9 @@ echoes-a-line/closed-1x1/latency
             [first, Sample { p50: 5_200.0, p99: 9_000.0 * (0.98 + noise), rate: 100_100.0 }]
         };
         let compared = Comparison::of(["before", "after"], "echo", (0..16).map(pair).collect(), BAND_SAME_CORE, 1);
-        check(&comparison(&compared.expect("there are enough"), Look::plain(80)), str![[r#"
+        check(
+            &comparison(&compared.expect("there are enough"), Look::plain(80)),
+            str![[r#"
 
 echo: after against before
             16 pairs, measured in turn; less than 1 % is no difference; 99 %
@@ -712,7 +717,8 @@ same        rate  +0.10 % (+0.10 % to +0.10 %)
             unclear: the interval reaches out of the band, and not all of it
             lies beyond; measure longer
 
-"#]]);
+"#]],
+        );
         let stored = Unpaired {
             tag: "echo/open-1000/latency".into(),
             p50_ratio: 1.08,
@@ -722,7 +728,9 @@ same        rate  +0.10 % (+0.10 % to +0.10 %)
             superiority: 0.75,
             verdict: Verdict::Worse,
         };
-        check(&unpaired(&[stored], Look::plain(80)), str![[r#"
+        check(
+            &unpaired(&[stored], Look::plain(80)),
+            str![[r#"
 unpaired    drift not removed: what the machine did between the two is in the
             difference
 echo/open-1000/latency
@@ -730,7 +738,8 @@ worse       p50 +8.00 % (p = 0.0002), p99 -1.00 % (p = 0.4200)
             a sample of the second is above one of the first in 75.0 % of all
             pairs of samples
 
-"#]]);
+"#]],
+        );
     }
 
     #[test]

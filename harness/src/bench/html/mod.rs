@@ -161,7 +161,7 @@ fn table(page: &mut String, outcomes: &[&Outcome], knee: Option<usize>) {
             told(q.max as f64),
             if outcome.arrivals.is_some() { time_or_none(outcome.lateness_ns.p99) } else { "–".into() },
             number(outcome.failed),
-            floor.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}")),
+            floor.map_or_else(|| "–".to_owned(), rate),
         ];
         let class = if knee == Some(at) {
             " class=\"knee\""
