@@ -8,7 +8,7 @@
 //! 3. [`scenario`] reads files into scripts, by way of [`document`] and [`template`].
 //! 4. [`runner`] is the shell: sockets, processes and time around the core.
 //! 5. [`report`] and [`capture`] are functions of the events; [`exit`] is what scripts learn.
-//! 6. [`testcase`] is a conversation as a value, and plays it.
+//! 6. [`testcase`] is a conversation as a value, and plays it; [`reduce`] makes a failing one small.
 //! 7. [`cli`] puts it on a command line.
 
 pub mod bench;
@@ -23,6 +23,7 @@ pub mod framing;
 pub mod matcher;
 pub mod protocol;
 pub mod random;
+pub mod reduce;
 pub mod report;
 pub mod runner;
 pub mod scenario;

@@ -33,8 +33,12 @@ pub struct Connection {
 impl Connection {
     /// Opens a connection whose service waits when `output_len_max` bytes are unwritten.
     pub fn open(server: &dyn Server, peer: &Peer, output_len_max: usize) -> Connection {
-        let mut connection =
-            Connection { service: server.accept(peer), reply: Reply::new(output_len_max), ended: false, held: false };
+        Connection::serve(server.accept(peer), output_len_max)
+    }
+
+    /// Opens a connection with a service of its own.
+    pub fn serve(service: Box<dyn Service>, output_len_max: usize) -> Connection {
+        let mut connection = Connection { service, reply: Reply::new(output_len_max), ended: false, held: false };
         connection.service.open(&mut connection.reply);
         connection.held = connection.reply.is_full();
         connection

@@ -46,8 +46,12 @@ mod site;
 
 use std::sync::Arc;
 
-use head::{Framing, Head};
-use response::{Response, Sending};
+pub(crate) use head::Head;
+pub(crate) use response::Response;
+pub(crate) use site::decoded;
+
+use head::Framing;
+use response::Sending;
 use site::Site;
 
 use crate::inbox::Inbox;
@@ -86,7 +90,14 @@ enum State {
 /// A request that cannot be understood, so that nobody knows where the next one begins.
 struct Fatal(u16);
 
-struct Http {
+/// What a web server answers requests with.
+pub(crate) trait Resources: Send + Sync {
+    /// Answers a request that came whole.
+    fn answer(&self, head: &Head, body: Vec<u8>) -> Response;
+}
+
+/// A connection of a web server.
+pub(crate) struct Http {
     inbox: Inbox,
     /// How much of the inbox has no line's end in it.
     searched: usize,
@@ -98,7 +109,7 @@ struct Http {
     body: Vec<u8>,
     /// The answer whose body is being sent.
     sending: Option<Sending>,
-    site: Arc<Site>,
+    resources: Arc<dyn Resources>,
     clock: Clock,
     body_len_max: usize,
 }
@@ -132,6 +143,22 @@ impl Service for Http {
 }
 
 impl Http {
+    /// A connection that is answered from `resources`, with requests whose bodies are at most so long.
+    pub(crate) fn new(resources: Arc<dyn Resources>, clock: Clock, body_len_max: usize) -> Http {
+        Http {
+            inbox: Inbox::default(),
+            searched: 0,
+            state: State::Line,
+            head: Head::default(),
+            fields_len: 0,
+            body: Vec::new(),
+            sending: None,
+            resources,
+            clock,
+            body_len_max,
+        }
+    }
+
     /// Reads one line or one piece of a body; `false` if more bytes are needed.
     fn step(&mut self, reply: &mut Reply) -> Result<bool, Fatal> {
         match self.state {
@@ -254,7 +281,7 @@ impl Http {
     fn answer(&mut self, reply: &mut Reply) {
         let body = std::mem::take(&mut self.body);
         self.state = State::Line;
-        let response = self.site.answer(&self.head, body);
+        let response = self.resources.answer(&self.head, body);
         self.send(response, reply);
         self.head = Head::default(); // what is wrong with the next first line has nothing to do with this request
     }
@@ -266,20 +293,9 @@ impl Http {
 
 pub(crate) fn make(setup: &Setup) -> Result<Arc<dyn Server>, SettingError> {
     let (user, password) = (setup.settings.text("user"), setup.settings.text("password"));
-    let site = Arc::new(Site::new(Store::shared(&setup.settings)?, user, password));
+    let site: Arc<dyn Resources> = Arc::new(Site::new(Store::shared(&setup.settings)?, user, password));
     let (clock, body_len_max) = (setup.clock, setup.frame_len_max);
-    Ok(Arc::new(move |_: &Peer| Http {
-        inbox: Inbox::default(),
-        searched: 0,
-        state: State::Line,
-        head: Head::default(),
-        fields_len: 0,
-        body: Vec::new(),
-        sending: None,
-        site: Arc::clone(&site),
-        clock,
-        body_len_max,
-    }))
+    Ok(Arc::new(move |_: &Peer| Http::new(Arc::clone(&site), clock, body_len_max)))
 }
 
 #[cfg(test)]

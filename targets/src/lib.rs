@@ -29,6 +29,7 @@ pub mod kv;
 pub mod lines;
 mod mqtt;
 mod one_shot;
+mod peer;
 pub mod resp;
 mod service;
 mod settings;
@@ -41,7 +42,7 @@ use std::sync::Arc;
 pub use address::{Address, AddressError};
 pub use bell::Bell;
 pub use connection::{Connection, Ending, answer};
-pub use service::{Peer, ProcessEnd, Reply, Server, Service, Transport};
+pub use service::{Dial, Peer, ProcessEnd, Reply, Server, Service, Transport};
 pub use settings::{Clock, Setting, SettingError, Settings, Setup};
 pub use shell::{
     Handle, LIMITS, Limits, Log, Note, ServeError, ServerConfig, bind, bind_raw, serve, serve_raw, serve_tls,
@@ -182,6 +183,14 @@ pub const TARGETS: &[Target] = &[
         ends_process: false,
         settings: &[],
         make: one_shot::make,
+    },
+    Target {
+        name: "peer",
+        about: "shares a file over BitTorrent's wire, and fetches it from other peers; with a tracker (BEP 3)",
+        transports: STREAMS,
+        ends_process: false,
+        settings: peer::SETTINGS,
+        make: peer::make,
     },
     Target {
         name: "resp",

@@ -18,6 +18,38 @@ pub trait Server: Send + Sync {
     fn connections_max(&self) -> Option<u64> {
         None
     }
+
+    /// Whether it connects to others by itself. Such a server is served as a task of a runtime, whoever asks.
+    fn dials(&self) -> bool {
+        false
+    }
+
+    /// The server listens now, at `local` if that is a TCP port. One that connects to others rings `bell` whenever
+    /// [`Server::dial`] may have something. Not called for datagrams.
+    fn listens(&self, local: Option<SocketAddr>, bell: Bell) {
+        let _ = (local, bell);
+    }
+
+    /// The next connection that the server wants to make by itself; `None` until its bell is rung.
+    fn dial(&self) -> Option<Dial> {
+        None
+    }
+}
+
+/// A connection that a server makes by itself: over TCP, and to this machine only.
+pub struct Dial {
+    /// Where to.
+    pub to: SocketAddr,
+    /// How long to wait before it is made.
+    pub after: Duration,
+    /// Serves it. Where no connection comes about it is dropped without [`Service::open`].
+    pub service: Box<dyn Service>,
+}
+
+impl fmt::Debug for Dial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dial").field("to", &self.to).field("after", &self.after).finish_non_exhaustive()
+    }
 }
 
 impl<F, S> Server for F

@@ -91,6 +91,15 @@ pub(crate) fn parse_duration(name: &str, value: &str) -> Result<Duration, Settin
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettingError {
+    /// Its value is not what it has to be.
+    Expected {
+        /// Its name.
+        name: String,
+        /// What it has to be.
+        expected: &'static str,
+        /// The value.
+        value: String,
+    },
     /// Its value is no duration.
     NotADuration {
         /// Its name.
@@ -128,6 +137,15 @@ pub enum SettingError {
         /// It has to be less than this.
         below: usize,
     },
+    /// What its value names cannot be used.
+    Unusable {
+        /// Its name.
+        name: &'static str,
+        /// The value.
+        value: String,
+        /// Why.
+        why: String,
+    },
     /// There is none of this name.
     Unknown {
         /// The name.
@@ -137,9 +155,19 @@ pub enum SettingError {
     },
 }
 
+impl SettingError {
+    /// The value of `name` is not what it has to be.
+    pub(crate) fn expected(name: &str, expected: &'static str, value: &str) -> SettingError {
+        SettingError::Expected { name: name.to_owned(), expected, value: value.to_owned() }
+    }
+}
+
 impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            SettingError::Expected { name, expected, value } => {
+                write!(f, "`{name}`: expected {expected}, got `{value}`")
+            }
             SettingError::NotADuration { name, value } => {
                 write!(f, "`{name}`: expected a duration like `250ms` or `60s`, or `0`, got `{value}`")
             }
@@ -153,6 +181,7 @@ impl fmt::Display for SettingError {
             SettingError::OutOfRange { name, value, below } => {
                 write!(f, "`{name}`: expected a number below {below}, got {value}")
             }
+            SettingError::Unusable { name, value, why } => write!(f, "`{name}`: cannot use `{value}`: {why}"),
             SettingError::Unknown { name, known } if known.is_empty() => {
                 write!(f, "expected no settings, got `{name}`")
             }

@@ -43,14 +43,10 @@ pub fn bench(bench: &Bench, look: Look) -> String {
     if let Some(found) = &bench.found {
         page.found(found);
     }
-    bench.comparisons.iter().for_each(|compared| page.comparison(compared));
-    page.text
-}
-
-/// A comparison of two things that were measured in turn.
-pub fn comparison(compared: &Comparison, look: Look) -> String {
-    let mut page = Page::new(look);
-    page.comparison(compared);
+    for comparison in &bench.comparisons {
+        page.text.push('\n');
+        page.comparison(comparison);
+    }
     page.text
 }
 
@@ -424,26 +420,6 @@ impl Page {
         }
     }
 
-    fn comparison(&mut self, compared: &Comparison) {
-        let Comparison { case, first, second, pairs, band, .. } = compared;
-        let title = format!("{}: {} against {}", escape(case), escape(second), escape(first));
-        let _ = writeln!(self.text, "\n{}", self.styled(&title, self.look.theme.strong));
-        let band = band * 100.0;
-        self.dim("", &format!("{pairs} pairs, measured in turn; less than {band} % is no difference; 99 % intervals"));
-        for (name, change) in [("p50", compared.p50), ("p99", compared.p99), ("rate", compared.rate)] {
-            let percent = |ratio: f64| format!("{:+.2} %", (ratio - 1.0) * 100.0);
-            let (low, high) = (percent(change.interval[0]), percent(change.interval[1]));
-            let (style, word) = self.verdict(change.verdict);
-            self.line(word, style, &format!("{name:<5} {} ({low} to {high})", percent(change.ratio)));
-        }
-        if [compared.p50, compared.p99, compared.rate].iter().any(|change| change.verdict == Verdict::Unclear) {
-            self.dim(
-                "",
-                "unclear: the interval reaches out of the band, and not all of it lies beyond; measure longer",
-            );
-        }
-    }
-
     fn found(&mut self, found: &Found) {
         let objective = escape(&found.objective);
         let rest = match (found.rate_per_s, found.fails_at_per_s) {
@@ -456,6 +432,35 @@ impl Page {
         };
         let style = if found.rate_per_s.is_some() { self.look.theme.good } else { self.look.theme.bad };
         self.line("found", style, &rest);
+    }
+}
+
+impl Page {
+    fn comparison(&mut self, comparison: &Comparison) {
+        let Comparison { case, first, second, pairs, band, .. } = comparison;
+        let title = format!("{}: {} against {}", escape(case), escape(second), escape(first));
+        self.line("compared", self.look.theme.strong, &title);
+        let figures =
+            [("p50", comparison.p50, "slower"), ("p99", comparison.p99, "slower"), ("rate", comparison.rate, "lower")];
+        for (name, change, worse) in figures {
+            let [low, high] = change.interval.map(|ratio| (ratio - 1.0) * 100.0);
+            let (word, style) = match change.verdict {
+                Verdict::Better => ("better".to_owned(), self.look.theme.good),
+                Verdict::Same => ("the same".to_owned(), self.look.theme.dim),
+                Verdict::Unclear => {
+                    ("not to be told: measure longer, or on a quieter machine".to_owned(), self.look.theme.dim)
+                }
+                Verdict::Worse => (worse.to_owned(), self.look.theme.bad),
+            };
+            let percent = (change.ratio - 1.0) * 100.0;
+            let sure = crate::bench::compare::CONFIDENCE * 100.0;
+            self.line(name, style, &format!("{percent:+.2} % ({low:+.2} to {high:+.2} %, {sure:.0} % sure): {word}"));
+        }
+        let band = band * 100.0;
+        self.dim(
+            "",
+            &format!("median ratio of {pairs} pairs that were measured in turn; under {band:.0} % is no difference"),
+        );
     }
 }
 
@@ -704,18 +709,18 @@ echoes-a-line/closed-1x1/latency
             [first, Sample { p50: 5_200.0, p99: 9_000.0 * (0.98 + noise), rate: 100_100.0 }]
         };
         let compared = Comparison::of(["before", "after"], "echo", (0..16).map(pair).collect(), BAND_SAME_CORE, 1);
+        let mut page = Page::new(Look::plain(80));
+        page.comparison(&compared.expect("there are enough"));
         check(
-            &comparison(&compared.expect("there are enough"), Look::plain(80)),
+            &page.text,
             str![[r#"
-
-echo: after against before
-            16 pairs, measured in turn; less than 1 % is no difference; 99 %
-            intervals
-worse       p50   +4.00 % (+4.00 % to +4.00 %)
-unclear     p99   -0.50 % (-2.00 % to +0.50 %)
-same        rate  +0.10 % (+0.10 % to +0.10 %)
-            unclear: the interval reaches out of the band, and not all of it
-            lies beyond; measure longer
+compared    echo: after against before
+p50         +4.00 % (+4.00 to +4.00 %, 99 % sure): slower
+p99         -0.50 % (-2.00 to +0.50 %, 99 % sure): not to be told: measure
+            longer, or on a quieter machine
+rate        +0.10 % (+0.10 to +0.10 %, 99 % sure): the same
+            median ratio of 16 pairs that were measured in turn; under 1 % is no
+            difference
 
 "#]],
         );

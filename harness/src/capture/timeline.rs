@@ -189,7 +189,9 @@ impl<'a> Walk<'a, '_> {
             | EventKind::TargetOutput { .. }
             | EventKind::FileInvalid { .. }
             | EventKind::CaseStarted(_)
-            | EventKind::CaseFinished(_) => {}
+            | EventKind::CaseFinished(_)
+            | EventKind::Reduced(_)
+            | EventKind::Replayed(_) => {}
         }
     }
 

@@ -13,7 +13,8 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory as _, Parser as _, ValueEnum};
 
 use super::{Arguments, Command, Talk, complain, files, folder, presets};
-use crate::bench::engine::Plan;
+use crate::bench::compare::{BAND_CROSS_CORE, BAND_SAME_CORE, Comparison, PAIRS, Sample, Side, order};
+use crate::bench::engine::{Pace, Plan};
 use crate::bench::environment::Ticks;
 use crate::bench::measure::{Interval, Measured};
 use crate::bench::modes::{self, Load, RATES_MAX, Step, Wanted, Watcher};
@@ -26,8 +27,11 @@ use crate::exit::Exit;
 use crate::report::Look;
 use crate::runner::process::Guard;
 use crate::runner::{Clock, Filter, Subject, Url};
-use crate::scenario::{Known, Scenario};
+use crate::scenario::{Case, Known, Scenario};
 use crate::text::count;
+
+/// The shortest measurement of a comparison.
+const PAIR_MIN: Duration = Duration::from_millis(100);
 
 /// What `harness bench` is given.
 #[derive(Clone, Debug, Args)]
@@ -83,6 +87,13 @@ pub(super) struct BenchArgs {
     /// What has to hold, or the exit code is 1: `p99<1ms`, `rate>=10k`, `loss<0.1%`; may be repeated
     #[arg(long, value_name = "THRESHOLD", value_parser = threshold, env = "HARNESS_THRESHOLD", value_delimiter = ',')]
     threshold: Vec<Threshold>,
+    /// Measure two in turn and say whether they differ: each a URL or NAME=URL in place of a target, or NAME=VALUE for a variable.
+    /// Where the second has fallen behind the exit code is 8
+    #[arg(long, num_args = 2, value_names = ["A", "B"], env = "HARNESS_COMPARE", value_delimiter = ' ', conflicts_with_all = ["sweep", "ramp", "find"])]
+    compare: Vec<String>,
+    /// Compare the scenario with itself: what this machine's noise looks like
+    #[arg(long, env = "HARNESS_AA", value_parser = FalseyValueParser::new(), conflicts_with = "compare")]
+    aa: bool,
     /// A connection of its own for each iteration; how long connections take to open is told apart
     #[arg(long, env = "HARNESS_FRESH", value_parser = FalseyValueParser::new())]
     fresh: bool,
@@ -277,11 +288,41 @@ pub(super) fn bench(args: &BenchArgs, talk: Talk, words: &[OsString]) -> u8 {
         _ if matches!(arrivals, Arrivals::Recorded(_)) => Load::Recorded,
         _ => Load::Closed,
     };
+    let mut settings = settings(&args, seed, &folder);
+    let mut scenario = *scenario;
+    let sides = match args.compare.as_slice() {
+        [first, second] => Some([first.clone(), second.clone()]),
+        _ if args.aa => Some([String::new(), String::new()]),
+        _ => None,
+    };
+    let mut other = None;
+    if let Some(sides) = sides {
+        let mut made = Vec::new();
+        for side in &sides {
+            match variant(&args, &known, &settings, side) {
+                Ok(variant) => made.push(variant),
+                Err(message) => {
+                    return complain(
+                        &message,
+                        Some("`--compare A B`: a URL, NAME=URL or NAME=VALUE each"),
+                        Exit::Usage,
+                    );
+                }
+            }
+        }
+        let name = |side: &str| if side.is_empty() { "the same".to_owned() } else { side.to_owned() };
+        let names = [name(&sides[0]), name(&sides[1])];
+        let (second, second_settings) = made.pop().expect("there are two");
+        (scenario, settings) = made.pop().expect("there are two");
+        other = Some(Other { scenario: second, settings: second_settings, names });
+    }
     let run = Run {
-        scenario: *scenario,
+        other,
+        is_aa: args.aa,
+        scenario,
         load,
         wanted: Wanted { arrivals, thresholds: args.threshold.clone() },
-        settings: settings(&args, seed, &folder),
+        settings,
         filter: args.filter.clone(),
         command: words.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
         report: args.report,
@@ -297,6 +338,21 @@ pub(super) fn bench(args: &BenchArgs, talk: Talk, words: &[OsString]) -> u8 {
     let exit = tokio::task::LocalSet::new().block_on(&runtime, run.play(guard));
     runtime.shutdown_background();
     exit.code()
+}
+
+/// The scenario and settings of one side of a comparison: with another target, or another value of a variable.
+fn variant(args: &BenchArgs, known: &Known, settings: &Settings, side: &str) -> Result<(Scenario, Settings), String> {
+    let (mut known, mut settings) = (known.clone(), settings.clone());
+    if side.contains("://") {
+        settings.targets.insert(0, super::run::target(side)?);
+    } else if !side.is_empty() {
+        known.vars.push(super::run::pair(side)?);
+    }
+    let loaded = files::load_all(&[(args.path.clone(), true)], &known).remove(0);
+    match loaded.result {
+        Ok(scenario) => Ok((*scenario, settings)),
+        Err(mistakes) => Err(mistakes.first().map_or_else(String::new, |mistake| mistake.message.clone())),
+    }
 }
 
 fn settings(args: &BenchArgs, seed: u64, folder: &Path) -> Settings {
@@ -330,8 +386,19 @@ fn recorded(file: &Path) -> Result<Arc<[u64]>, String> {
     offsets.ok_or_else(|| cannot("it holds no two packets with data at different times".into()))
 }
 
+/// What a benchmark is compared with.
+struct Other {
+    scenario: Scenario,
+    settings: Settings,
+    /// What both are called.
+    names: [String; 2],
+}
+
 /// Everything that is known before targets start.
 struct Run {
+    other: Option<Other>,
+    /// Whether both are the same.
+    is_aa: bool,
     scenario: Scenario,
     load: Load,
     wanted: Wanted,
@@ -348,7 +415,7 @@ struct Run {
 impl Run {
     async fn play(self, guard: Guard) -> Exit {
         let (before, own) = (Ticks::look(), Ticks::of_process(std::process::id()));
-        let session = match Session::start(&self.scenario, self.settings.clone(), guard).await {
+        let session = match Session::start(&self.scenario, self.settings.clone(), guard.clone()).await {
             Ok(session) => session,
             Err(SessionError::Target(failure)) => {
                 complain(&failure.message, failure.hint.as_deref(), Exit::Unreachable);
@@ -359,6 +426,19 @@ impl Run {
                 complain(&error.to_string(), None, Exit::Unreachable);
                 return Exit::Unreachable;
             }
+        };
+        let other = match &self.other {
+            None => None,
+            Some(other) => match Session::start(&other.scenario, other.settings.clone(), guard).await {
+                Ok(mut started) => {
+                    started.stop = Arc::clone(&session.stop);
+                    Some((&other.scenario, started, &other.names))
+                }
+                Err(error) => {
+                    complain(&format!("{}: {error}", other.names[1]), None, Exit::Unreachable);
+                    return Exit::Unreachable;
+                }
+            },
         };
         let stop = Arc::clone(&session.stop);
         let interrupts = tokio::task::spawn_local(async move {
@@ -371,7 +451,7 @@ impl Run {
         });
         let mut exit = Exit::Nothing;
         let mut results: Vec<(Outcome, Measured)> = Vec::new();
-        let mut found = None;
+        let (mut found, mut comparisons) = (None, Vec::new());
         for case in &self.scenario.cases {
             let selected = self.filter.as_ref().is_none_or(|filter| {
                 filter.selects(Subject {
@@ -385,7 +465,15 @@ impl Run {
             if !selected || session.is_stopped() {
                 continue;
             }
-            match self.measure(&session, case, &mut results, &mut found).await {
+            let measured = match &other {
+                Some((scenario, other, names)) => {
+                    let other_case = scenario.cases.iter().find(|other| other.name == case.name).unwrap_or(case);
+                    let sides = [(&session, &self.scenario, case), (other, scenario, other_case)];
+                    self.compare(sides, [&names[0], &names[1]]).await.map(|compared| comparisons.extend(compared))
+                }
+                None => self.measure(&session, case, &mut results, &mut found).await,
+            };
+            match measured {
                 Ok(()) if exit == Exit::Nothing => exit = Exit::Held,
                 Ok(()) => {}
                 Err(SessionError::Unfit(unfit)) => {
@@ -417,7 +505,10 @@ impl Run {
         }
         let stopped = session.is_stopped();
         session.finish().await;
-        if results.is_empty() {
+        if let Some((_, other, _)) = other {
+            other.finish().await;
+        }
+        if results.is_empty() && comparisons.is_empty() {
             if exit == Exit::Nothing {
                 self.say("nothing was measured: no case was selected, or none can be");
             }
@@ -425,6 +516,9 @@ impl Run {
         }
         for (outcome, _) in &results {
             exit = worst(exit, verdict(outcome, &self.load));
+        }
+        if comparisons.iter().any(Comparison::is_regression) {
+            exit = worst(exit, if self.is_aa { Exit::Failed } else { Exit::Behind });
         }
         if stopped {
             exit = worst(exit, Exit::Incomplete);
@@ -439,7 +533,7 @@ impl Run {
             environment,
             results: results.iter().map(|(outcome, _)| outcome.clone()).collect(),
             found,
-            comparisons: Vec::new(),
+            comparisons,
         };
         match self.tell(&bench, &results) {
             Ok(()) => exit,
@@ -453,7 +547,7 @@ impl Run {
     async fn measure(
         &self,
         session: &Session,
-        case: &crate::scenario::Case,
+        case: &Case,
         results: &mut Vec<(Outcome, Measured)>,
         found: &mut Option<crate::bench::outcome::Found>,
     ) -> Result<(), SessionError> {
@@ -475,6 +569,47 @@ impl Run {
             *found = measured.found;
         }
         Ok(())
+    }
+
+    /// Measures two of the same case in turn, a pair after the other.
+    async fn compare(
+        &self,
+        sides: [(&Session, &Scenario, &Case); 2],
+        names: [&str; 2],
+    ) -> Result<Option<Comparison>, SessionError> {
+        let mut plans = Vec::new();
+        for (session, scenario, case) in sides {
+            let subject = session.prepare(scenario, case).await?;
+            let mut plan = subject.plan;
+            plan.duration = (self.settings.duration / (2 * PAIRS as u32)).max(PAIR_MIN);
+            plan.warmup = plan.duration / 10;
+            plan.interval = plan.duration;
+            if let Load::Open(rate) = self.load {
+                plan.pace = Pace::Open(rate, self.wanted.arrivals.clone());
+            }
+            plans.push(plan);
+        }
+        let (first, case) = (sides[0].0, sides[0].2);
+        let is_same_core = first.cores().0.len() == 1 && first.cores().0 == first.cores().1;
+        let band = if is_same_core { BAND_SAME_CORE } else { BAND_CROSS_CORE };
+        let mut samples = Vec::new();
+        let mut halves: [Option<Sample>; 2] = [None, None];
+        for side in order(PAIRS) {
+            let at = usize::from(side == Side::Second);
+            let measured = sides[at].0.measure(plans[at].clone(), |_| {}).await?;
+            if measured.total.counts.failed() > 0 {
+                return Err(SessionError::Rehearsal(measured.failures));
+            }
+            halves[at] = Sample::of(&measured);
+            if let [Some(one), Some(two)] = halves {
+                samples.push([one, two]);
+                halves = [None, None];
+            }
+            if first.is_stopped() {
+                break;
+            }
+        }
+        Ok(Comparison::of(names, &case.name, samples, band, self.seed))
     }
 
     fn is_watched(&self) -> bool {
@@ -545,7 +680,7 @@ struct Line {
 impl Watcher for Line {
     fn begins(&mut self, plan: &Plan) {
         let rate = match &plan.pace {
-            crate::bench::engine::Pace::Open(rate, _) if *rate > 0.0 => format!(" at {rate:.0}/s"),
+            Pace::Open(rate, _) if *rate > 0.0 => format!(" at {rate:.0}/s"),
             _ => String::new(),
         };
         if self.shown {

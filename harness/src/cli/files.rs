@@ -122,6 +122,11 @@ enum Kind {
     Scenario,
 }
 
+/// Whether a file is, or was meant to be, a scenario.
+pub(super) fn is_scenario(file: &str, text: &str) -> bool {
+    kind(file, text) == Kind::Scenario
+}
+
 fn kind(file: &str, text: &str) -> Kind {
     let (table, mistakes) = parse(&Source::new(file, text));
     let has = |key: &str| table.get(key).is_some();

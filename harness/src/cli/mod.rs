@@ -9,10 +9,13 @@ mod last;
 mod list;
 mod merge;
 mod presets;
+mod replay;
 mod report;
 mod reporters;
 mod run;
 pub mod serve;
+mod shrink;
+mod stored;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -105,6 +108,8 @@ enum Command {
         /// The command
         command: Option<String>,
     },
+    /// Play stored cases again: fixed, failed, flaky or stale
+    Replay(replay::ReplayArgs),
     /// Add up the benchmarks of several machines, sample by sample
     Merge(merge::MergeArgs),
     /// Tell a stored run again, in any format
@@ -113,6 +118,8 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Start a reference server
     Serve(serve::ServeArgs),
+    /// Make a failing case small
+    Shrink(shrink::ShrinkArgs),
 }
 
 /// Does what the command line says, and gives the exit code.
@@ -143,10 +150,12 @@ pub fn main() -> u8 {
         Command::Dissector(args) => dissector::dissector(&args, arguments.talk),
         Command::List(args) => list::list(&args),
         Command::Man { command } => man(command.as_deref()),
+        Command::Replay(args) => replay::replay(&args, arguments.talk, &words),
         Command::Merge(args) => merge::merge(&args, arguments.talk, &words),
         Command::Report(args) => report::report(&args, arguments.talk),
         Command::Run(args) => run::run(&args, arguments.talk, &words),
         Command::Serve(args) => serve::serve(&args),
+        Command::Shrink(args) => shrink::shrink(&args, arguments.talk, &words),
     }
 }
 
@@ -198,10 +207,11 @@ mod tests {
     }
 
     #[test]
-    fn every_option_of_run_has_a_variable() {
+    fn every_option_of_what_plays_has_a_variable() {
         let command = Arguments::command();
-        let run = command.find_subcommand("run").expect("it is there");
-        for arg in run.get_arguments().filter(|arg| arg.get_long().is_some()) {
+        let plays = ["replay", "run", "shrink"].map(|name| command.find_subcommand(name).expect("it is there"));
+        let arguments = plays.into_iter().flat_map(clap::Command::get_arguments);
+        for arg in arguments.filter(|arg| arg.get_long().is_some()) {
             let long = arg.get_long().expect("just filtered");
             if matches!(long, "help" | "version") {
                 continue;

@@ -151,7 +151,7 @@ pub(super) fn target(text: &str) -> Result<(Option<String>, Url), String> {
     Url::parse(url).map(|url| (name, url)).map_err(|error| error.to_string())
 }
 
-fn duration(text: &str) -> Result<Duration, &'static str> {
+pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     parse_duration(text).ok_or("expected a duration with its unit: `500ms`, `30s`, `5m`")
 }
 

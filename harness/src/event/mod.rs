@@ -11,6 +11,7 @@ mod case;
 mod connection;
 mod data;
 mod failure;
+mod stored;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use self::case::{CaseFinished, CaseStarted, StepInfo, Summary, Verdict};
 pub use self::connection::{Direction, End, Endpoint, Side, TlsSession, Transport};
 pub use self::failure::{Failure, FailureKind, Mistake, Place};
+pub use self::stored::{CaseSize, Reduced, Replayed};
 use crate::time::Time;
 
 /// The version of the stream, in its first event. It grows when a reader would have to change.
@@ -299,6 +301,10 @@ pub enum EventKind {
         /// The text, variables filled in.
         message: String,
     },
+    /// The case was made smaller, and this is what came of it.
+    Reduced(Box<Reduced>),
+    /// The case is a stored one, and was played again.
+    Replayed(Box<Replayed>),
     /// Bytes of TLS records that the socket brought.
     WireReceived {
         /// The connection's number.

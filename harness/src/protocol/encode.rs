@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::checksum::Summed;
 use super::description::{
-    Compute, Default, Extent, Field, Fields, How, Integer, Kind, Layout, NESTING_MAX, Number, Protocol, only_field,
+    Compute, Default, Extent, Field, How, Integer, Kind, Layout, NESTING_MAX, Number, Protocol, only_field,
 };
 use super::error::{EncodeError, push_front};
 use super::expression::{Reference, parse_number};
@@ -57,7 +57,7 @@ impl Protocol {
     /// The bytes of a message, without its framing.
     pub fn encode(&self, message: usize, given: &Table) -> Result<Vec<u8>, EncodeError> {
         let mut output = Vec::new();
-        Encoder { protocol: self, depth: 0 }.fields(&self.messages[message].fields, given, None, &mut output)?;
+        Encoder { protocol: self, depth: 0 }.fields(&self.messages[message].fields, given, None, 0, &mut output)?;
         Ok(output)
     }
 }
@@ -82,6 +82,7 @@ impl Encoder<'_> {
         fields: &[Field],
         given: &Table,
         parent: Option<&Around<'_>>,
+        start: usize,
         output: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
         self.depth += 1;
@@ -98,7 +99,6 @@ impl Encoder<'_> {
             }
         }
         let mut parts: Vec<Part> = fields.iter().map(|_| Part::default()).collect();
-        let start = output.len();
         // What is not computed, in its order, so that conditions find what they speak of.
         for (number, field) in fields.iter().enumerate() {
             let own = find(given, &field.name);
@@ -269,12 +269,12 @@ impl Encoder<'_> {
                 Ok((Some(value), output.len()))
             }
             Kind::Struct(structure) => {
-                let fields = Fields::clone(self.protocol.fields_of(structure));
+                let fields = self.protocol.fields_of(structure);
                 let wrapped;
                 let inner: &Table = match own {
                     None => &[],
                     Some(Given::Table(table)) => table,
-                    Some(other) => match only_field(&fields) {
+                    Some(other) => match only_field(fields) {
                         Some(only) => {
                             wrapped = [(Arc::clone(&only.name), other.clone())];
                             &wrapped
@@ -282,7 +282,7 @@ impl Encoder<'_> {
                         None => return wrong(format!("expected fields in a table, got {}", kind(other))),
                     },
                 };
-                self.inner(&fields, inner, around, base, output)?;
+                self.fields(fields, inner, Some(around), base, output)?;
                 Ok((None, output.len()))
             }
             Kind::Switch { on, cases, default } => {
@@ -295,7 +295,7 @@ impl Encoder<'_> {
                 let case = value.and_then(|value| cases.iter().find(|(values, _)| values.contains(&value)));
                 let fields = case.map(|(_, fields)| fields).or(default.as_ref());
                 match fields {
-                    Some(fields) => self.inner(&Fields::clone(fields), inner, around, base, output)?,
+                    Some(fields) => self.fields(fields, inner, Some(around), base, output)?,
                     // Sent so, nothing follows: that may be what is meant.
                     None if inner.is_empty() => {}
                     None => return wrong(format!("`{}` has no case for its value, so it has no fields", on.text)),
@@ -303,21 +303,6 @@ impl Encoder<'_> {
                 Ok((None, output.len()))
             }
         }
-    }
-
-    /// Fields of their own, at their place in the message.
-    fn inner(
-        &mut self,
-        fields: &Fields,
-        table: &Table,
-        around: &Around<'_>,
-        base: usize,
-        output: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
-        let mut whole = vec![0; base];
-        self.fields(fields, table, Some(around), &mut whole)?;
-        output.extend_from_slice(&whole[base..]);
-        Ok(())
     }
 
     fn integer(

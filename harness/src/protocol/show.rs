@@ -68,7 +68,13 @@ impl Showing<'_> {
                     Ok(plain) if bytes.len() <= SHOWN_MAX && !plain.chars().any(char::is_control) => {
                         let _ = write!(text, "{plain:?}");
                     }
-                    _ => text.push_str(quote(bytes).trim_matches('`')),
+                    _ => {
+                        // What is quoted stands alone; these bytes stand among others.
+                        let quoted = quote(bytes);
+                        let (shown, size) = quoted.rsplit_once('`').unwrap_or((&quoted, ""));
+                        text.push_str(shown.trim_start_matches('`'));
+                        text.push_str(size);
+                    }
                 }
             }
             (Value::Case(case, items), Kind::Switch { .. }) => {

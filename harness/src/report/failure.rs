@@ -34,6 +34,11 @@ pub fn render(case: &CaseRecord<'_>, settings: &Settings) -> String {
         push_blank(&mut output);
     }
     let reason = case.finished.reason.as_deref();
+    let before = output.len();
+    super::stored::push_stored(&mut output, case, look);
+    if output.len() > before {
+        push_blank(&mut output);
+    }
     let Some(message) = first.map(|failure| failure.message.as_str()).or(reason) else {
         push_end(&mut output, case, verdict_words(case.finished.verdict), settings);
         return output;

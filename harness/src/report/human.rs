@@ -149,6 +149,9 @@ impl Reporter for Human {
         if verdict != Verdict::Retried || self.settings.verbosity != Verbosity::Quiet {
             self.push_status(case);
         }
+        if held {
+            super::stored::push_stored(&mut self.line, case, &self.settings.look);
+        }
         if held && self.settings.verbosity == Verbosity::Verbose {
             push_timeline(&mut self.line, case, Detail::Everything, &self.settings.look);
         }

@@ -13,6 +13,7 @@ pub mod junit;
 pub mod output;
 pub mod place;
 pub mod progress;
+mod stored;
 pub mod tap;
 pub mod text;
 pub mod theme;

@@ -79,6 +79,7 @@ fn group<'a>(events: &[Event], told: &'a [usize]) -> Vec<&'a [usize]> {
 fn is_told(kind: &EventKind, detail: Detail) -> bool {
     match kind {
         EventKind::CaseStarted(_) | EventKind::CaseFinished(_) => false,
+        EventKind::Reduced(_) | EventKind::Replayed(_) => false,
         // It happened all the while, and stands below the timeline.
         EventKind::TargetOutput { .. } => false,
         // What it carried is told.
@@ -331,6 +332,8 @@ impl<'a> Line<'a> {
             EventKind::CaseSlow { title, .. } => line.text = Text::Words(format!("{} is slow", escape(title))),
             EventKind::FileInvalid { file, .. } => line.text = Text::Words(format!("invalid file {}", escape(file))),
             EventKind::CaseStarted(_) => line.text = Text::Words("case started".to_owned()),
+            EventKind::Reduced(_) => line.text = Text::Words("case made smaller".to_owned()),
+            EventKind::Replayed(_) => line.text = Text::Words("stored case played again".to_owned()),
             EventKind::CaseFinished(_) => line.text = Text::Words("case finished".to_owned()),
         }
         if let Some(place) = step.and_then(|step| case.started.steps.get(step as usize)).map(|info| &info.place) {

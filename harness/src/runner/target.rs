@@ -209,22 +209,24 @@ async fn start_one(
                 None => "udp://127.0.0.1:0".into(),
             };
             let listen = owner.family.map_or(listen.clone(), |family| family.apply(&listen));
+            let settings = settings.iter().map(|(name, value)| Ok((name.clone(), fill(value)?)));
+            let settings = settings.collect::<Result<Vec<_>, Box<Failure>>>()?;
             let apart = setting.apart && !listen.starts_with("tls://");
             if apart || target.limits.is_some() || builtin.ends_process {
-                return serve_apart(target, builtin, &listen, settings, owner, setting).await;
+                return serve_apart(target, builtin, &listen, &settings, owner, setting).await;
             }
             let config = match listen.starts_with("tls://") {
                 true => Some(server_tls(target, tls.as_deref(), variables, setting)?),
                 false => None,
             };
-            let handle = serve(target, builtin, &listen, settings, config.as_ref(), folder, setting)?;
+            let handle = serve(target, builtin, &listen, &settings, config.as_ref(), folder, setting)?;
             let address = match handle.address() {
                 targets::Address::Tcp(address) | targets::Address::Tls(address) => Address::Tcp(*address),
                 targets::Address::Udp(address) => Address::Udp(*address),
                 targets::Address::Unix(path) => Address::Unix(path.clone()),
                 targets::Address::Unixgram(path) => Address::Unixgram(path.clone()),
             };
-            let again = Again { builtin, address: handle.address().clone(), settings: settings.clone(), tls: config };
+            let again = Again { builtin, address: handle.address().clone(), settings, tls: config };
             let kind = RunningKind::Builtin { handle: RefCell::new(Some(handle)), again };
             Ok(Running { name, address: Some(address), kind })
         }

@@ -382,7 +382,7 @@ fn lower(
 
 impl Actor {
     /// What it speaks, and what of it it hears.
-    pub(super) fn speaks(&self) -> Option<Speaking> {
+    pub(crate) fn speaks(&self) -> Option<Speaking> {
         let protocol = Arc::clone(self.protocol.as_ref()?);
         Some(Speaking { protocol, hears: hears(&self.role) })
     }

@@ -54,7 +54,7 @@ pub enum TargetKind {
         /// Where it listens: a URL, with port 0 for a free one.
         listen: Option<Template>,
         /// Its settings.
-        settings: Vec<(String, String)>,
+        settings: Vec<(String, Template)>,
         /// What its TLS is like, on `tls://`.
         tls: Option<Box<Tls>>,
     },
@@ -67,7 +67,9 @@ impl TargetKind {
     pub fn templates(&self) -> Vec<&Template> {
         match self {
             TargetKind::Address(address) => vec![address],
-            TargetKind::Builtin { listen, .. } => listen.iter().collect(),
+            TargetKind::Builtin { listen, settings, .. } => {
+                listen.iter().chain(settings.iter().map(|(_, value)| value)).collect()
+            }
             TargetKind::Command(command) => {
                 let env = command.env.iter().map(|(_, value)| value);
                 let ready: &[Template] = match &command.ready {
@@ -354,13 +356,19 @@ fn lower_builtin(reader: &mut Reader, entry: &Entry, table: &Table, scope: &mut 
                 continue;
             }
             let value = match &entry.node.value {
-                Value::Integer(integer) => integer.to_string(),
-                Value::Boolean(boolean) => boolean.to_string(),
-                _ => reader.static_string(&entry.node, "a setting")?,
+                Value::Integer(integer) => Template::literal(integer.to_string()),
+                Value::Boolean(boolean) => Template::literal(boolean.to_string()),
+                _ => template(reader, &entry.node, "a setting", scope)?,
             };
             settings.push((entry.key.clone(), value));
         }
-        if let Err(error) = target.make(&settings, &targets::Limits::default(), || jiff::Timestamp::UNIX_EPOCH) {
+        // The others are known when the target starts.
+        let known = settings.iter().filter_map(|(name, value)| {
+            Some((name.clone(), String::from_utf8_lossy(value.as_literal()?).into_owned()))
+        });
+        if let Err(error) =
+            target.make(&known.collect::<Vec<_>>(), &targets::Limits::default(), || jiff::Timestamp::UNIX_EPOCH)
+        {
             reader.mistake(&node.span, error.to_string());
         }
     }

@@ -11,6 +11,7 @@
 //!
 //! Not here: how a case is made small ([`reduce`](crate::reduce)), and what a step means ([`scenario`](crate::scenario)).
 
+mod compare;
 mod failed;
 mod file;
 mod history;
@@ -20,11 +21,12 @@ pub mod step;
 
 use std::path::{Path, PathBuf};
 
+pub use compare::differences;
 pub use failed::{Class, Failed};
 pub use file::TakeError;
 pub use play::{PlayError, Played, Player};
 
-use crate::document::{Comments, Node, Table, Value, write};
+use crate::document::{Comments, Node, Source, Table, Value, parse, write};
 use crate::event::Mistake;
 use crate::scenario::{About, Known, Scenario, load};
 
@@ -176,6 +178,18 @@ impl TestCase {
     /// What is played, without anything that only people read: equal texts are equal conversations.
     pub fn content(&self) -> String {
         write(&self.document, &())
+    }
+
+    /// The step that stands at a line of its text: the lane, and the step's number there.
+    pub fn step_at(&self, line: u32) -> Option<(String, usize)> {
+        let text = self.text();
+        let line_of = |at: usize| 1 + memchr::memchr_iter(b'\n', &text.as_bytes()[..at.min(text.len())]).count() as u32;
+        let (document, _) = parse(&Source::new("", text.as_str()));
+        let placed = TestCase { document, ..self.clone() };
+        placed.lanes().into_iter().find_map(|(lane, steps)| {
+            let is_it = |step: &Node| (line_of(step.span.start)..=line_of(step.span.end)).contains(&line);
+            Some((lane.to_owned(), steps.iter().position(is_it)?))
+        })
     }
 
     /// The scenario that it is, by the name of a file in its folder.

@@ -191,6 +191,15 @@ impl Played {
         Some(Played { verdict, failed, step, duration, started, events, stderr })
     }
 
+    /// Where the case failed: the lane, and the step's number there.
+    pub fn position(&self, case: &TestCase) -> Option<(String, usize)> {
+        let place = self.events.iter().find_map(|event| match &event.kind {
+            EventKind::StepFailed { step: Some(_), failure, .. } => Some(&failure.place),
+            _ => None,
+        });
+        case.step_at(place?.line)
+    }
+
     /// The case as it began.
     pub fn case_started(&self) -> Option<&Arc<CaseStarted>> {
         self.events.iter().find_map(|event| match &event.kind {

@@ -218,3 +218,24 @@ fn a_sweep_has_a_result_for_each_rate() {
         bench["results"].as_array().into_iter().flatten().filter_map(|result| result["asked_per_s"].as_f64()).collect();
     assert_eq!(rates, [100.0, 200.0, 400.0]);
 }
+
+#[test]
+fn a_slower_server_is_found_by_comparing() {
+    let server = "import socket, sys, time\ns = socket.create_server((\"127.0.0.1\", int(sys.argv[1])))\nwhile True:\n  c, _ = s.accept()\n  while d := c.recv(99):\n    time.sleep(float(sys.argv[2]))\n    c.sendall(d)\n";
+    let target = format!(
+        "[vars]\npause = \"0\"\n[target]\ncommand = [\"python3\", \"-c\", '''{server}''', \"${{target.port}}\", \"${{pause}}\"]\n"
+    );
+    let folder = Folder::with(&format!("{target}{}", case("{ send = \"a\" }, { expect = \"a\" }")));
+    let slower = ["--compare", "pause=0.001", "pause=0.02", "--duration", "3200ms"];
+    bench(&folder, &slower).exits(8);
+    let text = fs::read_to_string(folder.out().join("bench.json")).expect("it is written");
+    let bench: Value = serde_json::from_str(&text).expect("it is JSON");
+    assert_eq!(bench["comparisons"][0]["p50"]["verdict"], "worse", "{text}");
+}
+
+#[test]
+fn a_comparison_is_of_two() {
+    let folder = Folder::with(&format!("{ECHO}{}", case("{ send = \"a\" }, { expect = \"a\" }")));
+    bench(&folder, &["--compare", "a=1"]).exits(2);
+    bench(&folder, &["--compare", "nonsense", "a=1"]).exits(2).says("NAME=VALUE");
+}

@@ -53,6 +53,7 @@ fn every_message_of_every_description_is_a_seed() {
 #[test]
 fn the_corpus_of_protocols_keeps_the_laws() {
     replay("protocol", 100, harness::protocol::laws::check_bytes);
+    replay("protocol", 100, harness::protocol::laws::check_bytes_fully);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod framing;
 mod laws;
 mod merge;
 mod mqtt;
+mod peer;
 mod process;
 mod protocols;
 mod report;

@@ -2,10 +2,12 @@
 
 /// The head of a request.
 #[derive(Debug, Default)]
-pub(super) struct Head {
-    pub(super) method: Vec<u8>,
+pub(crate) struct Head {
+    pub(crate) method: Vec<u8>,
     /// The path, before anything is decoded; `*` for the server as a whole.
-    pub(super) path: Vec<u8>,
+    pub(crate) path: Vec<u8>,
+    /// What stands behind its `?`, before anything is decoded.
+    pub(crate) query: Vec<u8>,
     /// The digit behind `HTTP/1.`.
     pub(super) minor: u8,
     /// The peer wants no further answer on this connection.
@@ -37,8 +39,9 @@ impl Head {
             [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => return Err(505),
             _ => return Err(400),
         };
-        let path = path(target, method).ok_or(400_u16)?.to_vec();
-        Ok(Head { method: method.to_vec(), path, minor, closes: minor == 0, fields: Vec::new() })
+        let (path, query) = path(target, method).ok_or(400_u16)?;
+        let (path, query) = (path.to_vec(), query.to_vec());
+        Ok(Head { method: method.to_vec(), path, query, minor, closes: minor == 0, fields: Vec::new() })
     }
 
     /// Reads one field (RFC 9112, section 5).
@@ -57,7 +60,7 @@ impl Head {
     }
 
     /// The values of the fields called `name`, which is in lowercase.
-    pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         let named = move |field: &&(Vec<u8>, Vec<u8>)| field.0 == name.as_bytes();
         self.fields.iter().filter(named).map(|(_, value)| value.as_slice())
     }
@@ -98,13 +101,13 @@ impl Head {
     }
 }
 
-/// The path of a request's target (RFC 9112, section 3.2), without its query.
-fn path<'a>(target: &'a [u8], method: &[u8]) -> Option<&'a [u8]> {
+/// The path of a request's target (RFC 9112, section 3.2), and its query.
+fn path<'a>(target: &'a [u8], method: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let path = match target {
-        b"*" => return (method == b"OPTIONS").then_some(target),
+        b"*" => return (method == b"OPTIONS").then_some((target, b"")),
         [b'/', ..] => target,
         // Host and port are a proxy's target; we are none, and say so for the method.
-        _ if method == b"CONNECT" => return Some(b"/"),
+        _ if method == b"CONNECT" => return Some((b"/", b"")),
         _ => {
             let rest =
                 target.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case(b"http://")).map(|_| &target[7..])?;
@@ -115,8 +118,9 @@ fn path<'a>(target: &'a [u8], method: &[u8]) -> Option<&'a [u8]> {
             &rest[slash..]
         }
     };
-    let path = path.split(|byte| *byte == b'?').next().unwrap_or_default();
-    Some(if path.is_empty() { b"/" } else { path })
+    let mut parts = path.splitn(2, |byte| *byte == b'?');
+    let path = parts.next().filter(|path| !path.is_empty()).unwrap_or(b"/");
+    Some((path, parts.next().unwrap_or_default()))
 }
 
 /// A token (RFC 9110, section 5.6.2).

@@ -1,5 +1,7 @@
 //! What is sent back: a head at once, and a body that is never far ahead of its reader.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::head::Head;
@@ -10,7 +12,7 @@ const PIECE_LEN: u64 = 4 << 10;
 
 /// An answer that is not sent yet.
 #[derive(Debug)]
-pub(super) struct Response {
+pub(crate) struct Response {
     status: u16,
     fields: Vec<(&'static str, String)>,
     body: Body,
@@ -18,8 +20,10 @@ pub(super) struct Response {
 
 /// A body.
 #[derive(Debug)]
-pub(super) enum Body {
+enum Body {
     Bytes(Vec<u8>),
+    /// What others hold, too.
+    Parts(Vec<Arc<[u8]>>),
     /// The alphabet again and again.
     Pattern {
         len: u64,
@@ -28,12 +32,12 @@ pub(super) enum Body {
 }
 
 impl Response {
-    pub(super) fn new(status: u16, kind: &str, body: Vec<u8>) -> Response {
+    pub(crate) fn new(status: u16, kind: &str, body: Vec<u8>) -> Response {
         let fields = if body.is_empty() { Vec::new() } else { vec![("Content-Type", kind.to_owned())] };
         Response { status, fields, body: Body::Bytes(body) }
     }
 
-    pub(super) fn text(status: u16, text: &str) -> Response {
+    pub(crate) fn text(status: u16, text: &str) -> Response {
         Response::new(status, "text/plain", text.as_bytes().to_vec())
     }
 
@@ -42,12 +46,17 @@ impl Response {
             .with("Content-Type", "text/plain")
     }
 
+    /// A file in parts that are not copied.
+    pub(crate) fn parts(kind: &str, parts: Vec<Arc<[u8]>>) -> Response {
+        Response { status: 200, fields: Vec::new(), body: Body::Parts(parts) }.with("Content-Type", kind)
+    }
+
     /// A status that says itself what is wrong.
-    pub(super) fn error(status: u16) -> Response {
+    pub(crate) fn error(status: u16) -> Response {
         Response::text(status, &format!("{status} {}\n", reason(status)))
     }
 
-    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Response {
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Response {
         self.fields.push((name, value.into()));
         self
     }
@@ -81,6 +90,10 @@ impl Response {
                 }
                 Sending { source: Source::Bytes(bytes), closes }
             }
+            Body::Parts(parts) => {
+                fields.push(("Content-Length", parts.iter().map(|part| part.len()).sum::<usize>().to_string()));
+                Sending { source: Source::Parts(parts.into_iter()), closes }
+            }
         };
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         head.push_str(&now.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n").to_string());
@@ -111,6 +124,7 @@ pub(super) struct Sending {
 #[derive(Debug)]
 enum Source {
     Bytes(Vec<u8>),
+    Parts(std::vec::IntoIter<Arc<[u8]>>),
     Pattern { len: u64, at: u64, chunked: bool },
 }
 
@@ -119,6 +133,14 @@ impl Sending {
     pub(super) fn go_on(&mut self, reply: &mut Reply) -> bool {
         match &mut self.source {
             Source::Bytes(bytes) => reply.send(bytes),
+            Source::Parts(parts) => {
+                if let Some(part) = parts.next() {
+                    reply.send(&part);
+                }
+                if !parts.as_slice().is_empty() {
+                    return false;
+                }
+            }
             Source::Pattern { len, at, chunked } => {
                 let end = (*at + PIECE_LEN).min(*len);
                 let piece: Vec<u8> = (*at..end).map(|at| b'a' + (at % 26) as u8).collect(); // 0 to 25

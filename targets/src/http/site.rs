@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::Resources;
 use super::head::{Head, number};
 use super::response::Response;
 use crate::store::{Full, Shared};
@@ -81,8 +82,38 @@ impl Site {
         Site { files, credentials: STANDARD.encode(format!("{user}:{password}")) }
     }
 
-    /// Answers a request.
-    pub(super) fn answer(&self, head: &Head, body: Vec<u8>) -> Response {
+    fn file(&self, method: &[u8], name: &[u8], body: &[u8]) -> Response {
+        let mut files = self.files.lock();
+        match method {
+            b"DELETE" => match files.delete(name) {
+                true => Response::text(204, ""),
+                false => Response::error(404),
+            },
+            b"PUT" => {
+                let is_new = files.value(name).is_none();
+                match files.put(name, body) {
+                    Ok(()) => Response::text(if is_new { 201 } else { 204 }, ""),
+                    Err(Full) => Response::error(507),
+                }
+            }
+            _ => match files.value(name) {
+                Some(bytes) => Response::new(200, "application/octet-stream", bytes.to_vec()),
+                None => Response::error(404),
+            },
+        }
+    }
+
+    fn may_enter(&self, head: &Head) -> bool {
+        let Some((scheme, said)) = head.values("authorization").next().and_then(|value| value.split_at_checked(6))
+        else {
+            return false;
+        };
+        scheme.eq_ignore_ascii_case(b"Basic ") && said.trim_ascii() == self.credentials.as_bytes()
+    }
+}
+
+impl Resources for Site {
+    fn answer(&self, head: &Head, body: Vec<u8>) -> Response {
         let is_in = |methods: &str| methods.split(", ").any(|method| method.as_bytes() == head.method);
         if !is_in(METHODS) {
             return Response::error(501);
@@ -114,39 +145,10 @@ impl Site {
             Resource::Status(status) => Response::error(status),
         }
     }
-
-    fn file(&self, method: &[u8], name: &[u8], body: &[u8]) -> Response {
-        let mut files = self.files.lock();
-        match method {
-            b"DELETE" => match files.delete(name) {
-                true => Response::text(204, ""),
-                false => Response::error(404),
-            },
-            b"PUT" => {
-                let is_new = files.value(name).is_none();
-                match files.put(name, body) {
-                    Ok(()) => Response::text(if is_new { 201 } else { 204 }, ""),
-                    Err(Full) => Response::error(507),
-                }
-            }
-            _ => match files.value(name) {
-                Some(bytes) => Response::new(200, "application/octet-stream", bytes.to_vec()),
-                None => Response::error(404),
-            },
-        }
-    }
-
-    fn may_enter(&self, head: &Head) -> bool {
-        let Some((scheme, said)) = head.values("authorization").next().and_then(|value| value.split_at_checked(6))
-        else {
-            return false;
-        };
-        scheme.eq_ignore_ascii_case(b"Basic ") && said.trim_ascii() == self.credentials.as_bytes()
-    }
 }
 
 /// A path with its `%41` made `A` (RFC 3986, section 2.1).
-fn decoded(path: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decoded(path: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
     while let [byte, others @ ..] = rest {

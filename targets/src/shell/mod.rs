@@ -102,7 +102,8 @@ pub fn bind(server: Arc<dyn Server>, address: &Address, limits: Limits, log: Log
 /// Starts `target` at `address` on so many threads of its own, which keep to plain system calls: what a server is
 /// measured with. Of datagrams one thread takes care, whatever `threads` says.
 ///
-/// An address with TLS is refused. To be called from anywhere; [`Handle::ended`] is to be awaited.
+/// An address with TLS is refused. To be called from anywhere, but for a server that connects to others, which needs a runtime;
+/// [`Handle::ended`] is to be awaited.
 pub fn serve_raw<S: AsRef<str>>(
     target: &Target,
     address: &Address,
@@ -124,6 +125,9 @@ pub fn bind_raw(
     log: Log,
     threads: NonZeroUsize,
 ) -> io::Result<Handle> {
+    if server.dials() {
+        return bind(server, address, limits, log);
+    }
     let (address, threads) = raw::start(server, address, limits, log, threads)?;
     Ok(Handle { address, running: Running::Threads(threads) })
 }

@@ -1,5 +1,7 @@
 //! Stream sockets: one task accepts, and each connection has one.
 //!
+//! A connection that the server makes by itself is served like one that it has accepted.
+//!
 //! A connection's task reads into a buffer that all connections of the thread share, and lends its service
 //! another to write to, so that a quiet connection costs its task and nothing more.
 
@@ -23,13 +25,18 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::{Context, Note, ServerConfig, is_peers_error};
+use crate::bell::Bell;
 use crate::connection::{Connection, Ending};
-use crate::service::{Peer, Transport};
+use crate::service::{Dial, Peer, Service, Transport};
 
 /// How many connections the system holds for a server that has not accepted them yet.
 const BACKLOG: i32 = 1_024;
 /// How long a server waits after a failed accept: what fails for want of descriptors fails again at once.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How many connections a server makes by itself, over all its time.
+const DIALS_MAX: u64 = 10_000;
+/// How long a server waits for a connection that it makes.
+const DIAL_WITHIN: Duration = Duration::from_secs(5);
 /// How long a client may take for its handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// How much one read takes at most.
@@ -49,6 +56,8 @@ pub(super) trait Listener: Send + Sync + 'static {
     const TRANSPORT: Transport;
     /// Accepts one.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Raw, Option<SocketAddr>)>> + Send;
+    /// Where it listens, if that is a TCP port.
+    fn local(&self) -> Option<SocketAddr>;
     /// Makes it ready: whatever that takes, others do not wait for it.
     fn open(raw: Self::Raw) -> impl Future<Output = io::Result<Self::Stream>> + Send;
     /// Makes the stream's end a RST.
@@ -82,6 +91,10 @@ impl Listener for TcpSocket {
         Ok((stream, Some(address)))
     }
 
+    fn local(&self) -> Option<SocketAddr> {
+        self.local_addr().ok()
+    }
+
     async fn open(raw: TcpStream) -> io::Result<TcpStream> {
         Ok(raw)
     }
@@ -113,6 +126,10 @@ impl Listener for TlsListener {
         Ok(((stream, self.acceptor.clone()), address))
     }
 
+    fn local(&self) -> Option<SocketAddr> {
+        self.local_addr().ok()
+    }
+
     async fn open((stream, acceptor): Self::Raw) -> io::Result<Self::Stream> {
         acceptor.accept(stream).await
     }
@@ -142,6 +159,10 @@ impl Listener for UnixSocket {
 
     async fn accept(&self) -> io::Result<(UnixStream, Option<SocketAddr>)> {
         Ok((self.listener.accept().await?.0, None))
+    }
+
+    fn local(&self) -> Option<SocketAddr> {
+        None
     }
 
     async fn open(raw: UnixStream) -> io::Result<UnixStream> {
@@ -198,16 +219,22 @@ pub(super) fn refuse(listener: &impl AsFd) {
 pub(super) async fn run<L: Listener>(listener: L, context: Arc<Context>) {
     let mut connections = JoinSet::new();
     let quota = context.server.connections_max().unwrap_or(u64::MAX);
-    let mut number = 0;
+    let connections_max = context.limits.connections_max;
+    let bell = Bell::default();
+    context.server.listens(listener.local(), bell.clone());
+    let (mut number, mut dials) = (0, 0);
     while number < quota {
         tokio::select! {
             biased;
             () = context.stop.wait() => break,
             Some(joined) = connections.join_next() => note_panic(&context, &joined),
+            to_dial = next_dial(&context, &bell), if dials < DIALS_MAX && connections.len() < connections_max => {
+                connections.spawn(dial(to_dial, dials, Arc::clone(&context)));
+                dials += 1;
+            }
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
                     let peer = Peer::new(number, L::TRANSPORT, address);
-                    let connections_max = context.limits.connections_max;
                     if connections.len() >= connections_max {
                         (context.log)(&Note::OverLimit { peer, connections_max });
                     } else {
@@ -261,16 +288,52 @@ enum Over {
     Stopped,
 }
 
+/// The next connection that the server makes by itself, as soon as it wants one.
+async fn next_dial(context: &Context, bell: &Bell) -> Dial {
+    poll_fn(|task| {
+        bell.attach(task.waker());
+        let _ = bell.take(); // what it was rung for is looked for now
+        context.server.dial().map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
+}
+
+/// Connects where the server wants to, and serves that connection.
+async fn dial(Dial { to, after, service }: Dial, number: u64, context: Arc<Context>) {
+    let peer = Peer::new(number, Transport::Tcp, Some(to));
+    let connect = async {
+        sleep(after).await;
+        if !to.ip().is_loopback() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a server connects to this machine only"));
+        }
+        let stream = timeout(DIAL_WITHIN, TcpStream::connect(to)).await??;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    };
+    let connected = tokio::select! {
+        biased;
+        () = context.stop.wait() => return,
+        connected = connect => connected,
+    };
+    match connected {
+        Ok(stream) => serve_stream::<TcpSocket>(stream, peer, service, &context).await,
+        Err(error) => (context.log)(&Note::Failed { peer, error }),
+    }
+}
+
 async fn serve<L: Listener>(raw: L::Raw, peer: Peer, context: Arc<Context>) {
     let opened = timeout(HANDSHAKE_MAX, L::open(raw)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-    let mut stream = match opened {
-        Ok(stream) => stream,
-        Err(error) => return (context.log)(&Note::Failed { peer, error }),
-    };
-    let mut connection = Connection::open(&*context.server, &peer, context.limits.output_len_max);
+    match opened {
+        Ok(stream) => serve_stream::<L>(stream, peer, context.server.accept(&peer), &context).await,
+        Err(error) => (context.log)(&Note::Failed { peer, error }),
+    }
+}
+
+async fn serve_stream<L: Listener>(mut stream: L::Stream, peer: Peer, service: Box<dyn Service>, context: &Context) {
+    let mut connection = Connection::serve(service, context.limits.output_len_max);
     let mut alarm = Alarm::default();
     let over = loop {
-        match drive(&mut stream, &mut connection, &mut alarm, &context).await {
+        match drive(&mut stream, &mut connection, &mut alarm, context).await {
             Ok(Over::Pause(pause)) => {
                 let _ = timeout(pause, context.stop.wait()).await;
             }

@@ -87,6 +87,16 @@ impl Protocol {
         }
     }
 
+    /// Decodes `input` as every message that it can be, whole.
+    pub(super) fn decode_each(&self, input: &[u8], mut each: impl FnMut(&Decoded)) {
+        let mut scratch = Scratch::default();
+        for message in input.first().into_iter().flat_map(|first| &self.begins[usize::from(*first)]) {
+            if let Ok(decoded) = self.decode_as(usize::from(*message), input, true, &mut scratch) {
+                each(&decoded);
+            }
+        }
+    }
+
     /// A message may have no bytes at all.
     fn decode_empty(&self, direction: Option<Direction>) -> Option<Decoded> {
         let mut heard = (0..self.messages.len()).filter(|at| Protocol::goes(&self.messages[*at], direction));

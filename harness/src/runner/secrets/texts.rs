@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use crate::event::{
-    CaseFinished, CaseStarted, Endpoint, EventKind, Failure, Mistake, OutputLine, Place, RunStarted, StepInfo,
-    TlsSession,
+    CaseFinished, CaseStarted, Endpoint, EventKind, Failure, Mistake, OutputLine, Place, Reduced, Replayed, RunStarted,
+    StepInfo, TlsSession,
 };
 
 /// Something with texts in it.
@@ -131,6 +131,32 @@ impl Texts for CaseFinished {
     }
 }
 
+impl Texts for Reduced {
+    fn visit(&mut self, visit: &mut dyn FnMut(&mut String)) {
+        let Reduced {
+            kind: _,
+            fingerprint,
+            verdict: _,
+            percent: _,
+            replays: _,
+            accepted: _,
+            from: _,
+            to: _,
+            matters,
+            complete: _,
+            others,
+        } = self;
+        each!(visit, fingerprint, matters, others);
+    }
+}
+
+impl Texts for Replayed {
+    fn visit(&mut self, visit: &mut dyn FnMut(&mut String)) {
+        let Replayed { fate: _, plays: _, failures: _, now, stored, known, differences } = self;
+        each!(visit, now, stored, known, differences);
+    }
+}
+
 impl Texts for EventKind {
     fn visit(&mut self, visit: &mut dyn FnMut(&mut String)) {
         match self {
@@ -146,6 +172,8 @@ impl Texts for EventKind {
             EventKind::TargetOutput { scenario, target, output } => each!(visit, scenario, target, output),
             EventKind::CaseStarted(started) => Arc::make_mut(started).visit(visit),
             EventKind::CaseFinished(finished) => finished.visit(visit),
+            EventKind::Reduced(reduced) => reduced.visit(visit),
+            EventKind::Replayed(replayed) => replayed.visit(visit),
             EventKind::ConnectionOpened { connection: _, actor, transport: _, dialled: _, local, peer } => {
                 each!(visit, actor, local, peer);
             }
@@ -183,6 +211,14 @@ impl Texts for EventKind {
             EventKind::Message { connection: _, sent: _, name, fields } => each!(visit, name, fields),
             EventKind::VariableSet { name, value: _ } => name.visit(visit),
             EventKind::Logged { message } => message.visit(visit),
+            EventKind::Reduced(reduced) => {
+                let Reduced { kind: _, fingerprint, verdict: _, matters, others, .. } = &mut **reduced;
+                each!(visit, fingerprint, matters, others);
+            }
+            EventKind::Replayed(replayed) => {
+                let Replayed { fate: _, plays: _, failures: _, now, stored, known, differences } = &mut **replayed;
+                each!(visit, now, stored, known, differences);
+            }
         }
     }
 }

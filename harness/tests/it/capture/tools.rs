@@ -28,6 +28,7 @@ const B: &str = "127.0.0.1:7";
 pub(crate) fn have(programs: &[&str]) -> bool {
     for program in programs {
         let (package, module) = match *program {
+            "aria2c" => ("aria2", None),
             "capinfos" | "editcap" => ("wireshark-common", None),
             "mosquitto_pub" | "mosquitto_sub" => ("mosquitto-clients", None),
             "paho" => ("python3-paho-mqtt", Some("paho.mqtt")),

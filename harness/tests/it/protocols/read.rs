@@ -1,7 +1,9 @@
 //! What real programs sent, as we decode it, whole and torn at every byte.
 //!
 //! The bytes were taken from the loopback interface: mosquitto 2.0.11 and its clients, redis 7.0 and redis-cli, memcached
-//! 1.6.18, dig 9.18 and dnsmasq 2.90, swaks and aiosmtpd 1.4.3, curl 7.88 and Python's http.server, curl and tftpd-hpa 5.2.
+//! 1.6.18, dig 9.18 and dnsmasq 2.90, swaks and aiosmtpd 1.4.3, curl 7.88 and Python's http.server, curl and tftpd-hpa 5.2,
+//! `turnserver` and `turnutils_stunclient` of coturn 4.6.1, mbpoll 1.4.11 (libmodbus 3.1.6) and pymodbus 3.0.0,
+//! aria2 1.36 and transmission 3.00.
 
 use harness::protocol::Direction::{Reply, Request};
 use harness::protocol::{self, Direction, framing};
@@ -288,5 +290,66 @@ fn curl_and_tftpd() {
         Reply,
         "0005000146696c65206e6f7420666f756e6400",
         "error { op = 5, code = not_found, text = \"File not found\" }",
+    );
+}
+
+#[test]
+fn aria2_and_transmission() {
+    // aria2 fetches.
+    check("bittorrent", Request, b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04Gp\xb9`\xb7\x1e\xbc\x1da\xa5\xba\x0b\xc5\xac{\x84\xf0\xee\xb2;A2-1-36-0-\x91\xdf0T\x9fV_\xee+g\0\0\0\x01\x02\0\0\0\x0d\x06\0\0\0\x01\0\0\0\0\0\0\0 \0\0\0\x0d\x06\0\0\0\x02\0\0\0\0\0\0\0 \0\0\0\x0d\x06\0\0\0\0\0\0\0\0\0\0\0 \0\0\0\x01\x03\0\0\0\x02\x05\xe0", &["handshake { reserved = 00 00 00 00 00 10 00 04 (8 bytes), info_hash = 47 70 b9 60 b7 1e bc 1d 61 a5 ba 0b c5 ac 7b 84… (20 bytes), peer_id = 41 32 2d 31 2d 33 36 2d 30 2d 91 df 30 54 9f 56… (20 bytes) }", "interested { length = 1, id = 2 }", "request { length = 13, id = 6, index = 1, begin = 0, len = 32 }", "request { length = 13, id = 6, index = 2, begin = 0, len = 32 }", "request { length = 13, id = 6, index = 0, begin = 0, len = 32 }", "not_interested { length = 1, id = 3 }", "bitfield { length = 2, id = 5, pieces = e0 (1 bytes) }"]);
+    // It serves.
+    check("bittorrent", Reply, b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04Gp\xb9`\xb7\x1e\xbc\x1da\xa5\xba\x0b\xc5\xac{\x84\xf0\xee\xb2;A2-1-36-0-&\x7f\xd0\x19\xa4\xd0\x0b\xb8V\xdd\0\0\0\x02\x05\xe0\0\0\0\x01\x01\0\0\0)\x07\0\0\0\x02\0\0\0\x000000008\n0000009\n0000010\n0000011\n\0\0\0)\x07\0\0\0\0\0\0\0\x000000000\n0000001\n0000002\n0000003\n\0\0\0)\x07\0\0\0\x01\0\0\0\x000000004\n0000005\n0000006\n0000007\n", &["handshake { reserved = 00 00 00 00 00 10 00 04 (8 bytes), info_hash = 47 70 b9 60 b7 1e bc 1d 61 a5 ba 0b c5 ac 7b 84… (20 bytes), peer_id = 41 32 2d 31 2d 33 36 2d 30 2d 26 7f d0 19 a4 d0… (20 bytes) }", "bitfield { length = 2, id = 5, pieces = e0 (1 bytes) }", "unchoke { length = 1, id = 1 }", "piece { length = 41, id = 7, index = 2, begin = 0, block = 0000008\\n0000009\\n0000010\\n0000011\\n }", "piece { length = 41, id = 7, index = 0, begin = 0, block = 0000000\\n0000001\\n0000002\\n0000003\\n }", "piece { length = 41, id = 7, index = 1, begin = 0, block = 0000004\\n0000005\\n0000006\\n0000007\\n }"]);
+    // It meets transmission, with extensions.
+    check("bittorrent", Request, b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04Gp\xb9`\xb7\x1e\xbc\x1da\xa5\xba\x0b\xc5\xac{\x84\xf0\xee\xb2;A2-1-36-0-\xc1yE\xa0G\xdc\x954\x16\xe0\0\0\0J\x14\0d1:md11:ut_metadatai9ee13:metadata_sizei136e1:pi6919e1:v12:aria2/1.36.0e\0\0\0\x01\x0f\0\0\0\x05\x11\0\0\0\x01\0\0\0\x05\x11\0\0\0\0\0\0\0\x05\x11\0\0\0\x02", &["handshake { reserved = 00 00 00 00 00 10 00 04 (8 bytes), info_hash = 47 70 b9 60 b7 1e bc 1d 61 a5 ba 0b c5 ac 7b 84… (20 bytes), peer_id = 41 32 2d 31 2d 33 36 2d 30 2d c1 79 45 a0 47 dc… (20 bytes) }", "extended { length = 74, id = 20, extension = 0, data = \"d1:md11:ut_metadatai9ee13:metadata_sizei136e1:pi6919e1:v12:aria2/1.36.0e\" }", "have_none { length = 1, id = 15 }", "allowed_fast { length = 5, id = 17, index = 1 }", "allowed_fast { length = 5, id = 17, index = 0 }", "allowed_fast { length = 5, id = 17, index = 2 }"]);
+    // transmission fetches.
+    check("bittorrent", Request, b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04Gp\xb9`\xb7\x1e\xbc\x1da\xa5\xba\x0b\xc5\xac{\x84\xf0\xee\xb2;-TR3000-o9jj376dh6ox\0\0\0\x01\x02\0\0\0\x0d\x06\0\0\0\0\0\0\0\0\0\0\0 \0\0\0\x0d\x06\0\0\0\x02\0\0\0\0\0\0\0 \0\0\0\x0d\x06\0\0\0\x01\0\0\0\0\0\0\0 ", &["handshake { reserved = 00 00 00 00 00 10 00 04 (8 bytes), info_hash = 47 70 b9 60 b7 1e bc 1d 61 a5 ba 0b c5 ac 7b 84… (20 bytes), peer_id = \"-TR3000-o9jj376dh6ox\" }", "interested { length = 1, id = 2 }", "request { length = 13, id = 6, index = 0, begin = 0, len = 32 }", "request { length = 13, id = 6, index = 2, begin = 0, len = 32 }", "request { length = 13, id = 6, index = 1, begin = 0, len = 32 }"]);
+    // It serves.
+    check("bittorrent", Reply, b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04Gp\xb9`\xb7\x1e\xbc\x1da\xa5\xba\x0b\xc5\xac{\x84\xf0\xee\xb2;-TR3000-2r7mdnor3l29\0\0\0\x02\x05\xe0\0\0\0\x01\x01\0\0\0)\x07\0\0\0\x02\0\0\0\x000000008\n0000009\n0000010\n0000011\n\0\0\0)\x07\0\0\0\0\0\0\0\x000000000\n0000001\n0000002\n0000003\n\0\0\0)\x07\0\0\0\x01\0\0\0\x000000004\n0000005\n0000006\n0000007\n", &["handshake { reserved = 00 00 00 00 00 10 00 04 (8 bytes), info_hash = 47 70 b9 60 b7 1e bc 1d 61 a5 ba 0b c5 ac 7b 84… (20 bytes), peer_id = \"-TR3000-2r7mdnor3l29\" }", "bitfield { length = 2, id = 5, pieces = e0 (1 bytes) }", "unchoke { length = 1, id = 1 }", "piece { length = 41, id = 7, index = 2, begin = 0, block = 0000008\\n0000009\\n0000010\\n0000011\\n }", "piece { length = 41, id = 7, index = 0, begin = 0, block = 0000000\\n0000001\\n0000002\\n0000003\\n }", "piece { length = 41, id = 7, index = 1, begin = 0, block = 0000004\\n0000005\\n0000006\\n0000007\\n }"]);
+}
+
+#[test]
+fn mbpoll_and_pymodbus() {
+    check(
+        "modbus",
+        Request,
+        b"\x00\x01\x00\x00\x00\x06\x01\x03\x00\x01\x00\x03\x00\x01\x00\x00\x00\x06\x01\x06\x00\x01\x12\x34\x00\x01\x00\x00\x00\x0b\x01\x10\x00\x01\x00\x02\x04\x00\x01\xff\xff",
+        &[
+            "read_registers { transaction = 1, protocol = 0, length = 6, unit = 1, function = 3, address = 1, count = 3 }",
+            "write_register { transaction = 1, protocol = 0, length = 6, unit = 1, function = 6, address = 1, value = 4660 }",
+            "write_registers { transaction = 1, protocol = 0, length = 11, unit = 1, function = 16, address = 1, count = 2, bytes = 4, values = [1, 65535] }",
+        ],
+    );
+    check(
+        "modbus",
+        Reply,
+        b"\x00\x01\x00\x00\x00\x0d\x01\x03\x0a\x00\x11\x00\x02\x00\x03\x00\x04\xff\xff\x00\x02\x00\x00\x00\x06\x01\x06\x00\x01\x12\x34\x00\x03\x00\x00\x00\x06\x01\x10\x00\x02\x00\x02\x00\x07\x00\x00\x00\x03\x01\x83\x02",
+        &[
+            "registers { transaction = 1, protocol = 0, length = 13, unit = 1, function = 3, bytes = 10, values = [17, 2, 3, 4, 65535] }",
+            "write_register { transaction = 2, protocol = 0, length = 6, unit = 1, function = 6, address = 1, value = 4660 }",
+            "written { transaction = 3, protocol = 0, length = 6, unit = 1, function = 16, address = 2, count = 2 }",
+            "exception { transaction = 7, protocol = 0, length = 3, unit = 1, function = { failed = 1, of = 3 }, code = illegal_address }",
+        ],
+    );
+}
+
+#[test]
+fn coturn_and_its_client() {
+    check_datagram(
+        "stun",
+        Request,
+        "000100002112a44251b328fe89c896768e407271",
+        "binding_request { type = 1, len = 0, cookie = 554869826, transaction = 51 b3 28 fe 89 c8 96 76 8e 40 72 71 (12 bytes), attributes = [] }",
+    );
+    check_datagram(
+        "stun",
+        Reply,
+        "0101003c2112a442303132333435363738396162002000080001a5a45e12a44300010008000184b67f000001802b0008000134a67f00000180220014436f7475726e2d342e362e312027476f72737427",
+        "binding_success { type = 257, len = 60, cookie = 554869826, transaction = \"0123456789ab\", attributes = [{ type = xor_mapped_address, len = 8, value = 00 01 a5 a4 5e 12 a4 43 (8 bytes) }, { type = mapped_address, len = 8, value = 00 01 84 b6 7f 00 00 01 (8 bytes) }, { type = response_origin, len = 8, value = 00 01 34 a6 7f 00 00 01 (8 bytes) }, { type = software, len = 20, value = \"Coturn-4.6.1 'Go…",
+    );
+    check_datagram(
+        "stun",
+        Reply,
+        "0111003c2112a442636465666768696a6b6c6d6e0009001800000414556e6b6e6f776e20417474726962757465000000000a00027ffe000080220014436f7475726e2d342e362e312027476f72737427",
+        "binding_error { type = 273, len = 60, cookie = 554869826, transaction = \"cdefghijklmn\", attributes = [{ type = error_code, len = 24, value = 00 00 04 14 55 6e 6b 6e 6f 77 6e 20 41 74 74 72… (24 bytes) }, { type = unknown_attributes, len = 2, value = 7f fe (2 bytes) }, { type = software, len = 20, value = \"Coturn-4.6.1 'Gorst'\" }] }",
     );
 }

@@ -176,6 +176,28 @@ fn samples() -> Vec<Event> {
         EventKind::Message { connection: 0, sent: true, name: "get".into(), fields: text("{ id = 7, key = colour }") },
         EventKind::VariableSet { name: "id".into(), value: Bytes::from_static(b"7") },
         EventKind::Logged { message: text("the id is 7") },
+        EventKind::Reduced(Box::new(Reduced {
+            kind: text("crash"),
+            fingerprint: text("signal SIGSEGV"),
+            verdict: text("flaky"),
+            percent: 50,
+            replays: 87,
+            accepted: 14,
+            from: CaseSize { connections: 2, messages: 60, bytes: 1_234 },
+            to: CaseSize { connections: 1, messages: 3, bytes: 9 },
+            matters: vec![text("step 2: every byte matters: `!?`")],
+            complete: true,
+            others: vec![text("reports/latest/case-2.toml: panic: panicked at src/main.rs:12")],
+        })),
+        EventKind::Replayed(Box::new(Replayed {
+            fate: text("failed"),
+            plays: 3,
+            failures: 3,
+            now: Some(text("crash: signal SIGSEGV")),
+            stored: Some(text("crash: signal SIGABRT")),
+            known: Some(text("example/store#7, until 2027-01-31")),
+            differences: vec![text("answer 2 on connection 1 was `OK`, and is nothing")],
+        })),
         EventKind::RecordingStopped { kept: 67_108_864 },
     ];
     let outside = |kind: &EventKind| {

@@ -42,7 +42,7 @@ pub(super) fn harness(folder: &Path) -> Command {
 /// What a process came to.
 pub(super) struct Ran {
     code: Option<i32>,
-    stdout: String,
+    pub(super) stdout: String,
     stderr: String,
 }
 

@@ -1,5 +1,7 @@
 //! A conversation as a value: taken out of a file, changed, written, read back and played in this process.
 
+mod shrink;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,15 +18,34 @@ pub(super) fn player() -> (Player, tempfile::TempDir) {
     (Player::new(guard, scratch.path()), scratch)
 }
 
-/// A server in Python that does `script` with each `line` of each connection, as a target.
+/// A server in Python that does `script` with each `line` of each connection, as a target. It is started again and again, so it
+/// does without whatever takes its time to be imported.
 pub(super) fn line_server(script: &str) -> String {
     let indented: String = script.lines().map(|line| format!("        {line}\n")).collect();
     format!(
-        "[target]\ncommand = [\"python3\", \"-u\", \"-c\", '''\nimport os, signal, socket, sys, time\n\
-         server = socket.create_server((\"127.0.0.1\", int(sys.argv[1])))\nseen = []\ncount = 0\nwhile True:\n    connection, _ = server.accept()\n\
-         \x20   count += 1\n    for line in connection.makefile(\"rb\"):\n{indented}    connection.close()\n''', \"${{target.port}}\"]\n"
+        "[target]\ncommand = [\"python3\", \"-I\", \"-S\", \"-u\", \"-c\", '''\n{SERVER}{indented}    connection.close()\n''', \"${{target.port}}\"]\n"
     )
 }
+
+const SERVER: &str = r#"import _socket, os, sys
+def lines(connection):
+    rest = b""
+    while data := connection.recv(65536):
+        *whole, rest = (rest + data).split(b"\n")
+        yield from (line + b"\n" for line in whole)
+    if rest:
+        yield rest
+server = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+server.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+server.bind(("127.0.0.1", int(sys.argv[1])))
+server.listen(16)
+seen = []
+count = 0
+while True:
+    connection = _socket.socket(fileno=server._accept()[0])
+    count += 1
+    for line in lines(connection):
+"#;
 
 fn known() -> Known {
     Known { seed: 1, read: Some(harness::document::read_text), ..Known::default() }
@@ -121,7 +142,7 @@ fn a_panic_that_nobody_notices_is_a_failure_all_the_same() {
 #[test]
 fn a_crash_that_is_seen_after_the_last_step_is_one() {
     let (player, _folder) = player();
-    let server = line_server("os.kill(os.getpid(), signal.SIGSEGV)");
+    let server = line_server("os.kill(os.getpid(), 11)");
     let text = format!(
         "{server}[[case]]\nname = \"c\"\nsteps = [{{ send = \"a\\n\" }}, {{ drain = true, quiet = \"4s\" }}]\n"
     );

@@ -1,0 +1,192 @@
+//! Messages by name: bytes that are one become one, and fields that need not be given go back to their defaults.
+//!
+//! Lengths and checksums are computed again as soon as nobody gives them.
+
+use std::sync::Arc;
+
+use super::search::delete;
+use super::{Reducer, bytes, steps};
+use crate::document::{Node, Table, Value};
+use crate::matcher::Speaking;
+use crate::protocol::{Given, Protocol};
+use crate::scenario::Known;
+use crate::testcase::TestCase;
+use crate::testcase::payload::payload;
+use crate::testcase::step::parts;
+
+impl Reducer<'_> {
+    /// Says bytes as messages where they are one, and gives as few fields as it takes.
+    pub(super) fn default_fields(&mut self) {
+        let spoken = speakers(&self.best);
+        for send in 0..steps::count_sends(&mut self.best.clone()) {
+            if self.is_over() || self.is_locked_send(send) {
+                continue;
+            }
+            for at in 0..steps::payload_count(&mut self.best.clone(), send) {
+                if let Some(Some(speaking)) = spoken.get(send) {
+                    self.name_message(send, at, speaking);
+                }
+                self.drop_fields(send, at);
+            }
+        }
+    }
+
+    /// Puts a message by name in the place of its bytes: as they are, or else as they should be.
+    fn name_message(&mut self, send: usize, at: usize, speaking: &Speaking) {
+        let mut case = self.best.clone();
+        let folder = case.folder.clone();
+        let Some(node) = steps::payload_mut(&mut case, send, at) else { return };
+        let Some(data) = bytes::Data::read(node, &folder).filter(bytes::Data::is_bare) else { return };
+        let Some(message) = data.bytes().and_then(|bytes| named(&bytes, speaking)) else { return };
+        *node = message;
+        self.test(case);
+    }
+
+    /// Gives as few fields as it takes: the outermost first.
+    fn drop_fields(&mut self, send: usize, at: usize) {
+        for depth in 0..FIELDS_DEEP {
+            let mut tables = Vec::new();
+            let mut base = self.best.clone();
+            let Some(node) = steps::payload_mut(&mut base, send, at) else { return };
+            if !is_message(node) {
+                return;
+            }
+            find_tables(node, &mut Vec::new(), depth + 1, &mut tables);
+            for path in tables {
+                let base = self.best.clone();
+                let mut looked = base.clone();
+                let table = steps::payload_mut(&mut looked, send, at).and_then(|node| bytes::leaf_mut(node, &path));
+                let Some(count) = table.as_ref().and_then(|node| Some(node.as_table()?.entries.len())) else {
+                    continue;
+                };
+                delete(count, &|_| false, &mut |kept| {
+                    let mut case = base.clone();
+                    let node = steps::payload_mut(&mut case, send, at).and_then(|node| bytes::leaf_mut(node, &path));
+                    if let Some(Value::Table(table)) = node.map(|node| &mut node.value) {
+                        let mut at = 0;
+                        table.entries.retain(|_| {
+                            at += 1;
+                            kept.contains(&(at - 1))
+                        });
+                    }
+                    self.test(case)
+                });
+            }
+        }
+    }
+}
+
+/// How deep in messages fields are looked for.
+const FIELDS_DEEP: usize = 4;
+
+/// Whether a payload is a message by name.
+fn is_message(node: &Node) -> bool {
+    match node.as_table().map(|table| table.entries.as_slice()) {
+        Some([entry]) => !crate::scenario::PAYLOADS.contains(&entry.key.as_str()) && entry.node.as_table().is_some(),
+        _ => false,
+    }
+}
+
+/// The ways to the tables so deep in a payload: the message's fields are the first.
+fn find_tables(node: &Node, path: &mut Vec<usize>, depth: usize, found: &mut Vec<Vec<usize>>) {
+    let inner: Vec<&Node> = match &node.value {
+        Value::Table(table) if depth == 0 => {
+            if !table.entries.is_empty()
+                && !table.entries.iter().all(|entry| crate::scenario::PAYLOADS.contains(&entry.key.as_str()))
+            {
+                found.push(path.clone());
+            }
+            return;
+        }
+        Value::Table(table) => table.entries.iter().map(|entry| &entry.node).collect(),
+        Value::Array(items) => items.iter().collect(),
+        _ => return,
+    };
+    // The elements of a list are as deep as the list.
+    let deeper = if matches!(node.value, Value::Array(_)) { depth } else { depth - 1 };
+    for (at, node) in inner.into_iter().enumerate() {
+        path.push(at);
+        find_tables(node, path, deeper, found);
+        path.pop();
+    }
+}
+
+/// What the actor of each step that sends speaks.
+fn speakers(case: &TestCase) -> Vec<Option<Speaking>> {
+    let known = Known { read: Some(crate::document::read_text), ..Known::default() };
+    let Ok(scenario) = case.load("case.toml", &known) else { return Vec::new() };
+    let speaks = |name: &str| {
+        let mut actors = scenario.actors.iter();
+        let is_it = |actor: &&crate::scenario::Actor| {
+            actor.name == name || actor.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('['))
+        };
+        actors.find(is_it).and_then(crate::scenario::Actor::speaks)
+    };
+    let only = scenario.actors.iter().find_map(crate::scenario::Actor::speaks);
+    let mut found = Vec::new();
+    for (lane, steps) in case.lanes() {
+        steps.iter().for_each(|step| {
+            visit(step, (lane != "steps").then_some(lane), &mut |actor| {
+                found.push(actor.map_or_else(|| only.clone(), speaks));
+            });
+        });
+    }
+    found
+}
+
+/// Tells whose each step is that sends, in the order of [`steps::send_mut`].
+fn visit(step: &Node, owner: Option<&str>, tell: &mut dyn FnMut(Option<&str>)) {
+    let Some((actor, table)) = parts(step) else { return };
+    let actor = actor.or(owner);
+    if table.get("send").is_some() {
+        return tell(actor);
+    }
+    fn inner(node: &Node, actor: Option<&str>, tell: &mut dyn FnMut(Option<&str>)) {
+        match &node.value {
+            Value::Array(items) => items.iter().for_each(|item| match item.value {
+                Value::Array(_) => inner(item, actor, tell),
+                _ => visit(item, actor, tell),
+            }),
+            Value::Table(table) => table.get("steps").into_iter().for_each(|steps| inner(steps, actor, tell)),
+            _ => {}
+        }
+    }
+    for entry in &table.entries {
+        if matches!(entry.key.as_str(), "alt" | "defer" | "for" | "repeat" | "steps") {
+            inner(&entry.node, actor, tell);
+        }
+    }
+}
+
+/// The message that some bytes are, by name, with every field that is not what it would be anyway.
+fn named(bytes: &[u8], speaking: &Speaking) -> Option<Node> {
+    let protocol = &speaking.protocol;
+    let decoded = protocol.decode(bytes, true, speaking.speaks()).ok()??;
+    if decoded.len != bytes.len() {
+        return None;
+    }
+    let name = &protocol.messages[decoded.message].name;
+    let mut given = decoded.given(protocol, bytes);
+    // What the description gives by itself need not stand there.
+    let wanted = protocol.encode(decoded.message, &given).ok()?;
+    for at in (0..given.len()).rev() {
+        let field = given.remove(at);
+        if protocol.encode(decoded.message, &given).ok().as_ref() != Some(&wanted) {
+            given.insert(at, field);
+        }
+    }
+    Some(Table::of([(&**name, Node::from(table(protocol, &given)))]).into())
+}
+
+fn table(protocol: &Arc<Protocol>, given: &[(Arc<str>, Given)]) -> Table {
+    Table::of(given.iter().map(|(name, value)| (&**name, node(protocol, value))))
+}
+
+fn node(protocol: &Arc<Protocol>, given: &Given) -> Node {
+    match given {
+        Given::Bytes(bytes) => payload(bytes),
+        Given::List(items) => items.iter().map(|item| node(protocol, item)).collect::<Vec<_>>().into(),
+        Given::Number(number) => i64::try_from(*number).map_or_else(|_| number.to_string().into(), Node::from),
+        Given::Table(fields) => table(protocol, fields).into(),
+    }
+}
