@@ -121,7 +121,8 @@ pub struct Outcome {
     pub warmup_s: f64,
     /// How long was counted, in seconds.
     pub duration_s: f64,
-    /// Iterations that ended as they should, a second.
+    /// Iterations that ended as they should, a second. With a schedule only what ended while it lasted: what was answered
+    /// after it is in all other figures, and would make an overloaded server look as if it kept up.
     pub rate_per_s: f64,
     /// Bytes written a second.
     pub sent_bytes_per_s: f64,
@@ -317,7 +318,7 @@ impl Outcome {
         let seconds = measured.window as f64 / 1e9;
         let ended = counts.iterations + counts.failed();
         self.duration_s = seconds;
-        self.rate_per_s = rounded(over(counts.iterations as f64, seconds), 3);
+        self.rate_per_s = rounded(over(in_time(measured, self.arrivals.is_some()) as f64, seconds), 3);
         self.sent_bytes_per_s = rounded(over(counts.bytes_sent as f64, seconds), 0);
         self.received_bytes_per_s = rounded(over(counts.bytes_received as f64, seconds), 0);
         self.counts = counts;
@@ -365,6 +366,15 @@ impl Outcome {
     }
 }
 
+/// How many iterations ended in the time that counts.
+fn in_time(measured: &Measured, is_open: bool) -> u64 {
+    let all = measured.total.counts.iterations;
+    // A schedule may end within an interval; then that one is counted whole. Stored intervals begin at a millisecond.
+    let late = |interval: &&Interval| is_open && interval.begins + 1_000_000 > measured.window;
+    let late = measured.intervals.iter().filter(late);
+    all.saturating_sub(late.map(|interval| interval.counts.iterations).sum())
+}
+
 fn arrivals_name(arrivals: &Arrivals) -> &'static str {
     match arrivals {
         Arrivals::Constant => "constant",
@@ -393,7 +403,7 @@ pub(super) fn rounded(number: f64, digits: i32) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{bench, outcome, with};
+    use super::super::fixture::{bench, measured, outcome, plan, with};
     use super::super::floor::Floor;
     use super::super::tally::histogram;
     use super::*;
@@ -405,6 +415,22 @@ mod tests {
         assert_eq!((found.sent_bytes_per_s, found.received_bytes_per_s), (32_000.0, 32_000.0));
         assert_eq!((found.syscalls_per_message, found.processor_share), (Some(3.0), 0.12));
         assert_eq!((found.label().as_str(), found.target.as_str()), ("closed 1x1", "tcp://127.0.0.1:7001"));
+    }
+
+    #[test]
+    fn what_is_answered_after_the_schedule_has_ended_is_no_rate() {
+        let mut plan = plan();
+        with::rate(&mut plan, 1000.0);
+        let mut measured = measured(&plan);
+        measured.intervals[0].counts.iterations = 600;
+        let mut after = measured.intervals[0].clone();
+        (after.begins, after.counts.iterations) = (1_000_000_000, 400);
+        measured.intervals.push(after);
+        let found = Outcome::of(&measured, &plan, Mode::Open, None);
+        assert_eq!((found.rate_per_s, found.latency_ns.count), (600.0, 1000));
+        assert_eq!(found.invalid, ["only 60.0 % of the rate that was asked for was reached"]);
+        plan.pace = Pace::Closed;
+        assert_eq!(Outcome::of(&measured, &plan, Mode::Closed, None).rate_per_s, 1000.0);
     }
 
     #[test]
@@ -439,6 +465,36 @@ mod tests {
         let written = bench(vec![outcome(|_, _| (), |_| ()), open]);
         let text = serde_json::to_string(&written).expect("it has no strange keys");
         assert_eq!(serde_json::from_str::<Bench>(&text).expect("it was just written"), written);
+    }
+
+    /// Every key of an object, and of what is in it.
+    fn keys(value: &serde_json::Value, found: &mut Vec<String>) {
+        if let Some(object) = value.as_object() {
+            found.extend(object.keys().cloned());
+            object.values().for_each(|value| keys(value, found));
+        }
+        value.as_array().into_iter().flatten().for_each(|value| keys(value, found));
+    }
+
+    #[test]
+    fn every_field_and_measure_stands_on_its_page() {
+        let page = include_str!("../../../docs/bench.md");
+        let floor = Floor { p50: 4_000, all: histogram(), request: 64, response: 64 };
+        let mut whole = bench(vec![outcome(|_, _| (), |_| ()).with_floor(&floor, Some(&floor))]);
+        whole.results[0].steady = Some(Steady { ratio: 1.0, p_value: 1.0, holds: true });
+        whole.results[0].thresholds =
+            vec![Judged { text: String::new(), value: None, shown: String::new(), held: true }];
+        whole.found = Some(Found { objective: String::new(), rate_per_s: None, fails_at_per_s: None });
+        let sample = super::super::compare::Sample { p50: 1.0, p99: 1.0, rate: 1.0 };
+        let pairs = vec![[sample; 2]; 8];
+        whole.comparisons.extend(Comparison::of(["a", "b"], "echo", pairs, 0.01, 1));
+        let mut found = Vec::new();
+        keys(&serde_json::to_value(&whole).expect("it has no strange keys"), &mut found);
+        assert!(found.iter().any(|key| key == "verdict"), "{found:?}");
+        found.extend(super::super::threshold::MEASURES.iter().map(|(name, _)| (*name).to_owned()));
+        for key in found {
+            assert!(page.contains(&format!("`{key}`")), "`{key}` does not stand in docs/bench.md");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use anstyle::Style;
 
-use super::compare::{Comparison, Verdict};
+use super::compare::{Comparison, Unpaired, Verdict};
 use super::environment::Environment;
 use super::figure::{bytes_rate, rate, seconds, share, time, time_or_none};
 use super::knee::knee;
@@ -46,6 +46,23 @@ pub fn bench(bench: &Bench, look: Look) -> String {
     for comparison in &bench.comparisons {
         page.text.push('\n');
         page.comparison(comparison);
+    }
+    page.text
+}
+
+/// A comparison of two stored logs.
+pub fn unpaired(series: &[Unpaired], look: Look) -> String {
+    let mut page = Page::new(look);
+    page.dim("unpaired", "drift not removed: what the machine did between the two is in the difference");
+    for found in series {
+        let _ = writeln!(page.text, "{}", page.styled(&escape(&found.tag), look.theme.strong));
+        let percent = |ratio: f64| format!("{:+.2} %", (ratio - 1.0) * 100.0);
+        let (p50, p99) = (percent(found.p50_ratio), percent(found.p99_ratio));
+        let (style, word) = page.verdict(found.verdict);
+        let rest = format!("p50 {p50} (p = {:.4}), p99 {p99} (p = {:.4})", found.p50_p_value, found.p99_p_value);
+        page.line(word, style, &rest);
+        let above = share(found.superiority);
+        page.dim("", &format!("a sample of the second is above one of the first in {above} of all pairs of samples"));
     }
     page.text
 }
@@ -371,7 +388,10 @@ impl Page {
                 self.line("* knee", self.look.theme.strong, &rest);
             }
             None if first.mode == Mode::Find => {}
-            None => self.dim("knee", "none: go on to higher rates to find it"),
+            None if outcomes.iter().any(|outcome| outcome.valid && outcome.failed == 0) => {
+                self.dim("knee", "none: go on to higher rates to find it");
+            }
+            None => self.dim("knee", "none: at no rate was everything as it should be"),
         }
         let mut told: Vec<&str> = Vec::new();
         for outcome in outcomes {
@@ -387,6 +407,16 @@ impl Page {
                 self.line("failed", self.look.theme.bad, &escape(failure));
             }
             told.extend(outcome.failures.iter().map(String::as_str));
+        }
+    }
+
+    fn verdict(&self, verdict: Verdict) -> (Style, &'static str) {
+        let theme = self.look.theme;
+        match verdict {
+            Verdict::Better => (theme.good, "better"),
+            Verdict::Same => (theme.good, "same"),
+            Verdict::Unclear => (theme.note, "unclear"),
+            Verdict::Worse => (theme.bad, "worse"),
         }
     }
 
@@ -665,6 +695,53 @@ cost        0.20 cores for making the load
 a                n/a
 echoes-a-line/closed-1x1/latency
                900ns  1.05us  1.00us     n/a     n/a     n/a     n/a  70.0us
+
+"#]],
+        );
+    }
+
+    #[test]
+    fn a_comparison_has_its_verdicts() {
+        use super::super::compare::{BAND_SAME_CORE, Sample};
+        let pair = |at: u32| {
+            let noise = f64::from(at % 4) / 100.0;
+            let first = Sample { p50: 5_000.0, p99: 9_000.0, rate: 100_000.0 };
+            [first, Sample { p50: 5_200.0, p99: 9_000.0 * (0.98 + noise), rate: 100_100.0 }]
+        };
+        let compared = Comparison::of(["before", "after"], "echo", (0..16).map(pair).collect(), BAND_SAME_CORE, 1);
+        let mut page = Page::new(Look::plain(80));
+        page.comparison(&compared.expect("there are enough"));
+        check(
+            &page.text,
+            str![[r#"
+compared    echo: after against before
+p50         +4.00 % (+4.00 to +4.00 %, 99 % sure): slower
+p99         -0.50 % (-2.00 to +0.50 %, 99 % sure): not to be told: measure
+            longer, or on a quieter machine
+rate        +0.10 % (+0.10 to +0.10 %, 99 % sure): the same
+            median ratio of 16 pairs that were measured in turn; under 1 % is no
+            difference
+
+"#]],
+        );
+        let stored = Unpaired {
+            tag: "echo/open-1000/latency".into(),
+            p50_ratio: 1.08,
+            p99_ratio: 0.99,
+            p50_p_value: 0.0002,
+            p99_p_value: 0.42,
+            superiority: 0.75,
+            verdict: Verdict::Worse,
+        };
+        check(
+            &unpaired(&[stored], Look::plain(80)),
+            str![[r#"
+unpaired    drift not removed: what the machine did between the two is in the
+            difference
+echo/open-1000/latency
+worse       p50 +8.00 % (p = 0.0002), p99 -1.00 % (p = 0.4200)
+            a sample of the second is above one of the first in 75.0 % of all
+            pairs of samples
 
 "#]],
         );

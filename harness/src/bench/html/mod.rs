@@ -12,7 +12,7 @@ use self::plot::{COLORS, Curve, Plot, linear_ticks};
 use super::figure::{rate, seconds, share, significant, time, time_or_none};
 use super::knee::knee;
 use super::measure::Measured;
-use super::outcome::{Bench, Mode, Outcome};
+use super::outcome::{Bench, Mode, Outcome, Slice};
 use super::quantiles::BEYOND_MIN;
 use crate::report::text::{count, number};
 
@@ -21,8 +21,14 @@ const STYLE: &str = include_str!("style.css");
 /// The most results that have a plot over time of their own.
 const TIMELINES_MAX: usize = 12;
 
+/// The most warnings that are shown without being asked for.
+const WARNINGS_OPEN_MAX: usize = 5;
+
 /// Points of a percentile curve between two halvings of what is above it.
 const TICKS_PER_HALF: u32 = 8;
+
+/// A figure's name and where it is found; `None` where there is none.
+type Figure<T> = (&'static str, fn(&T) -> Option<u64>);
 
 /// The page. The measurements are those of the results, in their order.
 pub fn page(bench: &Bench, measured: &[&Measured]) -> String {
@@ -44,6 +50,7 @@ pub fn page(bench: &Bench, measured: &[&Measured]) -> String {
         let is_sweep = rates.len() > 1 && rates.len() == outcomes.len();
         let knee = if is_sweep && rates[0].mode != Mode::Find { knee(&rates) } else { None };
         table(&mut page, &outcomes, knee);
+        warnings(&mut page, &outcomes);
         if is_sweep {
             page.push_str(&sweep(&rates, knee));
         }
@@ -113,10 +120,24 @@ fn remarks(page: &mut String, outcomes: &[&Outcome]) {
             let (label, text, shown) = (escape(&label), escape(&judged.text), escape(&judged.shown));
             let _ = writeln!(page, "<p class=\"{class}\">{held}: {label}{text}, it is {shown}</p>");
         }
-        for warning in &outcome.warnings {
-            let _ = writeln!(page, "<p class=\"dim\">{}{}</p>", escape(&label), escape(warning));
-        }
     }
+}
+
+/// What a reader should know besides.
+fn warnings(page: &mut String, outcomes: &[&Outcome]) {
+    let label = |outcome: &Outcome| if outcomes.len() > 1 { format!("{}: ", outcome.label()) } else { String::new() };
+    let lines = |outcome: &Outcome| -> Vec<String> {
+        outcome.warnings.iter().map(|warning| label(outcome) + warning).collect()
+    };
+    let lines: Vec<String> = outcomes.iter().flat_map(|outcome| lines(outcome)).collect();
+    let many = lines.len() > WARNINGS_OPEN_MAX;
+    if many {
+        let _ = writeln!(page, "<details><summary>{}</summary>", count(lines.len() as u64, "warning"));
+    }
+    for line in lines {
+        let _ = writeln!(page, "<p class=\"dim\">{}</p>", escape(&line));
+    }
+    page.push_str(if many { "</details>\n" } else { "" });
 }
 
 fn table(page: &mut String, outcomes: &[&Outcome], knee: Option<usize>) {
@@ -140,7 +161,7 @@ fn table(page: &mut String, outcomes: &[&Outcome], knee: Option<usize>) {
             told(q.max as f64),
             if outcome.arrivals.is_some() { time_or_none(outcome.lateness_ns.p99) } else { "–".into() },
             number(outcome.failed),
-            floor.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}")),
+            floor.map_or_else(|| "–".to_owned(), rate),
         ];
         let class = if knee == Some(at) {
             " class=\"knee\""
@@ -213,13 +234,13 @@ fn sweep(rates: &[Outcome], knee: Option<usize>) -> String {
     let mut by_rate: Vec<&Outcome> = rates.iter().collect();
     by_rate.sort_by(|one, other| asked(one).total_cmp(&asked(other)));
     let (low, high) = (asked(by_rate[0]), asked(by_rate[by_rate.len() - 1]));
-    let figures: [Figure; 4] = [
+    let figures: [Figure<Outcome>; 4] = [
         ("p50", |outcome| outcome.latency_ns.p50),
         ("p99", |outcome| outcome.latency_ns.p99),
         ("p99.9", |outcome| outcome.latency_ns.p999),
         ("max", |outcome| (outcome.latency_ns.count > 0).then_some(outcome.latency_ns.max)),
     ];
-    let curve = |(color, (name, figure)): (usize, Figure)| Curve {
+    let curve = |(color, (name, figure)): (usize, Figure<Outcome>)| Curve {
         name: name.to_owned(),
         color,
         points: by_rate.iter().filter_map(|outcome| Some((asked(outcome), figure(outcome)? as f64))).collect(),
@@ -235,22 +256,16 @@ fn sweep(rates: &[Outcome], knee: Option<usize>) -> String {
     plot.svg("latency by rate")
 }
 
-/// A figure of a result, by name.
-type Figure = (&'static str, fn(&Outcome) -> Option<u64>);
-
-/// A figure of a piece of one, by name.
-type SliceFigure = (&'static str, fn(&super::outcome::Slice) -> u64);
-
 fn timeline(outcome: &Outcome, is_named: bool) -> String {
-    let figures: [SliceFigure; 3] =
-        [("p50", |slice| slice.p50), ("p99", |slice| slice.p99), ("max", |slice| slice.max)];
-    let curve = |(color, (name, figure)): (usize, SliceFigure)| Curve {
+    let figures: [Figure<Slice>; 3] =
+        [("p50", |slice| Some(slice.p50)), ("p99", |slice| Some(slice.p99)), ("max", |slice| Some(slice.max))];
+    let curve = |(color, (name, figure)): (usize, Figure<Slice>)| Curve {
         name: name.to_owned(),
         color,
         points: outcome
             .intervals
             .iter()
-            .map(|slice| (slice.t_s + slice.length_s / 2.0, figure(slice) as f64))
+            .filter_map(|slice| Some((slice.t_s + slice.length_s / 2.0, figure(slice)? as f64)))
             .collect(),
         sure_to: f64::INFINITY,
     };

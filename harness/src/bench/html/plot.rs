@@ -14,7 +14,7 @@ pub(super) const POINTS_MAX: usize = 600;
 const WIDTH: f64 = 920.0;
 const HEIGHT: f64 = 330.0;
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = 16.0;
+const RIGHT: f64 = 36.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 44.0;
 
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn many_points_become_few_and_the_highest_stay() {
-        let points = (0..100_000).map(|at| (f64::from(at), if at == 77_777 { 9.0 } else { 1.0 })).collect();
+        let points: Vec<_> = (0..100_000).map(|at| (f64::from(at), if at == 77_777 { 9.0 } else { 1.0 })).collect();
         let few = thin(&points);
         assert!(few.len() <= POINTS_MAX);
         assert!(few.contains(&(77_777.0, 9.0)));
