@@ -9,7 +9,7 @@
 //! 4. [`runner`] is the shell: sockets, processes and time around the core.
 //! 5. [`report`] and [`capture`] are functions of the events; [`exit`] is what scripts learn.
 //! 6. [`testcase`] is a conversation as a value, and plays it; [`reduce`] makes a failing one small.
-//! 7. [`bench`] measures; [`campaign`] fuzzes: it plays cases that a [`mutator`] has spoilt, on sockets of its own.
+//! 7. [`mod@bench`] measures; [`campaign`] fuzzes: it plays cases that a [`mutator`] has spoilt, on sockets of its own.
 //! 8. [`cli`] puts it on a command line.
 
 pub mod bench;
