@@ -371,22 +371,24 @@ impl Worker {
         while self.connections[at].standing() == Standing::Open
             && self.connections[at].under_way() < most
             && !self.connections[at].is_clogged()
-            && self.take_one()
         {
             let begun = now();
+            if !self.take_one(begun) {
+                break;
+            }
             self.begin(at, begun, begun)?;
         }
         Ok(())
     }
 
-    /// Whether another iteration may begin, by their number.
-    fn take_one(&mut self) -> bool {
+    /// Whether another iteration may begin at the time `intended`, by their number.
+    fn take_one(&mut self, intended: u64) -> bool {
         match &mut self.left {
             None => true,
             Some(0) => false,
             Some(left) => {
-                // What warms up is not counted.
-                if now() >= self.shared.counted_from {
+                // What warms up is not counted, here as there where it ends.
+                if intended >= self.shared.counted_from {
                     *left -= 1;
                 }
                 true
@@ -411,7 +413,7 @@ impl Worker {
             if self.connections[at].standing() != Standing::Open {
                 continue;
             }
-            if !self.take_one() {
+            if !self.take_one(due) {
                 return None;
             }
             self.schedule.as_mut().expect("it has one").advance();
