@@ -19,6 +19,7 @@ use super::clock::now;
 use super::connection::{Connection, Failing, Shared, Standing};
 use super::schedule::{Arrivals, Schedule};
 use super::tally::Tally;
+use super::wire::Opening;
 use super::workload::Workload;
 use crate::runner::Address;
 
@@ -152,9 +153,8 @@ impl Worker {
         let tally = Tally::new(workload.steps.len());
         let shared = Shared {
             workload: Rc::new(workload),
-            address: plan.address.clone(),
+            opening: Opening { address: plan.address.clone(), wait: blocking.then_some(plan.timeout) },
             verify: plan.verify,
-            blocking,
             timeout: nanos(plan.timeout),
             buffer: vec![0; READ_LEN_MAX],
             tally,
@@ -200,7 +200,7 @@ impl Worker {
         for at in 0..self.connections.len() {
             self.dial(at);
         }
-        if !self.shared.blocking {
+        if !self.is_blocking() {
             self.wait_until_open();
         }
         let _ = self.reports.send(Report::Ready);
@@ -214,7 +214,7 @@ impl Worker {
         let counted_from = begin + nanos(self.plan.warmup);
         let end = counted_from + nanos(self.plan.duration);
         self.shared.counted_from = counted_from;
-        if self.shared.blocking {
+        if self.is_blocking() {
             self.drive_one(begin, counted_from, end);
         } else {
             self.drive(begin, counted_from, end);
@@ -223,6 +223,11 @@ impl Worker {
         let processor = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         let processor = processor.tv_sec as u64 * 1_000_000_000 + processor.tv_nsec as u64;
         let _ = self.reports.send(Report::Ended { at: now(), processor });
+    }
+
+    /// Whether it waits in the reads of its only connection.
+    fn is_blocking(&self) -> bool {
+        self.shared.opening.wait.is_some()
     }
 
     fn wait_until_open(&mut self) {
@@ -238,8 +243,8 @@ impl Worker {
 
     /// Opens a connection.
     fn dial(&mut self, at: usize) {
-        let opened = self.connections[at].open(&mut self.shared).and_then(|()| {
-            if self.shared.blocking {
+        let opened = self.connections[at].open(&self.shared).and_then(|()| {
+            if self.is_blocking() {
                 let connection = &mut self.connections[at];
                 connection.opened(&mut self.shared)?;
                 while connection.standing() == Standing::Opening {
@@ -253,14 +258,14 @@ impl Worker {
             }
             let socket = self.connections[at].socket().expect("it was just made");
             // A datagram more or less cannot be told from a short read, so there it is asked each time.
-            let flags = match self.shared.address.transport().is_datagram() {
+            let flags = match self.shared.opening.address.transport().is_datagram() {
                 true => epoll::EventFlags::IN,
                 false => epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET,
             };
             let data = epoll::EventData::new_u64(at as u64);
             epoll::add(&self.epoll, socket, data, flags)
                 .map_err(|error| Failing::Broken(format!("cannot wait: {}", io::Error::from(error))))?;
-            if self.shared.address.transport().is_datagram() {
+            if self.shared.opening.address.transport().is_datagram() {
                 self.connections[at].opened(&mut self.shared)?;
             }
             Ok(())
@@ -357,7 +362,7 @@ impl Worker {
             self.dial(at);
             return Ok(());
         }
-        if self.schedule.is_none() && self.shared.counted_from != u64::MAX && !self.shared.blocking {
+        if self.schedule.is_none() && self.shared.counted_from != u64::MAX && !self.is_blocking() {
             self.fill(at)?;
         }
         self.connections[at].flush(&mut self.shared)?;
@@ -539,7 +544,7 @@ impl Worker {
     /// Iterations of a connection that began before a time are given up.
     fn overdue(&mut self, at: usize, before: u64) {
         let counted = before + self.shared.timeout >= self.shared.counted_from;
-        if self.shared.address.transport().is_datagram() && self.connections[at].standing() == Standing::Open {
+        if self.shared.opening.address.transport().is_datagram() && self.connections[at].standing() == Standing::Open {
             let given_up = self.connections[at].give_up(before);
             self.shared.tally.counts.timeouts += if counted { given_up } else { 0 };
             if self.schedule.is_none()
