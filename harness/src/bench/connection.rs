@@ -105,6 +105,8 @@ pub struct Connection {
     spent: bool,
     /// How many iterations it has begun.
     begun: u64,
+    /// Before when nothing is read, where it reads slowly on purpose and something is there.
+    pub read_at: Option<u64>,
 }
 
 impl Connection {
@@ -122,6 +124,7 @@ impl Connection {
             free_since: 0,
             spent: false,
             begun: 0,
+            read_at: None,
         }
     }
 
@@ -493,6 +496,7 @@ impl Connection {
         self.given_up = 0;
         self.spent = false;
         self.begun = 0;
+        self.read_at = None;
         self.expectation.reset();
         lost
     }

@@ -83,7 +83,7 @@ pub struct Plan {
     pub timeout: Duration,
     /// What chance comes from.
     pub seed: u64,
-    /// A pause before each read, for clients that are slow on purpose.
+    /// How long each connection waits before each read, for clients that are slow on purpose.
     pub read_every: Option<Duration>,
 }
 
@@ -128,6 +128,8 @@ pub struct Worker {
     is_free: Vec<bool>,
     /// When to dial again.
     redial: VecDeque<(u64, usize)>,
+    /// When connections that are slow on purpose read again.
+    reads: VecDeque<(u64, usize)>,
     reports: Sender<Report>,
     spare: Receiver<Box<Tally>>,
     signals: Arc<Signals>,
@@ -179,6 +181,7 @@ impl Worker {
             schedule,
             free: VecDeque::new(),
             redial: VecDeque::new(),
+            reads: VecDeque::new(),
             reports,
             spare,
             signals,
@@ -257,10 +260,12 @@ impl Worker {
                 return Ok(());
             }
             let socket = self.connections[at].socket().expect("it was just made");
-            // A datagram more or less cannot be told from a short read, so there it is asked each time.
-            let flags = match self.shared.opening.address.transport().is_datagram() {
-                true => epoll::EventFlags::IN,
-                false => epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET,
+            let edges = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
+            let flags = match (self.shared.opening.address.transport().is_datagram(), self.plan.read_every) {
+                // A datagram more or less cannot be told from a short read, so there it is asked each time.
+                (true, None) => epoll::EventFlags::IN,
+                // What waits for a slow reader must not wake it.
+                (true, Some(_)) | (false, _) => edges,
             };
             let data = epoll::EventData::new_u64(at as u64);
             epoll::add(&self.epoll, socket, data, flags)
@@ -345,12 +350,43 @@ impl Worker {
             connection.flush(&mut self.shared)?;
         }
         if broken || flags.contains(epoll::EventFlags::IN) {
-            if let Some(pause) = self.plan.read_every {
-                std::thread::sleep(pause);
+            match self.plan.read_every {
+                Some(pause) if connection.read_at.is_none() => {
+                    let read_at = now() + nanos(pause);
+                    connection.read_at = Some(read_at);
+                    self.reads.push_back((read_at, at));
+                }
+                Some(_) => {}
+                None => {
+                    while connection.read(&mut self.shared)? && (connection.under_way() > 0 || !connection.is_spent()) {
+                    }
+                }
             }
-            while connection.read(&mut self.shared)? && (connection.under_way() > 0 || !connection.is_spent()) {}
         }
         self.go_on(at)
+    }
+
+    /// Connections that are slow on purpose read, each once, where their time has come.
+    fn read_slowly(&mut self, pause: u64) {
+        let time = now();
+        while self.reads.front().is_some_and(|(read_at, _)| *read_at <= time) {
+            let (read_at, at) = self.reads.pop_front().expect("just seen");
+            let connection = &mut self.connections[at];
+            // It may have been closed, and opened again, meanwhile.
+            if connection.read_at != Some(read_at) {
+                continue;
+            }
+            connection.read_at = None;
+            let read = connection.read(&mut self.shared).map(|may_be_more| {
+                if may_be_more && !connection.is_spent() {
+                    connection.read_at = Some(time + pause);
+                    self.reads.push_back((time + pause, at));
+                }
+            });
+            if let Err(failing) = read.and_then(|()| self.go_on(at)) {
+                self.failed(at, failing);
+            }
+        }
     }
 
     /// After something has come: ends a connection that is spent, begins what can begin, and writes all of it at once.
@@ -451,7 +487,14 @@ impl Worker {
                     return;
                 }
             }
+            if let Some(pause) = self.plan.read_every {
+                self.read_slowly(nanos(pause));
+            }
+            self.dial_again(time);
             let mut wake = look;
+            for (when, _) in [self.reads.front(), self.redial.front()].into_iter().flatten() {
+                wake = wake.min(*when);
+            }
             let mut over = time >= end;
             if self.schedule.is_some() {
                 match self.launch(begin, end) {
@@ -494,11 +537,12 @@ impl Worker {
                 return;
             }
             if self.connections[0].standing() != Standing::Open {
-                while let Some((at, _)) = self.redial.pop_front() {
-                    let wait = at.saturating_sub(now());
+                // The thread has nothing else to do, and sleeps no longer than until it has.
+                if let Some((when, _)) = self.redial.front() {
+                    let wait = (*when).min(rotated).min(end).saturating_sub(now());
                     std::thread::sleep(Duration::from_nanos(wait));
                 }
-                self.dial(0);
+                self.dial_again(now());
                 continue;
             }
             if let Err(failing) = self.turn() {
@@ -527,7 +571,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Looks for what takes too long, and dials again what is gone.
+    /// Looks for what takes too long.
     fn look(&mut self, time: u64) {
         let before = time.saturating_sub(self.shared.timeout);
         for at in 0..self.connections.len() {
@@ -535,6 +579,10 @@ impl Worker {
                 self.overdue(at, before);
             }
         }
+    }
+
+    /// Dials again what is gone, where its time has come.
+    fn dial_again(&mut self, time: u64) {
         while self.redial.front().is_some_and(|(when, _)| *when <= time) {
             let (_, at) = self.redial.pop_front().expect("just seen");
             self.dial(at);
