@@ -3,6 +3,7 @@
 //! `page` is how lines are set; `result`, `rates` and `comparison` are what stands on them. Everything fits 80 columns. Nothing
 //! is judged here: `judge` and `threshold` have done that.
 
+mod checks;
 mod comparison;
 mod page;
 mod rates;
@@ -14,15 +15,13 @@ use anstyle::Style;
 
 use self::page::{LABEL, Page};
 use super::compare::Unpaired;
-use super::environment::Environment;
+use super::environment::{Environment, OTHERS_MAX};
 use super::figure::{rate, seconds, share, time};
 use super::outcome::{Bench, Mode, Outcome, Slice};
 use super::quantiles::Quantiles;
+use super::self_test::Check;
 use crate::report::Look;
 use crate::report::text::{count, escape, number, width};
-
-/// The share of all processors' time that others may use before figures suffer.
-const OTHERS_MAX: f64 = 0.05;
 
 /// A whole benchmark: the machine, and each result. Rates that were tried one after another are one table.
 pub fn bench(bench: &Bench, look: Look) -> String {
@@ -51,6 +50,28 @@ pub fn bench(bench: &Bench, look: Look) -> String {
 pub fn unpaired(series: &[Unpaired], look: Look) -> String {
     let mut page = Page::new(look);
     page.unpaired(series);
+    page.text
+}
+
+/// The heads of a self-test's rows.
+pub fn check_heads(look: Look) -> String {
+    let mut page = Page::new(look);
+    let heads = format!("{:<8}{:<20}{:<28}measured", "", "check", "expected");
+    page.text = format!("{}\n", page.styled(&heads, look.theme.dim));
+    page.text
+}
+
+/// One row of a self-test.
+pub fn check(check: &Check, look: Look) -> String {
+    let mut page = Page::new(look);
+    page.check(check);
+    page.text
+}
+
+/// What all rows of a self-test come to.
+pub fn checked(checks: &[Check], look: Look) -> String {
+    let mut page = Page::new(look);
+    page.checked(checks);
     page.text
 }
 

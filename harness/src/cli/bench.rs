@@ -1,14 +1,15 @@
 //! `harness bench`: latency and load.
 //!
 //! `args` is what it is given; `run` is one benchmark from the start of its targets to its exit code; `compare` are two that
-//! are measured in turn.
+//! are measured in turn; `self_test` measures the tool.
 
 mod args;
 mod compare;
 mod run;
+mod self_test;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -16,6 +17,7 @@ pub(super) use self::args::BenchArgs;
 use self::args::{Due, Sweep, recorded, settings};
 use self::compare::{Other, variant};
 use self::run::Run;
+use self::self_test::self_test;
 use super::{Arguments, Command, Talk, complain, files, folder, presets};
 use crate::bench::modes::{Load, Wanted};
 use crate::bench::schedule::Arrivals;
@@ -27,11 +29,15 @@ use crate::scenario::Known;
 pub(super) fn bench(args: &BenchArgs, talk: Talk, words: &[OsString]) -> u8 {
     let clock = Clock::start();
     let seed = args.seed.unwrap_or_else(|| clock.unix_ns() % 1_000_000_007);
-    if args.path.is_dir() {
-        let message = format!("`{}` is a folder, and one scenario is measured at a time", args.path.display());
+    if args.self_test {
+        return self_test(args, talk, clock, seed);
+    }
+    let path = args.path();
+    if path.is_dir() {
+        let message = format!("`{}` is a folder, and one scenario is measured at a time", path.display());
         return complain(&message, None, Exit::Usage);
     }
-    let found = vec![(args.path.clone(), true)];
+    let found = vec![(path.to_owned(), true)];
     let known = Known {
         vars: args.var.clone(),
         env: files::environment(),
@@ -59,13 +65,9 @@ pub(super) fn bench(args: &BenchArgs, talk: Talk, words: &[OsString]) -> u8 {
             return Exit::Invalid.code();
         }
     };
-    let folder = match folder::make(args.out.as_deref(), std::slice::from_ref(&args.path), &found, clock) {
+    let folder = match make_folder(&args, &found, clock) {
         Ok(folder) => folder,
-        Err(error) => {
-            let folder = args.out.as_deref().unwrap_or(Path::new(folder::REPORTS));
-            let message = format!("cannot make the folder `{}`: {error}", folder.display());
-            return complain(&message, Some("`--out` names another"), Exit::Bug);
-        }
+        Err(exit) => return exit,
     };
     let guard = match Guard::of_this_program(format!("{}-{}", std::process::id(), clock.unix_ns())) {
         Ok(guard) => guard,
@@ -136,4 +138,13 @@ pub(super) fn bench(args: &BenchArgs, talk: Talk, words: &[OsString]) -> u8 {
     let exit = tokio::task::LocalSet::new().block_on(&runtime, run.play(guard));
     runtime.shutdown_background();
     exit.code()
+}
+
+/// Where results go, or the exit code.
+fn make_folder(args: &BenchArgs, found: &[(PathBuf, bool)], clock: Clock) -> Result<PathBuf, u8> {
+    folder::make(args.out.as_deref(), &[], found, clock).map_err(|error| {
+        let folder = args.out.as_deref().unwrap_or(Path::new(folder::REPORTS));
+        let message = format!("cannot make the folder `{}`: {error}", folder.display());
+        complain(&message, Some("`--out` names another"), Exit::Bug)
+    })
 }

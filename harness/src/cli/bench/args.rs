@@ -21,8 +21,11 @@ use crate::text::count;
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct BenchArgs {
     /// The scenario whose cases are measured: the steps of each are one iteration
-    #[arg(value_name = "SCENARIO")]
-    pub(super) path: PathBuf,
+    #[arg(value_name = "SCENARIO", required_unless_present = "self_test")]
+    path: Option<PathBuf>,
+    /// Measure servers whose answers are known instead, and say whether this program tells the truth on this machine: about 15 s
+    #[arg(long, conflicts_with = "path")]
+    pub(super) self_test: bool,
     /// Put the results exactly there; without it, into a new folder below `reports`
     #[arg(long, value_name = "DIR", env = "HARNESS_OUT")]
     pub(super) out: Option<PathBuf>,
@@ -112,6 +115,13 @@ pub(in crate::cli) struct BenchArgs {
     /// Allow targets that are not on this machine
     #[arg(long, env = "HARNESS_ALLOW_REMOTE", value_parser = FalseyValueParser::new())]
     pub(super) allow_remote: bool,
+}
+
+impl BenchArgs {
+    /// The scenario.
+    pub(super) fn path(&self) -> &Path {
+        self.path.as_deref().expect("without a self-test there has to be one")
+    }
 }
 
 /// What is printed on stdout.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::args::BenchArgs;
 use super::run::Run;
-use crate::bench::compare::{BAND_CROSS_CORE, BAND_SAME_CORE, Comparison, PAIRS, Sample, Side, order};
+use crate::bench::compare::{Comparison, PAIRS, band};
 use crate::bench::engine::Pace;
 use crate::bench::modes::Load;
+use crate::bench::pairs::pairs;
 use crate::bench::session::{Session, SessionError, Settings};
 use crate::cli::files;
 use crate::scenario::{Case, Known, Scenario};
@@ -35,7 +36,7 @@ pub(super) fn variant(
     } else if !side.is_empty() {
         known.vars.push(crate::cli::run::pair(side)?);
     }
-    let loaded = files::load_all(&[(args.path.clone(), true)], &known).remove(0);
+    let loaded = files::load_all(&[(args.path().to_owned(), true)], &known).remove(0);
     match loaded.result {
         Ok(scenario) => Ok((*scenario, settings)),
         Err(mistakes) => Err(mistakes.first().map_or_else(String::new, |mistake| mistake.message.clone())),
@@ -51,36 +52,17 @@ impl Run {
     ) -> Result<Option<Comparison>, SessionError> {
         let mut plans = Vec::new();
         for (session, scenario, case) in sides {
-            let subject = session.prepare(scenario, case).await?;
-            let mut plan = subject.plan;
-            plan.duration = (self.settings.duration / (2 * PAIRS as u32)).max(PAIR_MIN);
-            plan.warmup = plan.duration / 10;
-            plan.interval = plan.duration;
+            let mut plan = session.prepare(scenario, case).await?.plan;
             if let Load::Open(rate) = self.load {
                 plan.pace = Pace::Open(rate, self.wanted.arrivals.clone());
             }
-            plans.push(plan);
+            plans.push((session, plan));
         }
         let (first, case) = (sides[0].0, sides[0].2);
-        let is_same_core = first.cores().0.len() == 1 && first.cores().0 == first.cores().1;
-        let band = if is_same_core { BAND_SAME_CORE } else { BAND_CROSS_CORE };
-        let mut samples = Vec::new();
-        let mut halves: [Option<Sample>; 2] = [None, None];
-        for side in order(PAIRS) {
-            let at = usize::from(side == Side::Second);
-            let measured = sides[at].0.measure(plans[at].clone(), |_| {}).await?;
-            if measured.total.counts.failed() > 0 {
-                return Err(SessionError::Rehearsal(measured.failures));
-            }
-            halves[at] = Sample::of(&measured);
-            if let [Some(one), Some(two)] = halves {
-                samples.push([one, two]);
-                halves = [None, None];
-            }
-            if first.is_stopped() {
-                break;
-            }
-        }
+        let band = band(first.cores());
+        let each = (self.settings.duration / (2 * PAIRS as u32)).max(PAIR_MIN);
+        let sides = plans.try_into().expect("there are two");
+        let samples = pairs(sides, each, PAIRS).await?;
         Ok(Comparison::of(names, &case.name, samples, band, self.seed))
     }
 }
