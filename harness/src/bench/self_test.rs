@@ -230,16 +230,6 @@ impl Bench<'_> {
         self.checks.push(check);
     }
 
-    /// What depends on it.
-    fn timed(&mut self, name: &str, expected: String, measured: String, held: bool, meanwhile: &Meanwhile) {
-        let (found, why) = match (held, meanwhile.busy()) {
-            (true, _) => (Found::Right, None),
-            (false, Some(why)) => (Found::Unknown, Some(why)),
-            (false, None) => (Found::Wrong, None),
-        };
-        self.push(Check { name: name.into(), expected, measured, is_of_time: true, found, why });
-    }
-
     fn near(&mut self, name: &str, expected: f64, measured: Option<u64>, within: f64, meanwhile: &Meanwhile) {
         let text = format!("{} +-{:.0} %", time(expected), within * 100.0);
         let is_near = |measured: u64| (measured as f64 - expected).abs() <= expected * within;
