@@ -471,6 +471,10 @@ impl Worker {
     fn drive(&mut self, begin: u64, counted_from: u64, end: u64) {
         let mut look = begin + LOOK_EVERY;
         if self.schedule.is_none() {
+            // What is sent before is not counted, and its answers would be.
+            while now() < begin {
+                std::thread::yield_now();
+            }
             for at in 0..self.connections.len() {
                 if let Err(failing) = self.fill(at).and_then(|()| self.connections[at].flush(&mut self.shared)) {
                     self.failed(at, failing);
