@@ -161,6 +161,9 @@ impl Session {
         let known = self.fixture.variables();
         workload.variables.extend(known.iter().map(|(name, value)| (Arc::clone(name), value.clone())));
         let address = self.address(scenario, case, workload.actor).await?;
+        let tls = scenario.actors[workload.actor].tls.and_then(|profile| case.tls.get(profile));
+        let tls = tls.map(|tls| self.fixture.tls_client(tls, &workload.variables, &address)).transpose();
+        let tls = tls.map_err(SessionError::Target)?;
         let timeout = settings.timeout.unwrap_or_else(|| match address.transport().is_datagram() {
             // What is lost is lost; nobody waits for it for long.
             true => workload.timeout.min(Duration::from_secs(1)),
@@ -170,6 +173,7 @@ impl Session {
             fresh: settings.fresh,
             workload,
             address,
+            tls,
             connections: settings.connections,
             depth: settings.depth,
             threads: settings.threads.min(settings.connections),
@@ -286,9 +290,6 @@ impl Session {
         let unfit = |why: String, hint: Option<&str>| {
             SessionError::Unfit(Unfit { why, hint: hint.map(str::to_owned), place: case.script.place.clone() })
         };
-        if actor.tls.is_some() || actor.starttls.is_some() {
-            return Err(unfit(format!("`{}` speaks TLS, which cannot be measured yet", actor.name), None));
-        }
         let address = match &actor.role {
             Role::Client(Connect::Target(at)) => self
                 .fixture

@@ -12,6 +12,7 @@ use super::figure::{bytes_rate, rate, seconds, share, time, time_or_none};
 use super::knee::knee;
 use super::outcome::{Bench, Found, Mode, Outcome, Slice, Steady};
 use super::quantiles::Quantiles;
+use crate::event::TlsSession;
 use crate::report::Look;
 use crate::report::text::{count, cut, escape, number, pad, width};
 
@@ -193,6 +194,9 @@ impl Page {
         if outcome.connect_ns.count > 0 && outcome.fresh {
             self.distribution("connect", &outcome.connect_ns, Style::new());
         }
+        if outcome.handshake_ns.count > 0 && outcome.fresh {
+            self.distribution("handshake", &outcome.handshake_ns, Style::new());
+        }
         if outcome.steps.len() > 1 {
             for (at, step) in outcome.steps.iter().enumerate() {
                 self.distribution(&format!("step {}", at + 1), &step.ns, self.look.theme.dim);
@@ -302,6 +306,10 @@ impl Page {
                 false => format!("{} bytes there and {} back", floor.request, floor.response),
             };
             self.dim("floor", &format!("{ratio}{p50} for {sizes} between two processes that do nothing else"));
+        }
+        if let Some(TlsSession { version, cipher, alpn, .. }) = &outcome.tls {
+            let alpn = alpn.as_ref().map(|name| format!(", {}", escape(name))).unwrap_or_default();
+            self.dim("tls", &format!("{version}, {}{alpn}; every handshake is a full one", escape(cipher)));
         }
         if let Some(little) = &outcome.little {
             let slots = rate(little.slots);

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use super::address::Url;
 use super::process::{Address, Exit, Guard, Ports, Process};
 use super::target::{Group, Owner, Running, Setting, start};
+use super::tls::TlsClient;
 use crate::event::{Failure, FailureKind, OutputLine, Place};
 use crate::random::Random;
-use crate::scenario::{Scenario, Target};
+use crate::scenario::{Scenario, Target, Tls};
 use crate::template::Variables;
 
 /// What starting targets needs to know.
@@ -34,6 +35,7 @@ pub struct FixtureOptions {
 #[derive(Debug)]
 pub struct Fixture {
     group: Group,
+    setting: Setting,
 }
 
 impl Fixture {
@@ -61,7 +63,7 @@ impl Fixture {
         let owner = Owner { scenario: &scenario.name, case: None, folder: &folder, family: None };
         let targets: Vec<&Target> = scenario.targets.iter().filter(|target| !target.is_told).collect();
         let group = start(&targets, &known, owner, &setting).await?;
-        Ok(Fixture { group })
+        Ok(Fixture { group, setting })
     }
 
     /// Where a target serves.
@@ -72,6 +74,17 @@ impl Fixture {
     /// What its targets' addresses, ports and folders are known by.
     pub fn variables(&self) -> &Variables {
         &self.group.variables
+    }
+
+    /// How a client does TLS with a server, by settings of the scenario.
+    pub fn tls_client(&self, tls: &Tls, variables: &Variables, server: &Address) -> Result<TlsClient, Box<Failure>> {
+        let failed = |message| Box::new(Failure::new(FailureKind::Tls, message, tls.place.clone()));
+        let authority = self.setting.authority().map_err(failed)?;
+        let peer = match server {
+            Address::Tcp(server) | Address::Udp(server) => Some(server.ip()),
+            Address::Unix(_) | Address::Unixgram(_) => None,
+        };
+        TlsClient::new(tls, &authority, variables, peer)
     }
 
     /// The processes that were started, by the targets' names.
