@@ -14,6 +14,7 @@ pub mod compare;
 pub mod connection;
 pub mod engine;
 pub mod environment;
+pub mod expectation;
 pub mod figure;
 pub mod files;
 #[cfg(test)]
@@ -35,4 +36,5 @@ pub mod show;
 pub mod statistics;
 pub mod tally;
 pub mod threshold;
+pub mod wire;
 pub mod workload;

@@ -14,8 +14,9 @@ use super::place;
 use super::workload::{Unfit, Workload};
 use crate::event::Failure;
 use crate::runner::process::Guard;
-use crate::runner::{Address, Fixture, FixtureOptions, Url};
+use crate::runner::{Address, Fixture, FixtureOptions, Starter, Url};
 use crate::scenario::{Case, Connect, Role, Scenario};
+use crate::template::Variables;
 use crate::text::count;
 
 /// Where server and load generator run.
@@ -133,10 +134,9 @@ impl Session {
             folder: settings.folder.clone(),
             targets: settings.targets.clone(),
             allow_remote: settings.allow_remote,
-            apart: true,
-            chance: u64::from(std::process::id()) ^ super::clock::now(),
+            env: Vec::new(),
         };
-        let started = Fixture::start(scenario, options).await;
+        let started = Starter::new(options).start(scenario, &Variables::new(), |target| !target.is_told).await;
         place::pin_to(&all);
         let fixture = started.map_err(SessionError::Target)?;
         let stop = Arc::new(AtomicBool::new(false));

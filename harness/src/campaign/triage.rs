@@ -73,6 +73,7 @@ impl Judge {
                 }
                 // Who rests shows nothing any more; but what it wrote may still be on its way to us.
                 _ if Instant::now() >= deadline || (looks > 0 && !trace.busy) => return None,
+                // No event tells that a pipe has nothing more for us; `SHOW_WITHIN` bounds it.
                 _ => std::thread::sleep(LOOK_AGAIN),
             }
             looks += 1;

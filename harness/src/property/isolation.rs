@@ -4,6 +4,7 @@
 //! expected, so that an answer on the wrong connection is seen. Which words these are was tried out before.
 
 use super::edit::{beside, is_on_connection, speakers, spoken_by, with_steps, without};
+use super::talk::repeats;
 use super::{Base, Kind, Parameters, Property, Variant};
 use crate::document::{Node, Table, Value};
 use crate::random::Random;
@@ -42,9 +43,7 @@ fn plan(base: &Base, parameters: &Parameters, random: &mut Random) -> Result<Vec
     let Some((moved, names)) = beside(&base.case, count) else {
         return Err("it is for cases with one connection and without loops".into());
     };
-    if !base.repeatable {
-        return Err("the case does not hold twice on the same server, so a second connection would tell nothing".into());
-    }
+    repeats(base)?;
     if !base.side_by_side {
         return Err("the server serves one connection at a time".into());
     }

@@ -2,6 +2,8 @@
 //!
 //! No test asks how fast anything is: only whether what was counted is right.
 
+mod engine;
+
 use std::fs;
 
 use serde_json::Value;
