@@ -74,7 +74,7 @@ pub fn tags(results: &[Outcome]) -> Vec<String> {
 }
 
 /// The histograms of all results. Latencies come piece by piece, everything else whole.
-fn histograms(bench: &Bench, measured: &[&Measured]) -> Log {
+pub(crate) fn histograms(bench: &Bench, measured: &[&Measured]) -> Log {
     let mut lines = Vec::new();
     for ((tag, outcome), measured) in tags(&bench.results).into_iter().zip(&bench.results).zip(measured) {
         let ms = |nanos: u64| (nanos + 500_000) / 1_000_000;

@@ -154,6 +154,7 @@ pub(super) fn bench(results: Vec<Outcome>) -> Bench {
         results,
         found: None,
         comparisons: Vec::new(),
+        baseline: Vec::new(),
     }
 }
 

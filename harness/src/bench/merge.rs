@@ -263,6 +263,7 @@ pub fn runs(runs: Vec<Run>, command: &[String]) -> Result<Option<Run>, MergeErro
         // What was found is of one load generator.
         whole.bench.found = None;
         whole.bench.comparisons.clear();
+        whole.bench.baseline.clear();
         for (outcome, measured) in whole.bench.results.iter_mut().zip(&whole.measured) {
             outcome.floor = None;
             outcome.thresholds.clear();

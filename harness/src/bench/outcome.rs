@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::compare::Comparison;
+use super::compare::{Comparison, Unpaired};
 use super::engine::{Pace, Plan};
 use super::environment::Environment;
 use super::floor::Floor;
@@ -44,6 +44,9 @@ pub struct Bench {
     /// What `--compare` found, a case each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub comparisons: Vec<Comparison>,
+    /// What `--baseline` found, a series each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baseline: Vec<Unpaired>,
 }
 
 /// How load was made.

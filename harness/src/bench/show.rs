@@ -14,7 +14,6 @@ use std::fmt::Write as _;
 use anstyle::Style;
 
 use self::page::{LABEL, Page};
-use super::compare::Unpaired;
 use super::environment::{Environment, OTHERS_MAX};
 use super::figure::{rate, seconds, share, time};
 use super::outcome::{Bench, Mode, Outcome, Slice};
@@ -43,13 +42,10 @@ pub fn bench(bench: &Bench, look: Look) -> String {
         page.text.push('\n');
         page.comparison(comparison);
     }
-    page.text
-}
-
-/// A comparison of two stored logs.
-pub fn unpaired(series: &[Unpaired], look: Look) -> String {
-    let mut page = Page::new(look);
-    page.unpaired(series);
+    if !bench.baseline.is_empty() {
+        page.text.push('\n');
+        page.unpaired(&bench.baseline);
+    }
     page.text
 }
 

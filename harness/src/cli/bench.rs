@@ -19,6 +19,9 @@ use self::compare::{Other, variant};
 use self::run::Run;
 use self::self_test::self_test;
 use super::{Arguments, Command, Talk, complain, files, folder, presets};
+use crate::bench::files::HLOG;
+use crate::bench::hlog::Log;
+use crate::bench::merge::{MergeError, read_log};
 use crate::bench::modes::{Load, Wanted};
 use crate::bench::schedule::Arrivals;
 use crate::exit::Exit;
@@ -80,6 +83,14 @@ pub(super) fn bench(args: &BenchArgs, talk: Talk, words: &[OsString]) -> u8 {
             Err(message) => return complain(&message, None, Exit::Invalid),
         },
     };
+    let baseline = match args.baseline.as_deref().map(|path| (path, read_baseline(path))) {
+        None => None,
+        Some((_, Ok(log))) => Some(log),
+        Some((path, Err(error))) => {
+            let message = format!("cannot compare with `{}`: {error}", path.display());
+            return complain(&message, None, Exit::Invalid);
+        }
+    };
     let load = match (&args.find, &args.sweep, args.ramp, args.rate) {
         (Some(objective), ..) => Load::Find(objective.clone()),
         (_, Some(Sweep(rates)), ..) => Load::Sweep(rates.clone()),
@@ -121,6 +132,7 @@ pub(super) fn bench(args: &BenchArgs, talk: Talk, words: &[OsString]) -> u8 {
         is_aa: args.aa,
         scenario,
         load,
+        baseline,
         wanted: Wanted { arrivals, thresholds: args.threshold.clone() },
         settings,
         filter: args.filter.clone(),
@@ -138,6 +150,11 @@ pub(super) fn bench(args: &BenchArgs, talk: Talk, words: &[OsString]) -> u8 {
     let exit = tokio::task::LocalSet::new().block_on(&runtime, run.play(guard));
     runtime.shutdown_background();
     exit.code()
+}
+
+/// The histograms of an earlier benchmark, by its folder or its log.
+fn read_baseline(path: &Path) -> Result<Log, MergeError> {
+    read_log(&if path.is_dir() { path.join(HLOG) } else { path.to_owned() })
 }
 
 /// Where results go, or the exit code.

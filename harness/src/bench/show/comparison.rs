@@ -39,7 +39,7 @@ impl Page {
 
     /// What was stored, held against what is.
     pub(super) fn unpaired(&mut self, series: &[Unpaired]) {
-        self.dim("unpaired", "drift not removed: what the machine did between the two is in the difference");
+        self.dim("baseline", "measured at another time: what the machine did in between is in the difference");
         for found in series {
             let _ = writeln!(self.text, "{}", self.styled(&escape(&found.tag), self.look.theme.strong));
             let percent = |ratio: f64| format!("{:+.2} %", (ratio - 1.0) * 100.0);
@@ -48,10 +48,7 @@ impl Page {
             let rest = format!("p50 {p50} (p = {:.4}), p99 {p99} (p = {:.4})", found.p50_p_value, found.p99_p_value);
             self.line(word, style, &rest);
             let above = share(found.superiority);
-            self.dim(
-                "",
-                &format!("a sample of the second is above one of the first in {above} of all pairs of samples"),
-            );
+            self.dim("", &format!("a sample of now is above one of the baseline in {above} of all pairs of samples"));
         }
     }
 
@@ -106,15 +103,17 @@ rate        +0.10 % (+0.10 to +0.10 %, 99 % sure): the same
             superiority: 0.75,
             verdict: Verdict::Worse,
         };
+        let mut page = Page::new(Look::plain(80));
+        page.unpaired(&[stored]);
         check(
-            &super::super::unpaired(&[stored], Look::plain(80)),
+            &page.text,
             str![[r#"
-unpaired    drift not removed: what the machine did between the two is in the
+baseline    measured at another time: what the machine did in between is in the
             difference
 echo/open-1000/latency
 worse       p50 +8.00 % (p = 0.0002), p99 -1.00 % (p = 0.4200)
-            a sample of the second is above one of the first in 75.0 % of all
-            pairs of samples
+            a sample of now is above one of the baseline in 75.0 % of all pairs
+            of samples
 
 "#]],
         );

@@ -81,6 +81,10 @@ pub(in crate::cli) struct BenchArgs {
     /// Compare the scenario with itself: what this machine's noise looks like
     #[arg(long, env = "HARNESS_AA", value_parser = FalseyValueParser::new(), conflicts_with = "compare")]
     pub(super) aa: bool,
+    /// Hold the latencies against those of an earlier benchmark, a folder or a `.hlog` file: exit code 8 where they have fallen behind.
+    /// What the machine did in between is in the difference; `--compare` measures in turn
+    #[arg(long, value_name = "RUN", env = "HARNESS_BASELINE", conflicts_with_all = ["compare", "aa", "find"])]
+    pub(super) baseline: Option<PathBuf>,
     /// A connection of its own for each iteration; how long connections take to open is told apart
     #[arg(long, env = "HARNESS_FRESH", value_parser = FalseyValueParser::new())]
     pub(super) fresh: bool,

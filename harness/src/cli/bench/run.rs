@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 
 use super::args::Report;
 use super::compare::Other;
-use crate::bench::compare::Comparison;
+use crate::bench::compare::{Comparison, Unpaired, Verdict, band, unpaired};
 use crate::bench::engine::{Pace, Plan};
 use crate::bench::environment::Ticks;
+use crate::bench::hlog::Log;
 use crate::bench::measure::{Interval, Measured};
 use crate::bench::modes::{self, Load, Wanted, Watcher};
 use crate::bench::outcome::{Bench, Outcome, VERSION};
@@ -28,6 +29,8 @@ pub(super) struct Run {
     pub(super) is_aa: bool,
     pub(super) scenario: Scenario,
     pub(super) load: Load,
+    /// An earlier benchmark, to hold the latencies against.
+    pub(super) baseline: Option<Log>,
     pub(super) wanted: Wanted,
     pub(super) settings: Settings,
     pub(super) filter: Option<Filter>,
@@ -130,7 +133,7 @@ impl Run {
             session.fixture().tail(name).iter().for_each(|line| self.say(&format!("  {}", line.text)));
             exit = worst(exit, Exit::Crashed);
         }
-        let stopped = session.is_stopped();
+        let (stopped, cores) = (session.is_stopped(), session.cores().clone());
         session.finish().await;
         if let Some((_, other, _)) = other {
             other.finish().await;
@@ -150,7 +153,7 @@ impl Run {
         if stopped {
             exit = worst(exit, Exit::Incomplete);
         }
-        let bench = Bench {
+        let mut bench = Bench {
             v: VERSION,
             harness: env!("CARGO_PKG_VERSION").into(),
             scenario: self.scenario.file.clone(),
@@ -161,7 +164,22 @@ impl Run {
             results: results.iter().map(|(outcome, _)| outcome.clone()).collect(),
             found,
             comparisons,
+            baseline: Vec::new(),
         };
+        if let Some(baseline) = &self.baseline {
+            bench.baseline = against(baseline, &bench, &results, band(&cores));
+            if bench.baseline.is_empty() {
+                complain(
+                    "the baseline has no latencies under the same load, or too few intervals of them",
+                    Some("case, mode, rate, connections and depth have to be those of the baseline"),
+                    Exit::Invalid,
+                );
+                exit = worst(exit, Exit::Invalid);
+            }
+            if bench.baseline.iter().any(|series| series.verdict == Verdict::Worse) {
+                exit = worst(exit, Exit::Behind);
+            }
+        }
         match self.tell(&bench, &results) {
             Ok(()) => exit,
             Err(error) => {
@@ -225,6 +243,14 @@ impl Run {
             }
         }
     }
+}
+
+/// The latencies, held against those of an earlier benchmark.
+fn against(baseline: &Log, bench: &Bench, results: &[(Outcome, Measured)], band: f64) -> Vec<Unpaired> {
+    let measured: Vec<&Measured> = results.iter().map(|(_, measured)| measured).collect();
+    let mut now = crate::bench::files::histograms(bench, &measured);
+    now.lines.retain(|line| line.tag.ends_with("/latency"));
+    unpaired(baseline, &now, band)
 }
 
 /// What a result comes to. What a search tries is meant to fail now and then.
