@@ -20,6 +20,8 @@ pub mod page;
 pub mod plan;
 pub mod player;
 mod prepare;
+pub mod reading;
+mod reduction;
 pub mod rest;
 mod run;
 pub mod schedule;

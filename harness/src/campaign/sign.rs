@@ -3,10 +3,12 @@
 #![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
 
 use super::case::{Case, Step};
+use super::feedback;
 use super::finding::{Finding, Material, page};
 use super::leak::{self, SAMPLE_EVERY};
 use super::oracle::Symptom;
 use super::player::{Reply, Trace};
+use super::reduction::{Reduction, answers, whole};
 use super::run::lock;
 use super::schedule::Job;
 use super::state::Ending;
@@ -26,7 +28,6 @@ const SILENT_MAX: u32 = 4;
 impl Worker<'_> {
     /// What is wrong after a case, if anything is.
     pub(super) fn symptom(&mut self, job: &Job, trace: &Trace) -> Option<Symptom> {
-        let cases = lock(self.state).counts.cases;
         let judge = &self.common.judge;
         if let Some(symptom) = Symptom::of(trace, &judge.normal) {
             return Some(symptom);
@@ -52,20 +53,8 @@ impl Worker<'_> {
                 return Some(Symptom::Hang);
             }
         }
-        if self.history.len() >= LOOK_BACK && cases.is_multiple_of(SAMPLE_EVERY) && self.player.is_watched() {
-            let sample = leak::used(&self.player.pids());
-            if let Some(resource) = self.samples.push(sample) {
-                let history: Vec<Case> = self.history.iter().cloned().collect();
-                let looked = lock(self.state).wants(&format!("{resource:?}"));
-                let found = looked.then(|| leak::find(&mut self.player, &history, judge.probe.as_ref(), resource));
-                if let Some(case) = found.flatten() {
-                    self.history.clear();
-                    self.history.push_back(case);
-                    return Some(Symptom::Leak(resource));
-                }
-                self.start(false);
-                return None;
-            }
+        if self.player.is_watched() && self.played.is_multiple_of(SAMPLE_EVERY) {
+            return self.leak();
         }
         // The same bytes in other pieces are the same conversation to a stream.
         let is_same = !job.mutators.is_empty() && job.mutators.iter().all(|at| MUTATORS[*at].name == "cut");
@@ -74,6 +63,24 @@ impl Worker<'_> {
             return Some(Symptom::Wrong);
         }
         None
+    }
+
+    /// Takes a sample of what the target uses, and looks closer where that grows.
+    fn leak(&mut self) -> Option<Symptom> {
+        let sample = leak::at_rest(&mut self.player);
+        let resource = self.samples.push(sample)?;
+        if self.history.len() < LOOK_BACK || self.played < self.leak_after {
+            return None;
+        }
+        let history: Vec<Case> = self.history.iter().cloned().collect();
+        let probe = self.common.judge.probe.as_ref();
+        let found = leak::find(&mut self.player, &history, probe, resource);
+        // A target that grows and has no leak is looked into ever more rarely, so that this takes a small part of the time.
+        self.leak_gap *= 2;
+        self.leak_after = self.played + self.leak_gap;
+        self.start(false);
+        self.history.push_back(found?);
+        Some(Symptom::Leak(resource))
     }
 
     /// Looks into a sign: plays it again, makes it small, and writes it down.
@@ -103,22 +110,36 @@ impl Worker<'_> {
                 return;
             }
         }
-        let (case, verdict, shown) = judge.verify(&mut self.player, &history, symptom);
-        if shown == 0 {
+        let reduction = self.reduce(&history, symptom, &mut |subject| {
+            let _ = subject.write(&raw.join(format!("{number}.toml")), None);
+        });
+        for (at, (other, failed)) in reduction.others.iter().enumerate() {
+            let path = raw.join(format!("{number}-{}.toml", at + 2));
+            let _ = other.write(&path, None);
+            let text = format!("another failure was met on the way: {failed}: {}", path.display());
+            let _ = self.tell.send(Told::Note(text));
+        }
+        if !reduction.shown {
             let text = format!("something was wrong once and did not come again: {symptom} (`signs/{number}.json`)");
             let _ = self.tell.send(Told::Note(text));
             if matches!(symptom, Symptom::Wrong | Symptom::Busy) {
                 return;
             }
         }
-        let mut case = case;
-        if verdict != Verdict::Flaky {
-            let wanted = judge.try_fresh(&mut self.player, &case, symptom).unwrap_or_else(|| symptom.clone());
-            case = judge.reduce(&mut self.player, case, &wanted, self.common.options.shrink_budget).0;
-        }
-        let last = judge.try_fresh(&mut self.player, &case, symptom).unwrap_or_else(|| symptom.clone());
-        self.store(&case, &last, verdict, seconds, cases, &stderr);
+        let judge = &self.common.judge;
+        let last = judge.try_fresh(&mut self.player, &reduction.case, symptom).unwrap_or_else(|| symptom.clone());
+        // Once it is small, a message may say nothing any more: where the campaign knows by which name it began, that stays.
+        let name = Some(fallback).filter(|_| self.is_known(&job.case, trace));
+        self.store(&reduction, &last, name, seconds, cases, &stderr);
         self.player.end(false);
+    }
+
+    /// Whether what was said last is a message that seeds say, spoilt or not.
+    fn is_known(&self, case: &Case, trace: &Trace) -> bool {
+        let last = trace.replies.last().and_then(|reply| case.steps.get(reply.step));
+        let Some(Step::Send(message)) = last else { return false };
+        let protocol = self.common.protocol.as_deref();
+        self.common.names.contains(&feedback::name(&message.bytes(), protocol, Direction::Request))
     }
 
     /// A name for what was said last, for what says nothing of where it happened.
@@ -145,26 +166,29 @@ impl Worker<'_> {
         }
     }
 
-    fn store(&mut self, case: &Case, symptom: &Symptom, verdict: Verdict, seconds: f64, cases: u64, stderr: &[String]) {
+    fn store(
+        &mut self,
+        reduction: &Reduction,
+        symptom: &Symptom,
+        name: Option<String>,
+        seconds: f64,
+        cases: u64,
+        stderr: &[String],
+    ) {
+        let Reduction { case, verdict, .. } = reduction;
         let common = self.common;
         let _ = self.player.restart(false);
         let trace = self.player.play(case, &mut |_, _| {});
         let right: Vec<Reply> = match symptom {
-            Symptom::Wrong => {
-                let mut whole = case.clone();
-                for step in whole.sends() {
-                    whole.message_mut(step).expect("it sends").cuts.clear();
-                }
-                let _ = self.player.restart(false);
-                self.player.play(&whole, &mut |_, _| {}).replies
-            }
+            Symptom::Wrong => answers(&mut self.player, &whole(case)),
             _ => Vec::new(),
         };
-        let bucket = symptom.bucket(&self.name_of_last(case, &trace));
+        let bucket = symptom.bucket(&name.unwrap_or_else(|| self.name_of_last(case, &trace)));
         let folder = common.options.folder.join("findings").join(&bucket);
         let folder = std::path::absolute(&folder).unwrap_or(folder);
         let probe = common.judge.probe.as_ref().map(|probe| (probe, common.probe_replies.as_slice()));
-        let material = Material { case, replies: &trace.replies, symptom, probe, right: &right };
+        let (named, words) = (&reduction.named, reduction.words.as_slice());
+        let material = Material { case, replies: &trace.replies, symptom, probe, right: &right, named, words };
         let is_clean = |played: &testcase::Played| played.verdict.is_good();
         let mut chosen: Option<(usize, TestCase, Option<testcase::Played>)> = None;
         for probed in [matches!(symptom, Symptom::Hang), true] {
@@ -181,7 +205,7 @@ impl Worker<'_> {
             }
         }
         let Some((failed, mut scenario, played)) = chosen else { return };
-        let verdict = if failed < REPLAYS as usize { Verdict::Flaky } else { verdict };
+        let verdict = if failed < REPLAYS as usize { Verdict::Flaky } else { *verdict };
         scenario.about.kind = Some(symptom.kind().to_string());
         scenario.about.verdict = Some(match verdict {
             Verdict::Deterministic => "deterministic".into(),
@@ -209,7 +233,7 @@ impl Worker<'_> {
             Some(text) if !text.trim().is_empty() => text.to_owned(),
             _ => stderr.join("\n"),
         };
-        let page = page(&finding, symptom, case, &[]);
+        let page = page(&finding, symptom, case, &reduction.told);
         let mut state = lock(self.state);
         if state.keep(finding.clone()) {
             let written = common.writer.write(&folder, &scenario, played.as_ref(), &text, &page);

@@ -28,6 +28,9 @@ const CALIBRATIONS: usize = 2;
 /// How many tries a target has to come up.
 const STARTS_MAX: u32 = 5;
 
+/// How many cases are played after growth was looked into for the first time, until it is again.
+const LEAK_GAP: u64 = 500;
+
 /// After how many cases the shared folder is looked at.
 const IMPORT_EVERY: u64 = 5_000;
 
@@ -45,7 +48,10 @@ pub(super) struct Worker<'w> {
     waited: Duration,
     pub(super) tell: Sender<Told>,
     pub(super) samples: Samples,
-    played: u64,
+    pub(super) played: u64,
+    /// From how many cases on growth is looked into again, and how many are left out after the next time.
+    pub(super) leak_after: u64,
+    pub(super) leak_gap: u64,
 }
 
 impl<'w> Worker<'w> {
@@ -63,6 +69,8 @@ impl<'w> Worker<'w> {
             tell,
             samples: Samples::default(),
             played: 0,
+            leak_after: 0,
+            leak_gap: LEAK_GAP,
         }
     }
 

@@ -24,6 +24,7 @@ use super::plan::{Actor, Place, Plan};
 use super::rest::{Rest, family};
 use super::socket::Link;
 use crate::event::{Failure, OutputLine};
+use crate::matcher::Pattern;
 use crate::runner::process::Address;
 use crate::runner::{Ground, Up};
 use crate::template::Variables;
@@ -43,6 +44,8 @@ pub struct Player {
     source: Option<IpAddr>,
     links: Vec<Option<Link>>,
     variables: Variables,
+    /// What cases expect, by the numbers in their steps.
+    patterns: Arc<[Pattern]>,
     lines_seen: u64,
     /// What coverage is read from.
     pub coverage: Coverage,
@@ -63,8 +66,10 @@ impl Player {
     pub fn new(plan: Arc<Plan>, ground: Ground, coverage: Coverage, worker: usize) -> Player {
         let [_, _, high, low] = (u32::try_from(worker).unwrap_or(0) + 2).to_be_bytes();
         let actors = plan.actors.len();
+        let patterns = plan.patterns.clone().into();
         Player {
             plan,
+            patterns,
             ground,
             up: None,
             rest: None,
@@ -194,6 +199,11 @@ impl Player {
     /// Sets a variable for the case that is played.
     pub fn set(&mut self, name: &str, value: Bytes) {
         self.variables.insert(name.into(), value);
+    }
+
+    /// Has cases expect something else than seeds do, and says what it was.
+    pub fn expect_these(&mut self, patterns: Arc<[Pattern]>) -> Arc<[Pattern]> {
+        std::mem::replace(&mut self.patterns, patterns)
     }
 
     /// What variables hold.

@@ -118,8 +118,8 @@ impl Player {
                 let mut met = !expected.is_empty();
                 for (at, step) in expected {
                     let Step::Expect(link, pattern) = step else { continue };
-                    let plan = Arc::clone(&self.plan);
-                    let Some(pattern) = plan.patterns.get(*pattern as usize) else { continue };
+                    let patterns = Arc::clone(&self.patterns);
+                    let Some(pattern) = patterns.get(*pattern as usize) else { continue };
                     if met && !self.expect(*link, pattern, &mut kept, trace) {
                         trace.unmet.get_or_insert(at);
                         met = false;
@@ -151,8 +151,8 @@ impl Player {
                 if matches!(behind, Some(Step::Send(message)) if message.link == *link) {
                     return;
                 }
-                let plan = Arc::clone(&self.plan);
-                let Some(pattern) = plan.patterns.get(*pattern as usize) else { return };
+                let patterns = Arc::clone(&self.patterns);
+                let Some(pattern) = patterns.get(*pattern as usize) else { return };
                 if !self.expect(*link, pattern, &mut Vec::new(), trace) {
                     trace.unmet.get_or_insert(at);
                 }
