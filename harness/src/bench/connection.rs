@@ -12,8 +12,9 @@ use socket2::Socket;
 use super::clock::now;
 use super::expectation::{Expectation, Mismatch, shown};
 use super::tally::{LATENCY_MAX, Tally};
-use super::wire::{Broken, Got, Opening, Wire};
+use super::wire::{Broken, Buffers, Got, Opening, Wire};
 use super::workload::{Operation, Workload, fill};
+use crate::event::TlsSession;
 use crate::random::Random;
 
 /// The most bytes of a connection that wait for the rest of their message.
@@ -56,12 +57,16 @@ impl From<Mismatch> for Failing {
 /// How a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
+    /// Its socket is being connected.
+    Connecting,
     /// There is none.
     Gone,
-    /// It is being opened, or its opening steps are under way.
-    Opening,
     /// It takes iterations.
     Open,
+    /// Its opening steps are under way.
+    Opening,
+    /// Both sides agree on TLS.
+    Shaking,
 }
 
 /// Everything that connections of a thread share.
@@ -76,7 +81,9 @@ pub struct Shared {
     /// How long an iteration may take, in nanoseconds.
     pub timeout: u64,
     /// Where bytes are read into.
-    pub buffer: Vec<u8>,
+    pub buffers: Buffers,
+    /// What the first connection has agreed on with TLS.
+    pub agreed: Option<TlsSession>,
     /// What is counted.
     pub tally: Tally,
     /// From when on what ends is counted.
@@ -99,6 +106,8 @@ pub struct Connection {
     random: Random,
     /// When it began to be opened.
     dialled: u64,
+    /// When its socket was connected.
+    connected: u64,
     /// Since when it has nothing to do.
     free_since: u64,
     /// Whether its iteration has ended the connection.
@@ -121,6 +130,7 @@ impl Connection {
             expectation: Expectation::new(shared.workload.variables.clone()),
             random: Random::new(seed, &format!("connection {number}")),
             dialled: 0,
+            connected: 0,
             free_since: 0,
             spent: false,
             begun: 0,
@@ -163,10 +173,15 @@ impl Connection {
         self.begun
     }
 
+    /// Whether it is on its way to take iterations.
+    pub fn is_opening(&self) -> bool {
+        matches!(self.standing, Standing::Connecting | Standing::Opening | Standing::Shaking)
+    }
+
     /// When the oldest iteration under way began.
     pub fn oldest(&self) -> Option<u64> {
         match self.standing {
-            Standing::Opening => Some(self.dialled),
+            Standing::Connecting | Standing::Opening | Standing::Shaking => Some(self.dialled),
             _ => self.flights.front().map(|flight| flight.begun),
         }
     }
@@ -175,11 +190,11 @@ impl Connection {
     pub fn open(&mut self, shared: &Shared) -> Result<(), Failing> {
         self.dialled = now();
         self.wire.open(&shared.opening)?;
-        self.standing = Standing::Opening;
+        self.standing = Standing::Connecting;
         Ok(())
     }
 
-    /// Goes on when the socket says that it is connected, or is not. The opening steps begin.
+    /// Goes on when the socket says that it is connected, or is not.
     pub fn opened(&mut self, shared: &mut Shared) -> Result<(), Failing> {
         self.wire.connected(&shared.opening.address)?;
         let now = now();
@@ -187,6 +202,28 @@ impl Connection {
         if now >= shared.counted_from {
             shared.tally.connect.saturating_record((now - self.dialled).clamp(1, LATENCY_MAX));
         }
+        self.connected = now;
+        if let Some(client) = &shared.opening.tls {
+            self.standing = Standing::Shaking;
+            return Ok(self.wire.shake(client, &mut shared.tally.counts)?);
+        }
+        self.begin_opening(shared, now)
+    }
+
+    /// Both sides have agreed on TLS.
+    fn shaken(&mut self, shared: &mut Shared) -> Result<(), Failing> {
+        let now = now();
+        if now >= shared.counted_from {
+            shared.tally.handshake.saturating_record((now - self.connected).clamp(1, LATENCY_MAX));
+        }
+        if shared.agreed.is_none() {
+            shared.agreed = self.wire.agreed();
+        }
+        self.begin_opening(shared, now)
+    }
+
+    fn begin_opening(&mut self, shared: &mut Shared, now: u64) -> Result<(), Failing> {
+        self.standing = Standing::Opening;
         self.flights.push_back(Flight { intended: now, begun: now, stepped: now, at: 0 });
         // The opening steps are played as far as they go.
         self.advance(shared, &mut &[][..], now)?;
@@ -282,35 +319,40 @@ impl Connection {
 
     /// Reads what is there and goes on as far as that leads. `true` if there may be more.
     pub fn read(&mut self, shared: &mut Shared) -> Result<bool, Failing> {
-        let mut buffer = std::mem::take(&mut shared.buffer);
-        let read = self.read_into(shared, &mut buffer);
-        shared.buffer = buffer;
+        let mut buffers = std::mem::take(&mut shared.buffers);
+        let read = self.read_into(shared, &mut buffers);
+        shared.buffers = buffers;
         read
     }
 
-    fn read_into(&mut self, shared: &mut Shared, buffer: &mut [u8]) -> Result<bool, Failing> {
-        let len = match self.wire.read(&mut shared.tally.counts, &shared.opening.address, buffer)? {
-            Got::Bytes(len) => len,
+    fn read_into(&mut self, shared: &mut Shared, buffers: &mut Buffers) -> Result<bool, Failing> {
+        let got = self.wire.read(&mut shared.tally.counts, &shared.opening.address, buffers)?;
+        if self.standing == Standing::Shaking && !self.wire.is_shaking() {
+            self.shaken(shared)?;
+        }
+        let (bytes, more) = match got {
+            Got::Again => return Ok(true),
+            Got::Bytes(&[], more) if !self.wire.is_datagram() => return Ok(more),
+            Got::Bytes(bytes, more) => (bytes, more),
             Got::End => return self.ended(shared, now()).map(|()| false),
-            Got::Interrupted => return Ok(true),
             Got::Nothing => return Ok(false),
         };
         let now = now();
         if self.wire.is_datagram() {
-            self.datagram(shared, &buffer[..len], now)?;
+            self.datagram(shared, bytes, now)?;
             return Ok(shared.opening.wait.is_none() && !self.flights.is_empty());
         }
         if self.carried.is_empty() {
-            let mut rest = &buffer[..len];
+            let mut rest = bytes;
             self.advance(shared, &mut rest, now)?;
             if !rest.is_empty() {
                 self.carried.extend_from_slice(rest);
             }
         } else {
-            if self.carried.len() + len > CARRIED_MAX {
+            if self.carried.len() + bytes.len() > CARRIED_MAX {
                 return Err(Failing::Mismatch(format!("more than {CARRIED_MAX} bytes came without an end")));
             }
-            self.carried.extend_from_slice(&buffer[..len]);
+            self.carried.extend_from_slice(bytes);
             let carried = std::mem::take(&mut self.carried);
             let mut rest = carried.as_slice();
             let went = self.advance(shared, &mut rest, now);
@@ -320,7 +362,7 @@ impl Connection {
             self.carried.drain(..done);
             went?;
         }
-        Ok(len == buffer.len())
+        Ok(more)
     }
 
     /// The peer has closed its direction.
@@ -487,8 +529,8 @@ impl Connection {
     }
 
     /// Ends it, whatever is under way, and gives the number of iterations that were.
-    pub fn close(&mut self) -> usize {
-        self.wire.close();
+    pub fn close(&mut self, shared: &mut Shared) -> usize {
+        self.wire.close(&mut shared.tally.counts);
         let lost = if self.standing == Standing::Open { self.flights.len() } else { 0 };
         self.standing = Standing::Gone;
         self.flights.clear();

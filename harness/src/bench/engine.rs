@@ -19,12 +19,10 @@ use super::clock::now;
 use super::connection::{Connection, Failing, Shared, Standing};
 use super::schedule::{Arrivals, Schedule};
 use super::tally::Tally;
-use super::wire::Opening;
+use super::wire::{Buffers, Opening};
 use super::workload::Workload;
-use crate::runner::Address;
-
-/// The most bytes that one read takes.
-const READ_LEN_MAX: usize = 256 << 10;
+use crate::event::TlsSession;
+use crate::runner::{Address, TlsClient};
 
 /// The most events that one wait gives.
 const EVENTS_MAX: usize = 1024;
@@ -57,6 +55,8 @@ pub struct Plan {
     pub workload: Workload,
     /// To whom.
     pub address: Address,
+    /// How TLS is done, where it is.
+    pub tls: Option<TlsClient>,
     /// Connections, over all threads.
     pub connections: usize,
     /// Iterations under way on a connection at most.
@@ -102,6 +102,8 @@ pub enum Report {
         at: u64,
         /// Processor time, in nanoseconds.
         processor: u64,
+        /// What its first connection has agreed on with TLS.
+        tls: Option<TlsSession>,
     },
 }
 
@@ -153,12 +155,15 @@ impl Worker {
         let workload = plan.workload.clone();
         let workload = if plan.address.transport().is_datagram() { workload } else { workload.for_stream() };
         let tally = Tally::new(workload.steps.len());
+        let wait = blocking.then_some(plan.timeout);
+        let opening = Opening { address: plan.address.clone(), wait, tls: plan.tls.clone() };
         let shared = Shared {
             workload: Rc::new(workload),
-            opening: Opening { address: plan.address.clone(), wait: blocking.then_some(plan.timeout) },
+            buffers: Buffers::new(&opening),
+            opening,
+            agreed: None,
             verify: plan.verify,
             timeout: nanos(plan.timeout),
-            buffer: vec![0; READ_LEN_MAX],
             tally,
             counted_from: u64::MAX,
             begun: (number as u64) << 48,
@@ -225,7 +230,7 @@ impl Worker {
         self.hand_over();
         let processor = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         let processor = processor.tv_sec as u64 * 1_000_000_000 + processor.tv_nsec as u64;
-        let _ = self.reports.send(Report::Ended { at: now(), processor });
+        let _ = self.reports.send(Report::Ended { at: now(), processor, tls: self.shared.agreed.take() });
     }
 
     /// Whether it waits in the reads of its only connection.
@@ -236,8 +241,10 @@ impl Worker {
     fn wait_until_open(&mut self) {
         let give_up = now() + self.shared.timeout;
         loop {
-            let opening = |connection: &Connection| connection.standing() == Standing::Opening;
-            if !self.connections.iter().any(opening) || now() > give_up || self.signals.stop.load(Ordering::Relaxed) {
+            if !self.connections.iter().any(Connection::is_opening)
+                || now() > give_up
+                || self.signals.stop.load(Ordering::Relaxed)
+            {
                 return;
             }
             self.wait(Some(10_000_000));
@@ -250,11 +257,12 @@ impl Worker {
             if self.is_blocking() {
                 let connection = &mut self.connections[at];
                 connection.opened(&mut self.shared)?;
-                while connection.standing() == Standing::Opening {
+                while connection.is_opening() {
                     let before = now();
                     connection.read(&mut self.shared)?;
+                    connection.flush(&mut self.shared)?;
                     if now() - before >= self.shared.timeout {
-                        return Err(Failing::Broken("its opening steps were not answered in time".into()));
+                        return Err(Failing::Broken("its opening was not answered in time".into()));
                     }
                 }
                 return Ok(());
@@ -295,7 +303,7 @@ impl Worker {
 
     /// What was under way on a connection did not end as it should, and the connection is of no use any more.
     fn failed(&mut self, at: usize, failing: Failing) {
-        let lost = self.connections[at].close() as u64;
+        let lost = self.connections[at].close(&mut self.shared) as u64;
         let counted = now() >= self.shared.counted_from || self.shared.counted_from == u64::MAX;
         let counts = &mut self.shared.tally.counts;
         let text = match failing {
@@ -340,7 +348,7 @@ impl Worker {
             return Ok(());
         }
         let broken = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);
-        if connection.standing() == Standing::Opening && connection.under_way() == 0 {
+        if connection.standing() == Standing::Connecting {
             if !flags.contains(epoll::EventFlags::OUT) && !broken {
                 return Ok(());
             }
@@ -394,7 +402,7 @@ impl Worker {
         let connection = &mut self.connections[at];
         let is_idle = connection.under_way() == 0 && connection.standing() == Standing::Open;
         if connection.is_spent() || (self.plan.fresh && is_idle && connection.begun() > 0) {
-            self.connections[at].close();
+            self.connections[at].close(&mut self.shared);
             self.dial(at);
             return Ok(());
         }
@@ -470,6 +478,8 @@ impl Worker {
     /// The loop, over many connections or by a schedule.
     fn drive(&mut self, begin: u64, counted_from: u64, end: u64) {
         let mut look = begin + LOOK_EVERY;
+        // What comes meanwhile is kept by the system: nothing begins early.
+        std::thread::sleep(Duration::from_nanos(begin.saturating_sub(now())));
         if self.schedule.is_none() {
             // What is sent before is not counted, and its answers would be.
             while now() < begin {
@@ -569,7 +579,7 @@ impl Worker {
         }
         let connection = &self.connections[0];
         if connection.is_spent() || (self.plan.fresh && connection.under_way() == 0) {
-            self.connections[0].close();
+            self.connections[0].close(&mut self.shared);
             self.dial(0);
         }
         Ok(())
@@ -607,7 +617,7 @@ impl Worker {
             return self.offer(at);
         }
         // A stream's later answers would be taken for earlier ones.
-        let lost = self.connections[at].close() as u64;
+        let lost = self.connections[at].close(&mut self.shared) as u64;
         self.shared.tally.counts.timeouts += if counted { lost.max(1) } else { 0 };
         if self.told < TOLD_MAX {
             self.told += 1;

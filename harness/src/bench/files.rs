@@ -88,7 +88,12 @@ pub(crate) fn histograms(bench: &Bench, measured: &[&Measured]) -> Log {
             }
         }));
         let total = &measured.total;
-        let whole = [("service", &total.service), ("lateness", &total.lateness), ("connect", &total.connect)];
+        let whole = [
+            ("service", &total.service),
+            ("lateness", &total.lateness),
+            ("connect", &total.connect),
+            ("handshake", &total.handshake),
+        ];
         let whole = whole.into_iter().map(|(name, histogram)| (name.to_owned(), histogram));
         let steps = total.steps.iter().enumerate().map(|(at, histogram)| (format!("step-{}", at + 1), histogram));
         let length_ms = (outcome.duration_s * 1000.0).round() as u64;

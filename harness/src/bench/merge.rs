@@ -208,6 +208,7 @@ fn measured(tag: &str, outcome: &Outcome, series: &BTreeMap<&str, Vec<&Line>>) -
         service: whole("service")?,
         lateness: whole("lateness")?,
         connect: whole("connect")?,
+        handshake: whole("handshake")?,
         steps: (1..=outcome.steps.len()).map(|step| whole(&format!("step-{step}"))).collect::<Result<_, _>>()?,
         counts: outcome.counts,
     };
@@ -222,6 +223,7 @@ fn measured(tag: &str, outcome: &Outcome, series: &BTreeMap<&str, Vec<&Line>>) -
         failures: outcome.failures.clone(),
         processor: (outcome.processor_share * (seconds + outcome.warmup_s) * 1e9) as u64,
         interrupted: outcome.interrupted,
+        tls: outcome.tls.clone(),
     })
 }
 

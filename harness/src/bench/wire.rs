@@ -1,16 +1,18 @@
-//! A connection's socket: bytes that leave, bytes that come, and its end.
+//! A connection's socket: bytes that leave, bytes that come, and its end; with TLS around them where that is asked for.
 //!
 //! What they mean is told elsewhere, and nothing here waits for more than one system call.
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
+use rustls::ClientConnection;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::tally::Counts;
-use crate::runner::Address;
+use crate::event::TlsSession;
+use crate::runner::{Address, TlsClient};
 
 /// From how many bytes on a message leaves by itself rather than being copied to those that wait.
 const LARGE_LEN: usize = 4096;
@@ -25,17 +27,43 @@ impl Broken {
     }
 }
 
+/// The most bytes that one read takes.
+const READ_LEN_MAX: usize = 256 << 10;
+
+/// The most bytes that a TLS session keeps of records that are not whole yet (RFC 8446, section 5.2, and a handshake's).
+const RECORDS_LEN_MAX: usize = 128 << 10;
+
+/// How many of a server's first bytes are kept, to see whether they are TLS at all.
+const FIRST_LEN: usize = 64;
+
 /// What a read gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Got {
-    /// So many bytes; of a datagram, all of them.
-    Bytes(usize),
+pub enum Got<'b> {
+    /// Nothing, but there may be more: a signal came in between, or it was TLS's own.
+    Again,
+    /// These, and whether there may be more; of a datagram, all of it.
+    Bytes(&'b [u8], bool),
     /// The peer has closed its direction.
     End,
-    /// Nothing, since a signal came in between: there may be more.
-    Interrupted,
     /// Nothing more for now.
     Nothing,
+}
+
+/// Where bytes are read into.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    /// As they come.
+    wire: Vec<u8>,
+    /// As TLS carried them.
+    plain: Vec<u8>,
+}
+
+impl Buffers {
+    /// As large as connections that are opened in this way need them.
+    pub fn new(opening: &Opening) -> Buffers {
+        let plain = if opening.tls.is_some() { READ_LEN_MAX + RECORDS_LEN_MAX } else { 0 };
+        Buffers { wire: vec![0; READ_LEN_MAX], plain: vec![0; plain] }
+    }
 }
 
 /// How a socket is opened.
@@ -45,12 +73,46 @@ pub struct Opening {
     pub address: Address,
     /// How long a read waits for bytes; `None` where none does.
     pub wait: Option<Duration>,
+    /// How TLS is done, where it is.
+    pub tls: Option<TlsClient>,
+}
+
+/// TLS on a socket.
+#[derive(Debug)]
+struct Session {
+    tls: ClientConnection,
+    /// The server's first bytes.
+    first: Vec<u8>,
+    /// Whether the server has said that no more will come.
+    ended: bool,
+}
+
+impl Session {
+    /// Gives the session what has come; says how much of `plain` it has filled.
+    fn take(&mut self, mut came: &[u8], plain: &mut [u8]) -> Result<usize, rustls::Error> {
+        let room = FIRST_LEN - self.first.len();
+        self.first.extend_from_slice(&came[..came.len().min(room)]);
+        let mut filled = 0;
+        while !came.is_empty() {
+            self.tls.read_tls(&mut came).expect("what was read before leaves room");
+            self.tls.process_new_packets()?;
+            while !self.ended && filled < plain.len() {
+                match self.tls.reader().read(&mut plain[filled..]) {
+                    Ok(0) => self.ended = true,
+                    Ok(len) => filled += len,
+                    Err(_) => break,
+                }
+            }
+        }
+        Ok(filled)
+    }
 }
 
 /// A socket, and what it has not taken yet.
 #[derive(Debug)]
 pub struct Wire {
     socket: Option<Socket>,
+    session: Option<Box<Session>>,
     datagram: bool,
     blocking: bool,
     unsent: Vec<u8>,
@@ -65,7 +127,7 @@ impl Wire {
     pub fn new(opening: &Opening) -> Wire {
         let datagram = opening.address.transport().is_datagram();
         let blocking = opening.wait.is_some();
-        Wire { socket: None, datagram, blocking, unsent: Vec::new(), shut: false, clogged: false }
+        Wire { socket: None, session: None, datagram, blocking, unsent: Vec::new(), shut: false, clogged: false }
     }
 
     /// The socket, if there is one.
@@ -128,6 +190,36 @@ impl Wire {
         }
     }
 
+    /// Begins TLS. It has begun once [`Wire::agreed`] says on what.
+    pub fn shake(&mut self, client: &TlsClient, counts: &mut Counts) -> Result<(), Broken> {
+        let mut tls = client.begin().map_err(|error| Broken(TlsClient::explain(&error, &[])))?;
+        // How much waits is bounded by what is under way.
+        tls.set_buffer_limit(None);
+        self.session = Some(Box::new(Session { tls, first: Vec::new(), ended: false }));
+        self.sealed();
+        self.flush(counts)
+    }
+
+    /// What both sides of TLS have agreed on, once they have.
+    pub fn agreed(&self) -> Option<TlsSession> {
+        let session = self.session.as_ref().filter(|session| !session.tls.is_handshaking())?;
+        Some(TlsClient::agreed(&session.tls))
+    }
+
+    /// Whether TLS has begun, and both sides have not agreed yet.
+    pub fn is_shaking(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.tls.is_handshaking())
+    }
+
+    /// Moves what the session wants to send to what waits for the socket.
+    fn sealed(&mut self) {
+        if let Some(session) = &mut self.session {
+            while session.tls.wants_write() {
+                session.tls.write_tls(&mut self.unsent).expect("a vector takes everything");
+            }
+        }
+    }
+
     fn opened(&self) -> &Socket {
         self.socket.as_ref().expect("it is open")
     }
@@ -138,6 +230,11 @@ impl Wire {
         counts.bytes_sent += bytes.len() as u64;
         if self.datagram {
             return self.put(counts, bytes).map(|_| ());
+        }
+        if let Some(session) = &mut self.session {
+            session.tls.writer().write_all(bytes).expect("its buffer has no limit");
+            self.sealed();
+            return Ok(());
         }
         // Small ones leave together; one that is large need not be copied.
         if self.unsent.is_empty() && bytes.len() > LARGE_LEN {
@@ -190,33 +287,82 @@ impl Wire {
     /// Closes its direction once everything has left.
     pub fn shutdown(&mut self, counts: &mut Counts) -> Result<(), Broken> {
         self.shut = true;
+        self.say_goodbye();
         self.flush(counts)
     }
 
     /// Reads once.
-    pub fn read(&self, counts: &mut Counts, address: &Address, buffer: &mut [u8]) -> Result<Got, Broken> {
+    pub fn read<'b>(
+        &mut self,
+        counts: &mut Counts,
+        address: &Address,
+        buffers: &'b mut Buffers,
+    ) -> Result<Got<'b>, Broken> {
+        if self.session.as_ref().is_some_and(|session| session.ended) {
+            return Ok(Got::End);
+        }
         counts.syscalls += 1;
-        let len = match rustix::net::recv(self.opened(), buffer, RecvFlags::empty()) {
+        let len = match rustix::net::recv(self.opened(), &mut *buffers.wire, RecvFlags::empty()) {
             Ok((len, _)) => len,
-            Err(Errno::INTR) => return Ok(Got::Interrupted),
+            Err(Errno::INTR) => return Ok(Got::Again),
             Err(Errno::AGAIN) => return Ok(Got::Nothing),
             Err(Errno::CONNREFUSED) if self.datagram => {
                 return Err(Broken(format!("nobody listens at {address}")));
             }
+            Err(Errno::CONNRESET) if self.is_shaking() => return Err(Broken(TlsClient::gone("reset the connection"))),
             Err(Errno::CONNRESET) => return Err(Broken("the peer reset the connection".into())),
             Err(error) => return Err(Broken::of("cannot read", error)),
         };
-        counts.bytes_received += len as u64;
-        Ok(if len == 0 && !self.datagram { Got::End } else { Got::Bytes(len) })
+        if len == 0 && !self.datagram {
+            return match self.is_shaking() {
+                true => Err(Broken(TlsClient::gone("closed the connection"))),
+                false => Ok(Got::End),
+            };
+        }
+        let (came, full) = (&buffers.wire[..len], len == buffers.wire.len());
+        let Some(session) = &mut self.session else {
+            counts.bytes_received += len as u64;
+            return Ok(Got::Bytes(came, full));
+        };
+        match session.take(came, &mut buffers.plain) {
+            Ok(filled) => {
+                let more = full || session.ended;
+                counts.bytes_received += filled as u64;
+                self.sealed();
+                Ok(if filled == 0 && more { Got::Again } else { Got::Bytes(&buffers.plain[..filled], more) })
+            }
+            Err(error) => {
+                let broken = Broken(TlsClient::explain(&error, &session.first));
+                // The alert that says why.
+                self.sealed();
+                let _ = self.flush(counts);
+                Err(broken)
+            }
+        }
+    }
+
+    /// Says, to TLS, that no more will be sent.
+    fn say_goodbye(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.tls.send_close_notify();
+            self.sealed();
+        }
     }
 
     /// Makes the end an abrupt one.
-    pub fn reset_at_end(&self) {
+    pub fn reset_at_end(&mut self) {
+        self.session = None;
         let _ = self.opened().set_linger(Some(Duration::ZERO));
     }
 
-    /// Ends it.
-    pub fn close(&mut self) {
+    /// Ends it, in order as far as that goes without waiting.
+    pub fn close(&mut self, counts: &mut Counts) {
+        if self.session.as_ref().is_some_and(|session| !session.tls.is_handshaking()) && self.unsent.is_empty() {
+            self.say_goodbye();
+            // A peer that is gone already need not be told.
+            let _ = self.flush(counts);
+        }
+        self.session = None;
         self.socket = None;
         self.unsent.clear();
         self.shut = false;

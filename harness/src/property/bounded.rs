@@ -1,6 +1,6 @@
 //! `bounded`: answers come in time, and are no longer than they may be.
 
-use super::edit::exchanges;
+use super::talk::exchanges;
 use super::{Base, Kind, Parameters, Property, Variant};
 use crate::random::Random;
 use crate::testcase::TestCase;

@@ -4,6 +4,7 @@
 //! machine and fails in the field, often at one cut of many: so every cut is tried.
 
 use super::edit::{step_mut, strip_sends};
+use super::talk::{is_stream, some};
 use super::{Base, Parameters, Property, Variant};
 use crate::random::Random;
 use crate::testcase::TestCase;
@@ -40,9 +41,7 @@ pub(super) const PROPERTY: Property = Property {
 };
 
 fn plan(base: &Base, _parameters: &Parameters, random: &mut Random) -> Result<Vec<Variant>, String> {
-    if base.transport.is_datagram() {
-        return Err("it is about streams, and the case speaks in datagrams".into());
-    }
+    is_stream(base)?;
     let mut variants = Vec::new();
     for (number, sent) in base.sends.iter().enumerate() {
         if sent.len < 2 {
@@ -66,10 +65,7 @@ fn plan(base: &Base, _parameters: &Parameters, random: &mut Random) -> Result<Ve
         let what = format!("message {} cut after byte {cut} of {}", number + 1, sent.len);
         variants.extend(case.map(|case| Variant::new(what, case)));
     }
-    if variants.is_empty() {
-        return Err("there is nothing to cut: no message has two bytes".into());
-    }
-    Ok(variants)
+    some(variants, "there is nothing to cut: no message has two bytes")
 }
 
 fn edit(

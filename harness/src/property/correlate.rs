@@ -1,6 +1,7 @@
 //! `correlate` and `order`: each of many requests under way has its own answer.
 
-use super::edit::{exchanges, note, noted, with_steps};
+use super::edit::{note, noted, with_steps};
+use super::talk::{exchanges, some};
 use super::{Base, Kind, Parameters, Property, Variant};
 use crate::document::{Node, Table, Value};
 use crate::random::Random;
@@ -58,9 +59,9 @@ fn plan(base: &Base, parameters: &Parameters, random: &mut Random, ordered: bool
     let count = parameters.number("requests").unwrap_or(REQUESTS).clamp(2, REQUESTS_MAX);
     let first = 1 + random.below(1000);
     let mut variants = Vec::new();
-    for (at, (send, answers)) in talk.exchanges.iter().enumerate() {
-        let [answer] = answers.as_slice() else { continue };
-        let Some((actor, table)) = parts(send) else { continue };
+    for (at, exchange) in talk.exchanges.iter().enumerate() {
+        let [answer] = exchange.answers.as_slice() else { continue };
+        let Some((actor, table)) = parts(&exchange.send) else { continue };
         let Some(payload) = table.get("send") else { continue };
         let by = parameters.text("by").map(str::to_owned).or_else(|| described(base, payload));
         let Some(by) = by else { continue };
@@ -70,11 +71,7 @@ fn plan(base: &Base, parameters: &Parameters, random: &mut Random, ordered: bool
         let payloads: Option<Vec<Node>> = ids().map(|id| identified(payload, &by, id)).collect();
         let wanted: Option<Vec<Node>> = ids().map(|id| identified(&expected, &by, id)).collect();
         let (Some(payloads), Some(wanted)) = (payloads, wanted) else { continue };
-        let mut steps = talk.opening.clone();
-        for (send, answers) in &talk.exchanges[..at] {
-            steps.push(send.clone());
-            steps.extend(answers.clone());
-        }
+        let mut steps = talk.before(at);
         let many = step(actor, "send", payloads);
         // Datagrams stay apart.
         let many = if base.transport.is_datagram() { many } else { with(many, "coalesce", true) };
@@ -88,12 +85,11 @@ fn plan(base: &Base, parameters: &Parameters, random: &mut Random, ordered: bool
         variants
             .push(Variant::new(format!("message {} {count} times at once, each with its own `{by}`", at + 1), case));
     }
-    if variants.is_empty() {
-        return Err("it takes a message by name, `{ get = { id = 7, .. } }`, and an answer that is expected by name with the same \
-                    field: `correlate = { by = \"id\" }`, or `correlate` in the protocol's description"
-            .into());
-    }
-    Ok(variants)
+    some(
+        variants,
+        "it takes a message by name, `{ get = { id = 7, .. } }`, and an answer that is expected by name with the same field: \
+         `correlate = { by = \"id\" }`, or `correlate` in the protocol's description",
+    )
 }
 
 /// The field that the description says.

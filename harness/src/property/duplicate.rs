@@ -1,10 +1,15 @@
 //! `duplicate`: a datagram that comes twice does no harm.
 
-use super::datagrams::{self, QUIET};
-use super::edit::{noted, with_steps, without_note};
+use std::time::Duration;
+
+use super::edit::{noted, without_note};
+use super::talk::{Exchange, in_datagrams};
 use super::{Base, Parameters, Property, Variant};
 use crate::random::Random;
-use crate::testcase::step::{drain, parts};
+use crate::testcase::step::drain;
+
+/// How long nothing may come before the next request.
+const QUIET: Duration = Duration::from_millis(20);
 
 /// The note on what comes a second time.
 const AGAIN: &str = "again";
@@ -24,22 +29,17 @@ pub(super) const PROPERTY: Property = Property {
 };
 
 fn plan(base: &Base, _parameters: &Parameters, _random: &mut Random) -> Result<Vec<Variant>, String> {
-    let talk = datagrams::talk(base)?;
+    let talk = in_datagrams(base)?;
     let make = |again: usize| {
-        let mut steps = talk.opening.clone();
-        for (at, (send, answers)) in talk.exchanges.iter().enumerate() {
-            steps.push(send.clone());
+        let each = |at: usize, exchange: &Exchange| {
+            let mut steps = exchange.steps();
             if at == again {
-                steps.push(noted(send.clone(), AGAIN));
+                steps.insert(1, noted(exchange.send.clone(), AGAIN));
+                steps.push(noted(drain(exchange.speaker(), QUIET), AGAIN));
             }
-            steps.extend(answers.clone());
-            if at == again {
-                let actor = parts(send).and_then(|(actor, _)| actor.map(str::to_owned));
-                steps.push(noted(drain(actor.as_deref(), QUIET), AGAIN));
-            }
-        }
-        steps.extend(talk.closing.clone());
-        Variant::new(format!("datagram {} twice", again + 1), with_steps(&base.case, steps))
+            steps
+        };
+        Variant::new(format!("datagram {} twice", again + 1), talk.with_each(&base.case, each))
     };
     Ok((0..talk.exchanges.len()).map(make).collect())
 }

@@ -1,6 +1,7 @@
 //! `half-close`: what was asked for is answered although the client says that it will ask no more.
 
-use super::edit::{exchanges, strip_sends, with_steps};
+use super::edit::{strip_sends, with_steps};
+use super::talk::{Exchange, on_stream, some};
 use super::{Base, Parameters, Property, Variant};
 use crate::random::Random;
 use crate::testcase::TestCase;
@@ -21,28 +22,18 @@ pub(super) const PROPERTY: Property = Property {
 };
 
 fn plan(base: &Base, _parameters: &Parameters, _random: &mut Random) -> Result<Vec<Variant>, String> {
-    if base.transport.is_datagram() {
-        return Err("it is about streams, and the case speaks in datagrams".into());
-    }
-    let talk = exchanges(&base.case)?;
-    let count = talk.exchanges.len();
-    let variants: Vec<Variant> = (0..count)
-        .rev()
-        .filter(|last| !talk.exchanges[*last].1.is_empty())
-        .map(|last| {
-            let mut steps = talk.opening.clone();
-            for (at, (send, answers)) in talk.exchanges[..=last].iter().enumerate() {
-                steps.push(if at == last { with(send.clone(), "then", "half-close") } else { send.clone() });
-                steps.extend(answers.clone());
-            }
-            if last + 1 == count {
-                steps.extend(talk.closing.clone());
-            }
-            let case = with_steps(&base.case, steps);
-            Variant::new(format!("no more is sent after message {}", last + 1), case)
-        })
-        .collect();
-    if variants.is_empty() { Err("no request of the case has an answer that is expected".into()) } else { Ok(variants) }
+    let talk = on_stream(base)?;
+    let answered = talk.exchanges.iter().enumerate().rev().filter(|(_, exchange)| !exchange.answers.is_empty());
+    let make = |(last, exchange): (usize, &Exchange)| {
+        let mut steps = talk.before(last);
+        steps.push(with(exchange.send.clone(), "then", "half-close"));
+        steps.extend(exchange.answers.clone());
+        if last + 1 == talk.exchanges.len() {
+            steps.extend(talk.closing.clone());
+        }
+        Variant::new(format!("no more is sent after message {}", last + 1), with_steps(&base.case, steps))
+    };
+    some(answered.map(make).collect(), "no request of the case has an answer that is expected")
 }
 
 fn controls(case: &TestCase) -> Option<Vec<TestCase>> {

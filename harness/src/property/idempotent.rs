@@ -1,10 +1,11 @@
 //! `idempotent`: a request that is sent again gets the same answer again.
 
-use super::edit::{exchanges, noted, with_steps, without_note};
+use super::edit::{noted, without_note};
+use super::talk::exchanges;
 use super::{Base, Kind, Parameters, Property, Variant};
 use crate::document::Node;
 use crate::random::Random;
-use crate::testcase::step::{parts, verb};
+use crate::testcase::step::parts;
 
 /// The note on steps that are played a second time.
 const AGAIN: &str = "again";
@@ -30,27 +31,22 @@ pub(super) const PROPERTY: Property = Property {
 fn plan(base: &Base, parameters: &Parameters, _random: &mut Random) -> Result<Vec<Variant>, String> {
     let talk = exchanges(&base.case)?;
     let wanted = parameters.texts("messages");
-    let ends_itself = talk.closing.iter().any(|node| verb(node) == Some("expect_eof"));
     let mut variants = Vec::new();
-    for (again, (send, answers)) in talk.exchanges.iter().enumerate() {
+    for (again, exchange) in talk.exchanges.iter().enumerate() {
         let is_last = again + 1 == talk.exchanges.len();
-        if answers.is_empty() || (is_last && ends_itself) {
+        if exchange.answers.is_empty() || (is_last && talk.ends_itself()) {
             continue;
         }
-        if wanted.as_ref().is_some_and(|wanted| !wanted.iter().any(|name| is_called(send, name))) {
+        if wanted.as_ref().is_some_and(|wanted| !wanted.iter().any(|name| is_called(&exchange.send, name))) {
             continue;
         }
-        let mut steps = talk.opening.clone();
-        for (at, (send, answers)) in talk.exchanges.iter().enumerate() {
-            steps.push(send.clone());
-            steps.extend(answers.clone());
+        let case = talk.with_each(&base.case, |at, exchange| {
+            let mut steps = exchange.steps();
             if at == again {
-                steps.push(noted(send.clone(), AGAIN));
-                steps.extend(answers.iter().map(|node| noted(node.clone(), AGAIN)));
+                steps.extend(exchange.steps().into_iter().map(|node| noted(node, AGAIN)));
             }
-        }
-        steps.extend(talk.closing.clone());
-        let case = with_steps(&base.case, steps);
+            steps
+        });
         variants.push(Variant::new(format!("message {} a second time", again + 1), case));
     }
     match (variants.is_empty(), wanted) {

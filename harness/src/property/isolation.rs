@@ -4,6 +4,7 @@
 //! expected, so that an answer on the wrong connection is seen. Which words these are was tried out before.
 
 use super::edit::{beside, is_on_connection, speakers, spoken_by, with_steps, without};
+use super::talk::repeats;
 use super::{Base, Kind, Parameters, Property, Variant};
 use crate::document::{Node, Table, Value};
 use crate::random::Random;
@@ -42,9 +43,7 @@ fn plan(base: &Base, parameters: &Parameters, random: &mut Random) -> Result<Vec
     let Some((moved, names)) = beside(&base.case, count) else {
         return Err("it is for cases with one connection and without loops".into());
     };
-    if !base.repeatable {
-        return Err("the case does not hold twice on the same server, so a second connection would tell nothing".into());
-    }
+    repeats(base)?;
     if !base.side_by_side {
         return Err("the server serves one connection at a time".into());
     }
@@ -96,8 +95,10 @@ fn plan(base: &Base, parameters: &Parameters, random: &mut Random) -> Result<Vec
         for cut in [sent.len / 2, 1, sent.len - 1] {
             // The first connection is in the middle of this message while the second one says everything.
             let mut lanes = [talks[0].clone(), talks[1].clone()];
-            lanes[0][sent.at] = with(split(lanes[0][sent.at].clone(), &[cut]), "pace", "1B/30ms");
-            lanes[1].splice(0..0, [connect(Some(&names[1])), awaits("halfway")]);
+            lanes[0][sent.at] = with(split(lanes[0][sent.at].clone(), &[cut]), "pace", "1B/60ms");
+            // The other one speaks when the server has had the time to read that much, and before it gets the rest.
+            let sleep = Table::of([("sleep", "20ms")]).into();
+            lanes[1].splice(0..0, [connect(Some(&names[1])), awaits("halfway"), sleep]);
             lanes[0].insert(sent.at, notifies("halfway"));
             let what =
                 format!("another connection says everything while {cut} of {} bytes of a message have come", sent.len);

@@ -1,7 +1,6 @@
 //! `loss`: a datagram that never comes does no harm to those that do.
 
-use super::datagrams;
-use super::edit::with_steps;
+use super::talk::{Exchange, in_datagrams};
 use super::{Base, Parameters, Property, Variant};
 use crate::random::Random;
 
@@ -20,18 +19,14 @@ pub(super) const PROPERTY: Property = Property {
 };
 
 fn plan(base: &Base, _parameters: &Parameters, _random: &mut Random) -> Result<Vec<Variant>, String> {
-    let talk = datagrams::talk(base)?;
-    if talk.exchanges.len() < 2 {
+    let talk = in_datagrams(base)?;
+    let count = talk.exchanges.len();
+    if count < 2 {
         return Err("it takes two requests, and the case has one".into());
     }
     let make = |lost: usize| {
-        let mut steps = talk.opening.clone();
-        for (_, (send, answers)) in talk.exchanges.iter().enumerate().filter(|(at, _)| *at != lost) {
-            steps.push(send.clone());
-            steps.extend(answers.clone());
-        }
-        steps.extend(talk.closing.clone());
-        Variant::new(format!("datagram {} never comes", lost + 1), with_steps(&base.case, steps))
+        let each = |at: usize, exchange: &Exchange| if at == lost { Vec::new() } else { exchange.steps() };
+        Variant::new(format!("datagram {} never comes", lost + 1), talk.with_each(&base.case, each))
     };
-    Ok((0..talk.exchanges.len()).map(make).collect())
+    Ok((0..count).map(make).collect())
 }

@@ -1,6 +1,7 @@
 //! `no-leak`: whoever comes and goes leaves nothing behind.
 
-use super::edit::{exchanges, speakers};
+use super::edit::speakers;
+use super::talk::{on_stream, repeats};
 use super::{Base, Kind, Parameters, Property, Variant};
 use crate::document::{Node, Table, Value};
 use crate::random::Random;
@@ -34,13 +35,8 @@ fn plan(base: &Base, parameters: &Parameters, _random: &mut Random) -> Result<Ve
     if !base.ours {
         return Err("the server is not ours to look into: it was not started here".into());
     }
-    if !base.repeatable {
-        return Err("the case does not hold several times on the same server".into());
-    }
-    if base.transport.is_datagram() {
-        return Err("it is about connections, and the case speaks in datagrams".into());
-    }
-    exchanges(&base.case)?;
+    repeats(base)?;
+    on_stream(base)?;
     let rounds = parameters.number("rounds").unwrap_or(ROUNDS).clamp(16, 100_000);
     let [speaker] = speakers(&base.case).try_into().map_err(|_| "it is for cases with one connection")?;
     let speaker: Option<String> = speaker;

@@ -2,7 +2,8 @@
 //!
 //! A reader that drops what follows the first message of a read works with every client that waits for its answers.
 
-use super::edit::{exchanges, note, noted, with_steps};
+use super::edit::{note, noted, with_steps};
+use super::talk::{on_stream, some};
 use super::{Base, Parameters, Property, Variant};
 use crate::document::{Node, Value};
 use crate::random::Random;
@@ -31,36 +32,30 @@ pub(super) const PROPERTY: Property = Property {
 };
 
 fn plan(base: &Base, _parameters: &Parameters, _random: &mut Random) -> Result<Vec<Variant>, String> {
-    if base.transport.is_datagram() {
-        return Err("it is about streams, and the case speaks in datagrams".into());
-    }
-    let talk = exchanges(&base.case)?;
+    let talk = on_stream(base)?;
     if !talk.opening.iter().all(|node| verb(node) != Some("expect")) && !base.asked {
         return Err("the server speaks first, and such protocols often want one request at a time; \
                     `--property pipelining` tests it all the same"
             .into());
     }
-    let ends_itself = talk.closing.iter().any(|node| verb(node) == Some("expect_eof"));
     let all = &talk.exchanges;
-    if all.iter().any(|(_, answers)| answers.is_empty()) {
+    if all.iter().any(|exchange| exchange.answers.is_empty()) {
         return Err("a request of the case has no answer that is expected".into());
     }
     let make = |order: &[usize], together: std::ops::Range<usize>, cut: Option<usize>| {
         let mut steps = talk.opening.clone();
         for at in 0..order.len() {
-            let (send, answers) = &all[order[at]];
             if !together.contains(&at) {
-                steps.push(send.clone());
-                steps.extend(answers.clone());
+                steps.extend(all[order[at]].steps());
                 continue;
             }
             if at != together.start {
                 continue;
             }
-            steps.extend(one_write(order[together.clone()].iter().map(|at| &all[*at].0), cut));
+            steps.extend(one_write(order[together.clone()].iter().map(|at| &all[*at].send), cut));
             for (number, at) in together.clone().enumerate() {
                 let answer = |node: &Node| noted(node.clone(), &format!("{ANSWER}{}", number + 1));
-                steps.extend(all[order[at]].1.iter().map(answer));
+                steps.extend(all[order[at]].answers.iter().map(answer));
             }
         }
         steps.extend(talk.closing.clone());
@@ -83,7 +78,7 @@ fn plan(base: &Base, _parameters: &Parameters, _random: &mut Random) -> Result<V
             }
         }
     }
-    if !ends_itself {
+    if !talk.ends_itself() {
         for at in 0..all.len() {
             // What came before is said before: a login, for example.
             let twice: Vec<usize> = (0..at).chain([at, at]).collect();
@@ -92,10 +87,7 @@ fn plan(base: &Base, _parameters: &Parameters, _random: &mut Random) -> Result<V
             add(format!("request {} {COPIES} times in one write", at + 1), make(&often, at..at + COPIES, None));
         }
     }
-    if variants.is_empty() {
-        return Err("it has one request, and the server closes the connection after it".into());
-    }
-    Ok(variants)
+    some(variants, "it has one request, and the server closes the connection after it")
 }
 
 /// These sends as one.

@@ -1,6 +1,7 @@
 //! `prefix-close`: a client that goes away in the middle of a message harms nobody else.
 
 use super::edit::{beside, spoken_by, with_steps, without};
+use super::talk::{is_stream, repeats, some};
 use super::{Base, Parameters, Property, Variant};
 use crate::random::Random;
 use crate::testcase::TestCase;
@@ -27,12 +28,8 @@ pub(super) const PROPERTY: Property = Property {
 };
 
 fn plan(base: &Base, _parameters: &Parameters, _random: &mut Random) -> Result<Vec<Variant>, String> {
-    if base.transport.is_datagram() {
-        return Err("it is about streams, and the case speaks in datagrams".into());
-    }
-    if !base.repeatable {
-        return Err("the case does not hold twice on the same server, so a second connection would tell nothing".into());
-    }
+    is_stream(base)?;
+    repeats(base)?;
     let (case, names) = beside(&base.case, 2).ok_or("it is for cases with one connection and without loops")?;
     let gone = Some(names[0].as_str());
     let own = case.lanes().first().map(|(_, steps)| steps.to_vec()).unwrap_or_default();
@@ -57,7 +54,7 @@ fn plan(base: &Base, _parameters: &Parameters, _random: &mut Random) -> Result<V
             }
         }
     }
-    if variants.is_empty() { Err("the case sends nothing".into()) } else { Ok(variants) }
+    some(variants, "the case sends nothing")
 }
 
 /// Where a message is left: in the middle first.

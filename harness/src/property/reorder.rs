@@ -1,7 +1,6 @@
 //! `reorder`: a datagram that overtakes another one does no harm.
 
-use super::datagrams;
-use super::edit::with_steps;
+use super::talk::{Exchange, in_datagrams, some};
 use super::{Base, Parameters, Property, Variant};
 use crate::document::Node;
 use crate::random::Random;
@@ -22,31 +21,24 @@ pub(super) const PROPERTY: Property = Property {
 };
 
 fn plan(base: &Base, _parameters: &Parameters, _random: &mut Random) -> Result<Vec<Variant>, String> {
-    let talk = datagrams::talk(base)?;
+    let talk = in_datagrams(base)?;
     if talk.exchanges.len() < 2 {
         return Err("it takes two requests, and the case has one".into());
     }
     let mut variants = Vec::new();
-    for first in 0..talk.exchanges.len() - 1 {
-        let (one, other) = (&talk.exchanges[first], &talk.exchanges[first + 1]);
-        let answers: Option<Vec<Node>> = one.1.iter().chain(&other.1).map(matcher).collect();
+    for (first, pair) in talk.exchanges.windows(2).enumerate() {
+        let answers: Option<Vec<Node>> = pair.iter().flat_map(|exchange| &exchange.answers).map(matcher).collect();
         let Some(answers) = answers.filter(|answers| !answers.is_empty()) else { continue };
-        let mut steps = talk.opening.clone();
-        for (send, answers) in &talk.exchanges[..first] {
-            steps.push(send.clone());
-            steps.extend(answers.clone());
-        }
-        let actor = parts(&one.0).and_then(|(actor, _)| actor.map(str::to_owned));
-        steps.extend([other.0.clone(), one.0.clone(), step(actor.as_deref(), "expect_set", answers)]);
-        for (send, answers) in &talk.exchanges[first + 2..] {
-            steps.push(send.clone());
-            steps.extend(answers.clone());
-        }
-        steps.extend(talk.closing.clone());
+        let both = [pair[1].send.clone(), pair[0].send.clone(), step(pair[0].speaker(), "expect_set", answers)];
+        let each = |at: usize, exchange: &Exchange| match at {
+            _ if at == first => both.to_vec(),
+            _ if at == first + 1 => Vec::new(),
+            _ => exchange.steps(),
+        };
         let what = format!("datagram {} overtakes datagram {}", first + 2, first + 1);
-        variants.push(Variant::new(what, with_steps(&base.case, steps)));
+        variants.push(Variant::new(what, talk.with_each(&base.case, each)));
     }
-    if variants.is_empty() { Err("no two neighbouring requests are answered".into()) } else { Ok(variants) }
+    some(variants, "no two neighbouring requests are answered")
 }
 
 /// What a step expects.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::edit::{beside, spoken_by, with_steps, without};
 use super::prefix_close::GONE;
+use super::talk::{repeats, some};
 use super::{Base, Kind, Parameters, Property, Variant};
 use crate::document::Node;
 use crate::random::Random;
@@ -38,9 +39,7 @@ pub(super) const PROPERTY: Property = Property {
 };
 
 fn plan(base: &Base, parameters: &Parameters, random: &mut Random) -> Result<Vec<Variant>, String> {
-    if !base.repeatable {
-        return Err("the case does not hold twice on the same server, so what follows would tell nothing".into());
-    }
+    repeats(base)?;
     let (case, names) = beside(&base.case, 3).ok_or("it is for cases with one connection and without loops")?;
     let (gone, old, new) = (names[0].as_str(), names[1].as_str(), names[2].as_str());
     let own = base.case.lanes().first().map(|(_, steps)| steps.to_vec()).unwrap_or_default();
@@ -66,7 +65,7 @@ fn plan(base: &Base, parameters: &Parameters, random: &mut Random) -> Result<Vec
             variants.push(Variant::new(format!("message {} spoilt: {what}", number + 1), case));
         }
     }
-    if variants.is_empty() { Err("the case sends nothing".into()) } else { Ok(variants) }
+    some(variants, "the case sends nothing")
 }
 
 fn is_connect(node: &Node) -> bool {

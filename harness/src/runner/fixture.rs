@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::address::Url;
 use super::process::{Address, Exit, Guard, Ports, Process};
 use super::target::{Group, Owner, Running, Setting, start};
+use super::tls::TlsClient;
 use crate::event::{Failure, FailureKind, OutputLine, Place};
 use crate::random::Random;
-use crate::scenario::{Scenario, Target};
+use crate::scenario::{Scenario, Target, Tls};
 use crate::template::Variables;
 
 /// What starting targets needs to know.
@@ -72,6 +73,17 @@ impl Starter {
         let owner = Owner { scenario: &scenario.name, case: None, folder: &folder, family: None };
         let targets: Vec<&Target> = scenario.targets.iter().filter(|target| wanted(target)).collect();
         Ok(Fixture { group: start(&targets, &known, owner, &self.setting).await? })
+    }
+
+    /// How a client does TLS with a server, by settings of the scenario.
+    pub fn tls_client(&self, tls: &Tls, variables: &Variables, server: &Address) -> Result<TlsClient, Box<Failure>> {
+        let failed = |message| Box::new(Failure::new(FailureKind::Tls, message, tls.place.clone()));
+        let authority = self.setting.authority().map_err(failed)?;
+        let peer = match server {
+            Address::Tcp(server) | Address::Udp(server) => Some(server.ip()),
+            Address::Unix(_) | Address::Unixgram(_) => None,
+        };
+        TlsClient::new(tls, &authority, variables, peer)
     }
 
     /// The address that a URL stands for.

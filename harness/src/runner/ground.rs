@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
@@ -72,6 +73,12 @@ impl Up {
     /// What is known once they are up: their addresses and ports.
     pub fn variables(&self) -> &Variables {
         self.fixture.variables()
+    }
+
+    /// Waits until one of the processes has ended, at most for so long.
+    pub fn wait_exit(&self, process: &Process, within: Duration) {
+        // Whoever is late is told by `Process::exited`, as whoever was in time is.
+        let _ = self.handle.block_on(async { tokio::time::timeout(within, process.wait_exit()).await });
     }
 
     /// Ends them in order.

@@ -46,4 +46,4 @@ pub use record::Record;
 pub use relay::Relay;
 pub use run::{Input, Options, run};
 pub use select::{LastFailed, Partition};
-pub use tls::{Keys, Profiles, server_config};
+pub use tls::{Keys, Profiles, TlsClient, server_config};

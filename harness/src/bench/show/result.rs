@@ -7,6 +7,7 @@ use anstyle::Style;
 use super::page::{LABEL, Page};
 use crate::bench::figure::{bytes_rate, rate, seconds, share, time};
 use crate::bench::outcome::{Mode, Outcome, Steady};
+use crate::event::TlsSession;
 use crate::report::text::{count, cut, escape, number, pad};
 
 impl Page {
@@ -58,6 +59,9 @@ impl Page {
         }
         if outcome.connect_ns.count > 0 && outcome.fresh {
             self.distribution("connect", &outcome.connect_ns, Style::new());
+        }
+        if outcome.handshake_ns.count > 0 && outcome.fresh {
+            self.distribution("handshake", &outcome.handshake_ns, Style::new());
         }
         if outcome.steps.len() > 1 {
             for (at, step) in outcome.steps.iter().enumerate() {
@@ -145,6 +149,10 @@ impl Page {
                 false => format!("{} bytes there and {} back", floor.request, floor.response),
             };
             self.dim("floor", &format!("{ratio}{p50} for {sizes} between two processes that do nothing else"));
+        }
+        if let Some(TlsSession { version, cipher, alpn, .. }) = &outcome.tls {
+            let alpn = alpn.as_ref().map(|name| format!(", {}", escape(name))).unwrap_or_default();
+            self.dim("tls", &format!("{version}, {}{alpn}; every handshake is a full one", escape(cipher)));
         }
         if let Some(little) = &outcome.little {
             let slots = rate(little.slots);

@@ -1,0 +1,174 @@
+//! The word of more than one play: what failed among others is played alone where its controls hold, is made small, and has
+//! to fail with its own deadlines.
+
+use std::time::Duration;
+
+use super::edit::{calm, hasten};
+use super::prefix_close::GONE;
+use super::session::{QUIET, Session, Told, Violation};
+use super::{Property, Variant};
+use crate::reduce::{self, Budget, Reduced, Repeats, Replay, Subject};
+use crate::runner::Clock;
+use crate::testcase::{Failed, Played, TestCase, step};
+
+/// How often the controls of what fails sometimes have to hold.
+const CONTROLS: usize = 20;
+
+/// From how often on something that fails sometimes is called a violation.
+const SOMETIMES_MIN: f64 = 0.2;
+
+impl Session<'_> {
+    /// Plays a case alone on fresh targets. It fails only if its controls hold.
+    fn judge(&self, property: &Property, case: &TestCase, patience: Duration) -> Replay {
+        let hastened = hasten(case, patience, QUIET);
+        let replay = Replay::of(&hastened, &self.player.play(&hastened));
+        if let Replay::Failed { failed, position } = &replay {
+            // One that is there to disturb others may fail as it likes.
+            let disturbs = position.as_ref().and_then(|(lane, at)| {
+                let lanes = case.lanes();
+                let (_, steps) = lanes.iter().find(|(name, _)| name == lane)?;
+                Some(step::parts(steps.get(*at)?)?.0?.ends_with(GONE))
+            });
+            if property.disturbs && disturbs == Some(true) && !failed.class.is_targets() {
+                return Replay::Passed;
+            }
+            let Some(controls) = (property.controls)(case) else { return Replay::Passed };
+            for control in controls {
+                match Replay::of(&control, &self.player.play(&hasten(&control, patience, QUIET))) {
+                    Replay::Passed => {}
+                    Replay::Stopped => return Replay::Stopped,
+                    Replay::Failed { .. } | Replay::Invalid => return Replay::Passed,
+                }
+            }
+        }
+        replay
+    }
+
+    pub(super) fn confirm(
+        &self,
+        property: &Property,
+        variant: &Variant,
+        patience: Duration,
+        after: usize,
+        told: &mut dyn FnMut(Told<'_>),
+    ) -> Confirmed {
+        let mut ways = vec![calm(&variant.case)];
+        if ways[0] != variant.case {
+            ways.push(variant.case.clone());
+        }
+        let mut found = None;
+        for case in ways {
+            match self.judge(property, &case, patience) {
+                Replay::Failed { failed, .. }
+                    if variant.certain.is_none_or(|certain| failed.place.contains(certain)) =>
+                {
+                    found = Some((case, failed));
+                }
+                Replay::Stopped => return Confirmed::Interrupted,
+                Replay::Failed { .. } | Replay::Passed | Replay::Invalid => continue,
+            }
+            break;
+        }
+        let Some((case, failed)) = found else { return Confirmed::No };
+        told(Told::Found(&case, &failed));
+        let reduced = self.reduce(property, &case, &failed, patience, told);
+        match self.believe(property, &reduced) {
+            Believed::No(why) => Confirmed::Unclear(why),
+            Believed::Interrupted => Confirmed::Interrupted,
+            Believed::Yes(played) => {
+                let verdict = if reduced.repeats == Repeats::Always { "deterministic" } else { "flaky" };
+                Confirmed::Yes(Box::new(Violation {
+                    what: variant.what.clone(),
+                    verdict,
+                    probability: reduced.probability(),
+                    sizes: (reduced.from, reduced.to),
+                    after,
+                    replays: reduced.replays,
+                    path: None,
+                    played,
+                    failed: reduced.failed,
+                    case: reduced.case,
+                }))
+            }
+        }
+    }
+
+    fn reduce(
+        &self,
+        property: &Property,
+        case: &TestCase,
+        failed: &Failed,
+        patience: Duration,
+        told: &mut dyn FnMut(Told<'_>),
+    ) -> Reduced {
+        let subject = Subject { case, history: &[], wanted: Some(failed) };
+        let content = case.content();
+        let mut oracle = |candidate: &TestCase| {
+            if property.reduces || candidate.content() == content {
+                self.judge(property, candidate, patience)
+            } else {
+                Replay::Invalid
+            }
+        };
+        let mut hear = |heard: reduce::Told<'_>| {
+            if let reduce::Told::Better { case, .. } = heard {
+                told(Told::Smaller(case, failed));
+            }
+        };
+        let budget = Budget { time: Some(self.shrink), replays: None, clock: Clock::start() };
+        reduce::reduce(subject, &mut oracle, budget, &mut hear)
+    }
+
+    /// The last word: the counterexample with its own deadlines, and its controls as often as it takes.
+    fn believe(&self, property: &Property, reduced: &Reduced) -> Believed {
+        let Some(controls) = (property.controls)(&reduced.case) else {
+            return Believed::No("it is no variant any more".into());
+        };
+        let times = match reduced.repeats {
+            Repeats::Never => return Believed::No("it failed once alone and not again".into()),
+            Repeats::Sometimes(p) if p < SOMETIMES_MIN => {
+                return Believed::No(format!("it fails {:.0} % of the time, which says little", p * 100.0));
+            }
+            Repeats::Sometimes(_) => CONTROLS,
+            Repeats::Always => 2,
+        };
+        for control in controls {
+            for _ in 0..times {
+                match Replay::of(&control, &self.player.play(&control)) {
+                    Replay::Passed => {}
+                    Replay::Stopped => return Believed::Interrupted,
+                    Replay::Failed { .. } | Replay::Invalid => {
+                        let why = "it fails sometimes even without what the property does to it";
+                        return Believed::No(why.into());
+                    }
+                }
+            }
+        }
+        let tries = if reduced.repeats == Repeats::Always { 1 } else { CONTROLS };
+        for _ in 0..tries {
+            let played = self.player.play(&reduced.case);
+            match Replay::of(&reduced.case, &played) {
+                Replay::Failed { failed, .. } if failed.is_same(&reduced.failed, reduced.steady) => {
+                    return Believed::Yes(played.ok().map(Box::new));
+                }
+                Replay::Stopped => return Believed::Interrupted,
+                _ => {}
+            }
+        }
+        Believed::No("with the deadlines of the case it holds: its answer is late".into())
+    }
+}
+
+/// What became of a variant that had failed among others.
+pub(super) enum Confirmed {
+    Interrupted,
+    No,
+    Unclear(String),
+    Yes(Box<Violation>),
+}
+
+enum Believed {
+    Interrupted,
+    No(String),
+    Yes(Option<Box<Played>>),
+}
