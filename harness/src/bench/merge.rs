@@ -181,7 +181,7 @@ pub fn read(folder: &Path) -> Result<Run, MergeError> {
 /// The measurement behind a result.
 fn measured(tag: &str, outcome: &Outcome, series: &BTreeMap<&str, Vec<&Line>>) -> Result<Measured, MergeError> {
     let lines = |name: &str| series.get(format!("{tag}/{name}").as_str()).map(Vec::as_slice).unwrap_or_default();
-    let whole = |name: &str| -> Result<Histogram<u64>, MergeError> {
+    let whole = |name: &str, each: &mut dyn FnMut(&Line, &Histogram<u64>)| -> Result<Histogram<u64>, MergeError> {
         let mut whole = histogram();
         for line in lines(name) {
             let part = decode(&line.histogram).expect("it was read before");
@@ -189,11 +189,22 @@ fn measured(tag: &str, outcome: &Outcome, series: &BTreeMap<&str, Vec<&Line>>) -
                 return Err(MergeError::Different { tag: format!("{tag}/{name}"), what: "the bounds of histograms" });
             }
             whole.add(&part).expect("the bounds are the same");
+            each(line, &part);
         }
         Ok(whole)
     };
+    let mut intervals = Vec::new();
+    let latency = whole("latency", &mut |line, latency| {
+        let begins = |slice: &&super::outcome::Slice| (slice.t_s * 1000.0).round() as u64 == line.begins_ms;
+        // Which kind they were is known of the whole only.
+        let broken = outcome.intervals.iter().find(begins).map_or(0, |slice| slice.failed);
+        let counts = Counts { iterations: latency.len(), broken, ..Counts::default() };
+        let (begins, length) = (line.begins_ms.saturating_mul(1_000_000), line.length_ms.saturating_mul(1_000_000));
+        intervals.push(Interval { begins, length, latency: serialized(latency), shown: shown(latency), counts });
+    })?;
+    let whole = |name: &str| whole(name, &mut |_, _| ());
     let total = Tally {
-        latency: whole("latency")?,
+        latency,
         service: whole("service")?,
         lateness: whole("lateness")?,
         connect: whole("connect")?,
@@ -204,19 +215,10 @@ fn measured(tag: &str, outcome: &Outcome, series: &BTreeMap<&str, Vec<&Line>>) -
     if total.latency.len() != outcome.counts.iterations {
         return Err(MergeError::Apart { tag: tag.to_owned() });
     }
-    let interval = |line: &&Line| {
-        let latency = decode(&line.histogram).expect("it was read before");
-        let begins = |slice: &&super::outcome::Slice| (slice.t_s * 1000.0).round() as u64 == line.begins_ms;
-        // Which kind they were is known of the whole only.
-        let broken = outcome.intervals.iter().find(begins).map_or(0, |slice| slice.failed);
-        let counts = Counts { iterations: latency.len(), broken, ..Counts::default() };
-        let (begins, length) = (line.begins_ms.saturating_mul(1_000_000), line.length_ms.saturating_mul(1_000_000));
-        Interval { begins, length, latency: serialized(&latency), shown: shown(&latency), counts }
-    };
     let seconds = outcome.duration_s.max(0.0);
     Ok(Measured {
         total,
-        intervals: lines("latency").iter().map(interval).collect(),
+        intervals,
         window: (seconds * 1e9) as u64,
         failures: outcome.failures.clone(),
         processor: (outcome.processor_share * (seconds + outcome.warmup_s) * 1e9) as u64,
