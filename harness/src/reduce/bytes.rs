@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::search::{delete, smallest};
+use super::search::{delete_while, smallest};
 use super::{Reducer, steps};
 use crate::document::{Node, Table, Value};
 use crate::template::Template;
@@ -234,9 +234,9 @@ impl Reducer<'_> {
             return;
         };
         let all = data.tokens.clone();
-        let kept = delete(all.len(), &|_| false, &mut |kept| {
+        let kept = delete_while(all.len(), &|_| false, &mut |kept| {
             let tokens = kept.iter().map(|at| all[*at].clone()).collect();
-            self.test(put(base.clone(), data.with(tokens).write()))
+            (!self.is_over()).then(|| self.test(put(base.clone(), data.with(tokens).write())))
         });
         let all: Vec<Token> = kept.into_iter().map(|at| all[at].clone()).collect();
         let text = data.with(all.clone()).bytes().is_none_or(|bytes| str::from_utf8(&bytes).is_ok());
@@ -250,11 +250,13 @@ impl Reducer<'_> {
                 })
                 .collect();
             // Those that stay as they are; a byte that is simple already is no question.
-            let kept = delete(all.len(), &|at| plain[at] == all[at], &mut |kept| {
-                let token = |at: usize| if kept.contains(&at) { all[at].clone() } else { plain[at].clone() };
-                self.test(put(base.clone(), data.with((0..all.len()).map(token).collect()).write()))
+            let is_kept = |kept: &[usize], at: usize| kept.binary_search(&at).is_ok();
+            let kept = delete_while(all.len(), &|at| plain[at] == all[at], &mut |kept| {
+                let token = |at: usize| if is_kept(kept, at) { all[at].clone() } else { plain[at].clone() };
+                let tokens = (0..all.len()).map(token).collect();
+                (!self.is_over()).then(|| self.test(put(base.clone(), data.with(tokens).write())))
             });
-            for at in (0..all.len()).filter(|at| !kept.contains(at)) {
+            for at in (0..all.len()).filter(|at| !is_kept(&kept, *at)) {
                 all[at] = plain[at].clone();
             }
         }
@@ -288,9 +290,9 @@ impl Reducer<'_> {
             }
             let Some(data) = Data::read(node, &folder) else { continue };
             let all = data.tokens.clone();
-            delete(all.len(), &|_| false, &mut |kept| {
+            delete_while(all.len(), &|_| false, &mut |kept| {
                 let tokens = kept.iter().map(|at| all[*at].clone()).collect();
-                self.test(put(base.clone(), data.with(tokens).write()))
+                (!self.is_over()).then(|| self.test(put(base.clone(), data.with(tokens).write())))
             });
         }
     }

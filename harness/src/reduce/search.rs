@@ -9,6 +9,15 @@
 /// `holds` is asked whether the failure is still there with only these items; what it says `true` to stays so. `locked` items
 /// are kept without a question. The answer is what is kept, in order.
 pub fn delete(count: usize, locked: &dyn Fn(usize) -> bool, holds: &mut dyn FnMut(&[usize]) -> bool) -> Vec<usize> {
+    delete_while(count, locked, &mut |kept| Some(holds(kept)))
+}
+
+/// [`delete`] for what may be long: `None` in place of an answer keeps all that is left, without further questions.
+pub fn delete_while(
+    count: usize,
+    locked: &dyn Fn(usize) -> bool,
+    holds: &mut dyn FnMut(&[usize]) -> Option<bool>,
+) -> Vec<usize> {
     let open: Vec<usize> = (0..count).filter(|at| !locked(*at)).collect();
     let mut gone = vec![false; count];
     // Asks whether more can go, and has it go.
@@ -17,23 +26,31 @@ pub fn delete(count: usize, locked: &dyn Fn(usize) -> bool, holds: &mut dyn FnMu
         run.iter().for_each(|at| less[*at] = true);
         let kept: Vec<usize> = (0..count).filter(|at| !less[*at]).collect();
         let yes = holds(&kept);
-        if yes {
+        if yes == Some(true) {
             gone = less;
         }
         yes
     };
     let (mut at, mut needed) = (0, 0);
-    while at < open.len() {
+    'all: while at < open.len() {
         let run = run_len(open.len() - at, at, needed);
-        if lose(&open[at..at + run]) {
-            at += run;
-            continue;
+        match lose(&open[at..at + run]) {
+            None => break,
+            Some(true) => {
+                at += run;
+                continue;
+            }
+            Some(false) => {}
         }
         // So many of the run can go, so many cannot.
         let (mut yes, mut no) = (0, run);
         while no - yes > 1 {
             let middle = yes.midpoint(no);
-            if lose(&open[at..at + middle]) { yes = middle } else { no = middle }
+            match lose(&open[at..at + middle]) {
+                None => break 'all,
+                Some(true) => yes = middle,
+                Some(false) => no = middle,
+            }
         }
         needed += 1;
         at += no;
@@ -121,6 +138,13 @@ mod tests {
         assert_eq!(kept, [2]);
         assert_eq!(delete(2, &|_| true, &mut |_| panic!("nothing is open")), [0, 1]);
         assert_eq!(delete(0, &|_| false, &mut |_| panic!("nothing is there")), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn without_an_answer_there_are_no_more_questions() {
+        let mut answers = vec![None, Some(false), Some(true)];
+        let kept = delete_while(100_000, &|_| false, &mut |_| answers.pop().expect("it was told"));
+        assert!(answers.is_empty() && !kept.is_empty() && kept.len() < 100_000, "{}", kept.len());
     }
 
     #[test]
