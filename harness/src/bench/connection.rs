@@ -10,6 +10,7 @@ use std::sync::Arc;
 use socket2::Socket;
 
 use super::clock::now;
+use super::correlation::{Asked, Correlation};
 use super::expectation::{Expectation, Mismatch, shown};
 use super::tally::{LATENCY_MAX, Tally};
 use super::wire::{Broken, Buffers, Got, Opening, Wire};
@@ -19,6 +20,9 @@ use crate::random::Random;
 
 /// The most bytes of a connection that wait for the rest of their message.
 pub const CARRIED_MAX: usize = 64 << 20;
+
+/// The most questions that were given up and whose answers are still known for late ones.
+pub const GIVEN_UP_MAX: usize = 4096;
 
 /// An iteration under way.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +35,8 @@ struct Flight {
     stepped: u64,
     /// Where it stands.
     at: usize,
+    /// What its answers are known by, where they are.
+    asked: Asked,
 }
 
 /// Why an iteration did not end as it should.
@@ -102,6 +108,14 @@ pub struct Connection {
     flights: VecDeque<Flight>,
     /// Expectations that were given up, and whose answers may still come.
     given_up: u32,
+    /// The same where answers are known by a field: whose.
+    unanswered: VecDeque<u64>,
+    /// What was asked last.
+    asked: Asked,
+    /// How many questions it has asked.
+    questions: u64,
+    /// The last of them that was answered.
+    answered: u64,
     expectation: Expectation,
     random: Random,
     /// When it began to be opened.
@@ -127,6 +141,10 @@ impl Connection {
             carried: Vec::new(),
             flights: VecDeque::new(),
             given_up: 0,
+            unanswered: VecDeque::new(),
+            asked: Asked::default(),
+            questions: 0,
+            answered: 0,
             expectation: Expectation::new(shared.workload.variables.clone()),
             random: Random::new(seed, &format!("connection {number}")),
             dialled: 0,
@@ -224,7 +242,7 @@ impl Connection {
 
     fn begin_opening(&mut self, shared: &mut Shared, now: u64) -> Result<(), Failing> {
         self.standing = Standing::Opening;
-        self.flights.push_back(Flight { intended: now, begun: now, stepped: now, at: 0 });
+        self.flights.push_back(Flight { intended: now, begun: now, stepped: now, at: 0, asked: Asked::default() });
         // The opening steps are played as far as they go.
         self.advance(shared, &mut &[][..], now)?;
         self.flush(shared)
@@ -240,15 +258,16 @@ impl Connection {
         }
         let mut at = 0;
         let first = self.flights.is_empty();
-        let mut flight = Flight { intended, begun, stepped: begun, at: 0 };
+        let mut flight = Flight { intended, begun, stepped: begun, at: 0, asked: Asked::default() };
         while let Some(operation) = workload.operations.get(at) {
-            if matches!(operation, Operation::Expect(_) | Operation::ExpectEof(_)) {
+            if operation.waits() {
                 break;
             }
             self.perform(shared, operation)?;
             at += 1;
         }
         flight.at = at;
+        flight.asked = self.asked;
         if first {
             self.expectation.reset();
         }
@@ -272,7 +291,7 @@ impl Connection {
                 }
                 self.flush(shared)
             }
-            Operation::Send(bytes) => Ok(self.wire.write(&mut shared.tally.counts, bytes)?),
+            Operation::Send(bytes) => self.send(shared, bytes),
             Operation::SendMade(send, save) => {
                 let framing = shared.workload.framing.clone();
                 let mut whole: Vec<u8> = Vec::new();
@@ -280,7 +299,7 @@ impl Connection {
                     let bytes = fill(payload, &self.expectation.variables, &mut self.random, framing.as_deref());
                     let bytes = bytes.map_err(|error| Failing::Mismatch(error.to_string()))?;
                     if self.wire.is_datagram() {
-                        self.wire.write(&mut shared.tally.counts, &bytes)?;
+                        self.send(shared, &bytes)?;
                     }
                     whole.extend_from_slice(&bytes);
                 }
@@ -310,6 +329,25 @@ impl Connection {
             }
             Operation::Expect(_) | Operation::ExpectEof(_) => unreachable!("they wait"),
         }
+    }
+
+    /// Sends bytes, with an identifier of their own where answers are known by one.
+    fn send(&mut self, shared: &mut Shared, bytes: &[u8]) -> Result<(), Failing> {
+        let correlation = shared.workload.correlation.as_ref().filter(|_| self.standing == Standing::Open);
+        let Some(correlation) = correlation else {
+            return Ok(self.wire.write(&mut shared.tally.counts, bytes)?);
+        };
+        // One that is still waited for keeps its own.
+        while self.flights.iter().any(|flight| correlation.id(flight.asked.number) == correlation.id(self.questions)) {
+            self.questions += 1;
+        }
+        self.carried.clear();
+        self.carried.extend_from_slice(bytes);
+        self.asked = correlation.ask(self.questions, &mut self.carried).unwrap_or_default();
+        self.questions += 1;
+        let sent = self.wire.write(&mut shared.tally.counts, &self.carried);
+        self.carried.clear();
+        Ok(sent?)
     }
 
     /// Gives the socket what waits for it.
@@ -388,6 +426,9 @@ impl Connection {
     /// A datagram has come.
     fn datagram(&mut self, shared: &mut Shared, bytes: &[u8], now: u64) -> Result<(), Failing> {
         let workload = Rc::clone(&shared.workload);
+        if let Some(correlation) = workload.correlation.as_ref().filter(|_| self.standing == Standing::Open) {
+            return self.answer(shared, &workload, correlation, bytes, now);
+        }
         let operations = self.operations(&workload);
         let mut first_why = None;
         for number in 0..self.flights.len() {
@@ -424,6 +465,52 @@ impl Connection {
             Some(why) => return Err(Failing::Mismatch(why)),
         }
         Ok(())
+    }
+
+    /// A datagram has come that says whose answer it is.
+    fn answer(
+        &mut self,
+        shared: &mut Shared,
+        workload: &Workload,
+        correlation: &Correlation,
+        bytes: &[u8],
+        now: u64,
+    ) -> Result<(), Failing> {
+        let counts = &mut shared.tally.counts;
+        let id = correlation.answered(bytes);
+        let is_asked = |number: u64| Some(correlation.id(number)) == id;
+        let Some(at) = self.flights.iter().position(|flight| is_asked(flight.asked.number)) else {
+            if let Some(at) = self.unanswered.iter().position(|number| is_asked(*number)) {
+                self.unanswered.remove(at);
+                counts.late += 1;
+            } else if id.is_some_and(|id| id < self.questions) {
+                counts.duplicates += 1;
+            } else {
+                counts.unasked += 1;
+            }
+            return Ok(());
+        };
+        let flight = self.flights[at];
+        let Some(Operation::Expect(expecting)) = workload.operations.get(flight.at) else { return Ok(()) };
+        let mut whole = std::mem::take(&mut self.carried);
+        whole.clear();
+        whole.extend_from_slice(bytes);
+        correlation.restore(&flight.asked, &mut whole);
+        let found = self.expectation.compare(shared.verify, expecting, &whole)?.map_err(Failing::Mismatch)?;
+        self.expectation.keep(expecting, &whole, &found);
+        whole.clear();
+        self.carried = whole;
+        if flight.asked.number < self.answered {
+            shared.tally.counts.reordered += 1;
+        }
+        self.answered = self.answered.max(flight.asked.number);
+        if at > 0 {
+            // It goes to the front, where steps are played; the others keep their order.
+            self.flights.remove(at);
+            self.flights.push_front(flight);
+        }
+        self.held(shared, expecting.step, now);
+        self.next(shared, workload, now)
     }
 
     fn operations<'w>(&self, workload: &'w Workload) -> &'w [Operation] {
@@ -536,6 +623,8 @@ impl Connection {
         self.flights.clear();
         self.carried.clear();
         self.given_up = 0;
+        self.unanswered.clear();
+        (self.questions, self.answered) = (0, 0);
         self.spent = false;
         self.begun = 0;
         self.read_at = None;
@@ -547,8 +636,12 @@ impl Connection {
     pub fn give_up(&mut self, before: u64) -> u64 {
         let mut count = 0;
         while self.flights.front().is_some_and(|flight| flight.begun < before) {
-            self.flights.pop_front();
+            let flight = self.flights.pop_front().expect("just seen");
             self.given_up = self.given_up.saturating_add(1);
+            if self.unanswered.len() == GIVEN_UP_MAX {
+                self.unanswered.pop_front();
+            }
+            self.unanswered.push_back(flight.asked.number);
             count += 1;
         }
         if count > 0 {

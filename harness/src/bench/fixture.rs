@@ -55,6 +55,7 @@ pub(super) fn plan() -> Plan {
         timeout: Duration::from_secs(5),
         variables: BTreeMap::new().into_iter().collect(),
         is_static: true,
+        correlation: None,
     };
     Plan {
         workload,

@@ -12,6 +12,7 @@ pub mod arrivals;
 pub mod clock;
 pub mod compare;
 pub mod connection;
+pub mod correlation;
 pub mod engine;
 pub mod environment;
 pub mod expectation;

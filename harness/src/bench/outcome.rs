@@ -149,6 +149,9 @@ pub struct Outcome {
     /// How long both sides took to agree on TLS, from the open connection on.
     #[serde(default)]
     pub handshake_ns: Quantiles,
+    /// The field by which answers were matched to what had been asked, where there was one.
+    #[serde(default)]
+    pub correlate: Option<String>,
     /// What TLS was agreed on, where it was.
     #[serde(default)]
     pub tls: Option<TlsSession>,
@@ -304,6 +307,7 @@ impl Outcome {
             lateness_ns: Quantiles::default(),
             connect_ns: Quantiles::default(),
             handshake_ns: Quantiles::default(),
+            correlate: plan.workload.correlation.as_ref().map(|known| known.name.to_string()),
             tls: None,
             steps: plan.workload.steps.iter().map(step).collect(),
             floor: None,

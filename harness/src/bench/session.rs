@@ -191,7 +191,24 @@ impl Session {
             read_every: settings.read_every,
         };
         let mut notes = Vec::new();
-        let first = self.rehearse(&plan, 1).await?;
+        if !plan.address.transport().is_datagram() {
+            plan.workload.correlation = None;
+        }
+        if let Some(correlation) = plan.workload.correlation.take_if(|known| known.capacity() < 2 * plan.depth as u64) {
+            notes.push(format!(
+                "answers are not matched by `{}`: it has {} values, too few for `--depth {}`",
+                correlation.name,
+                correlation.capacity(),
+                plan.depth
+            ));
+        }
+        let mut first = self.rehearse(&plan, 1).await?;
+        if first.total.counts.iterations < 1
+            && let Some(correlation) = plan.workload.correlation.take()
+        {
+            first = self.rehearse(&plan, 1).await?;
+            notes.push(format!("answers are not matched by `{}`: they do not repeat it", correlation.name));
+        }
         if first.total.counts.iterations < 1 {
             return Err(match first.total.counts.connections {
                 0 => SessionError::Unreachable(first.failures),

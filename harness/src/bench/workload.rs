@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::correlation::Correlation;
 use crate::conversation::payload::{Cutter, Number, Payload};
 use crate::conversation::script::{Role, Script, Send, Split, Step, Then, Verb};
 use crate::event::Place;
@@ -48,6 +49,8 @@ pub struct Workload {
     pub variables: Variables,
     /// Whether every iteration has the same bytes.
     pub is_static: bool,
+    /// The field by which datagrams that answer are known, where there is one.
+    pub correlation: Option<Correlation>,
 }
 
 /// One thing to do on a connection.
@@ -71,6 +74,13 @@ pub enum Operation {
     Set(Arc<str>, Template),
     /// Say that no more will be sent.
     Shutdown,
+}
+
+impl Operation {
+    /// Whether it waits for the peer.
+    pub fn waits(&self) -> bool {
+        matches!(self, Operation::Expect(_) | Operation::ExpectEof(_))
+    }
 }
 
 /// An expectation.
@@ -151,9 +161,10 @@ impl Workload {
             names: Vec::new(),
             from,
             opening: None,
+            correlation: None,
         };
         compiler.steps(&steps)?;
-        let Compiler { mut operations, names, opening, .. } = compiler;
+        let Compiler { mut operations, names, opening, correlation, .. } = compiler;
         if let (Some(from), None) = (from, opening) {
             return Err(unfit(format!("no step of it sets the mark `{from}`")));
         }
@@ -171,6 +182,7 @@ impl Workload {
             failed.hint = Some("what is timed is the way from a send to what is expected after it".into());
             return Err(failed);
         }
+        let sends = operations.iter().filter(|operation| !operation.waits()).count();
         let is_static = operations.iter().all(|operation| match operation {
             Operation::Expect(expecting) => {
                 expecting.save.is_none()
@@ -194,6 +206,7 @@ impl Workload {
             timeout,
             variables: script.variables.iter().cloned().collect(),
             is_static,
+            correlation: correlation.filter(|_| sends == 1),
         })
     }
 
@@ -261,6 +274,8 @@ struct Compiler<'a> {
     from: Option<&'a str>,
     /// How many operations stand before the mark that iterations begin after.
     opening: Option<usize>,
+    /// The field by which answers to the last send are known.
+    correlation: Option<Correlation>,
 }
 
 impl Compiler<'_> {
@@ -357,6 +372,10 @@ impl Compiler<'_> {
         if send.pace.is_some() {
             return Err(self.unfit(step, "`pace` cannot be part of a workload: it would be measured".into()));
         }
+        self.correlation = match send.payloads.as_slice() {
+            [Payload::Message(giving)] => Correlation::of(&giving.protocol, giving.message),
+            _ => None,
+        };
         let is_plain = send.corrupt.is_none() && send.truncate.is_none();
         let mut wants = false;
         send.payloads.iter().for_each(|payload| payload.variables(&mut |_| wants = true));

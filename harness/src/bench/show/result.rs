@@ -37,6 +37,8 @@ impl Page {
             }
         };
         let verify = if outcome.verify { "answers verified" } else { "answers not verified" };
+        let matched = outcome.correlate.as_ref().map(|name| format!(" and matched by `{}`", escape(name)));
+        let verify = format!("{verify}{}", matched.unwrap_or_default());
         let target = escape(&outcome.target);
         self.dim("", &format!("{how}{arrivals}, {connections}{depth} to {target}; {cores}; {verify}"));
     }

@@ -114,3 +114,50 @@ fn a_connection_that_is_lost_is_dialled_again_at_a_time_of_its_own() {
     let counts = result(&folder)["counts"].clone();
     assert_eq!((&counts["iterations"], &counts["broken"]), (&20.into(), &10.into()), "{counts}");
 }
+
+/// Questions and answers that are alike but for a number, over UDP.
+fn asking(target: &str) -> Folder {
+    let folder = Folder::with(&format!(
+        "{target}[actor.client]\nconnect = \"target\"\nprotocol = \"./p.toml\"\n{}",
+        case(
+            "{ send = { ask = { id = 7, text = \"hello\" } } }, { expect = { answer = { id = 7, text = \"hello\" } } }"
+        )
+    ));
+    let fields =
+        "fields = [{ name = \"id\", type = \"u16be\" }, { name = \"text\", type = \"text\", length = \"rest\" }]\n";
+    folder.write(
+        "p.toml",
+        format!(
+            "name = \"p\"\ntransport = \"udp\"\n\
+             [message.ask]\ndirection = \"request\"\nreply = \"answer\"\ncorrelate = \"id\"\n{fields}\
+             [message.answer]\ndirection = \"reply\"\ncorrelate = \"id\"\n{fields}"
+        ),
+    );
+    folder
+}
+
+#[test]
+fn answers_that_come_twice_or_late_are_known_by_their_identifier() {
+    // Of five, the first is answered twice and the third only when the fourth is.
+    let server = "import socket, sys\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.bind((\"127.0.0.1\", int(sys.argv[1])))\nseen, held = {}, {}\nwhile True:\n  d, a = s.recvfrom(99)\n  k = seen.get(a, 0) % 5\n  seen[a] = k + 1\n  if k == 2:\n    held[a] = d\n    continue\n  if k == 3: s.sendto(held[a], a)\n  s.sendto(d, a)\n  if k == 0: s.sendto(d, a)\n";
+    let folder = asking(&format!(
+        "[target]\ncommand = [\"python3\", \"-c\", '''{server}''', \"${{target.port}}\"]\nready = \"listening\"\naddress = \"udp://127.0.0.1:${{target.port}}\"\n"
+    ));
+    bench(&folder, &["--iterations", "10", "--timeout", "1s"]).exits(0);
+    let result = result(&folder);
+    let counts = &result["counts"];
+    let told =
+        ["iterations", "timeouts", "late", "duplicates", "unasked", "reordered"].map(|name| counts[name].as_u64());
+    assert_eq!(told, [8, 2, 2, 2, 0, 0].map(Some), "{counts}");
+    assert_eq!(result["correlate"], "id");
+}
+
+#[test]
+fn answers_that_overtake_each_other_are_known_by_their_identifier() {
+    let folder = asking("[target]\nbuiltin = \"reorder\"\nsettings = { hold = \"400ms\" }\n");
+    // It swaps pairs. Three were asked before, to see how it goes, so the first is the second of a pair.
+    bench(&folder, &["--iterations", "21", "--depth", "2", "--timeout", "10s"]).exits(0);
+    let counts = result(&folder)["counts"].clone();
+    let told = ["iterations", "reordered", "duplicates", "late"].map(|name| counts[name].as_u64());
+    assert_eq!(told, [21, 10, 0, 0].map(Some), "{counts}");
+}
