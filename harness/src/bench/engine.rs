@@ -313,6 +313,10 @@ impl Worker {
 
     /// What was under way on a connection did not end as it should, and the connection is of no use any more.
     fn failed(&mut self, at: usize, failing: Failing) {
+        if self.connections[at].standing() != Standing::Open {
+            // An iteration that cannot have a connection is one that was tried: an end by their number is reached.
+            self.take_one(now());
+        }
         let lost = self.connections[at].close(&mut self.shared) as u64;
         let counted = now() >= self.shared.counted_from || self.shared.counted_from == u64::MAX;
         let counts = &mut self.shared.tally.counts;

@@ -115,6 +115,18 @@ fn a_connection_that_is_lost_is_dialled_again_at_a_time_of_its_own() {
     assert_eq!((&counts["iterations"], &counts["broken"]), (&20.into(), &10.into()), "{counts}");
 }
 
+#[test]
+fn several_actors_are_refused_with_what_to_do() {
+    let actors = "[actor.one]\nconnect = \"target\"\n[actor.two]\nconnect = \"target\"\n";
+    let one_order = case("{ one.send = \"a\" }, { one.expect = \"a\" }, { two.send = \"b\" }, { two.expect = \"b\" }");
+    let side_by_side =
+        "[[case]]\nname = \"c\"\nplay.one = [{ send = \"a\" }, { expect = \"a\" }]\nplay.two = [{ send = \"b\" }]\n";
+    for steps in [one_order.as_str(), side_by_side] {
+        let folder = Folder::with(&format!("{ECHO}{actors}{steps}"));
+        bench(&folder, &["--iterations", "5"]).exits(4).says("2 actors").says("write a case for each");
+    }
+}
+
 /// A server over UDP, in Python.
 fn udp_server(body: &str) -> String {
     let server = format!(
