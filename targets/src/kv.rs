@@ -48,7 +48,7 @@
 //!
 //! The store is shared by all connections of the server.
 
-mod crc32;
+pub(crate) mod crc32;
 
 use std::sync::Arc;
 

@@ -148,6 +148,14 @@ pub const TARGETS: &[Target] = &[
         make: lossy::make_drop,
     },
     Target {
+        name: "flawed",
+        about: "keys, values and sums over lines, binary messages or datagrams, with one planted bug: what has to be found",
+        transports: ANY,
+        ends_process: true,
+        settings: faulty::flawed::SETTINGS,
+        make: faulty::flawed::make,
+    },
+    Target {
         name: "greeting",
         about: "answers `Hello, client!` to anything and closes",
         transports: ANY,
@@ -184,8 +192,8 @@ pub const TARGETS: &[Target] = &[
         about: "answers each line or datagram, and lies as it is told to: what a test has to notice",
         transports: ANY,
         ends_process: true,
-        settings: faulty::SETTINGS,
-        make: faulty::make,
+        settings: faulty::liar::SETTINGS,
+        make: faulty::liar::make,
     },
     Target {
         name: "lines",

@@ -142,6 +142,11 @@ fn finer(histogram: &Histogram<u64>, quantile: f64) -> f64 {
     low as f64 + (high - low + 1) as f64 * over(rank - below, here).clamp(0.0, 1.0)
 }
 
+/// Differences that are none with server and load generator on these cores.
+pub fn band((server, client): &(Vec<usize>, Vec<usize>)) -> f64 {
+    if server.len() == 1 && server == client { BAND_SAME_CORE } else { BAND_CROSS_CORE }
+}
+
 /// In which order so many pairs are measured: whoever was second in a pair is first in the next.
 pub fn order(pairs: usize) -> impl Iterator<Item = Side> {
     (0..pairs).flat_map(|pair| match pair % 2 {

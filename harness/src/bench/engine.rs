@@ -19,11 +19,10 @@ use super::clock::now;
 use super::connection::{Connection, Failing, Shared, Standing};
 use super::schedule::{Arrivals, Schedule};
 use super::tally::Tally;
+use super::wire::{Buffers, Opening};
 use super::workload::Workload;
-use crate::runner::Address;
-
-/// The most bytes that one read takes.
-const READ_LEN_MAX: usize = 256 << 10;
+use crate::event::TlsSession;
+use crate::runner::{Address, TlsClient};
 
 /// The most events that one wait gives.
 const EVENTS_MAX: usize = 1024;
@@ -56,6 +55,8 @@ pub struct Plan {
     pub workload: Workload,
     /// To whom.
     pub address: Address,
+    /// How TLS is done, where it is.
+    pub tls: Option<TlsClient>,
     /// Connections, over all threads.
     pub connections: usize,
     /// Iterations under way on a connection at most.
@@ -82,7 +83,7 @@ pub struct Plan {
     pub timeout: Duration,
     /// What chance comes from.
     pub seed: u64,
-    /// A pause before each read, for clients that are slow on purpose.
+    /// How long each connection waits before each read, for clients that are slow on purpose.
     pub read_every: Option<Duration>,
 }
 
@@ -101,6 +102,8 @@ pub enum Report {
         at: u64,
         /// Processor time, in nanoseconds.
         processor: u64,
+        /// What its first connection has agreed on with TLS.
+        tls: Option<TlsSession>,
     },
 }
 
@@ -127,6 +130,8 @@ pub struct Worker {
     is_free: Vec<bool>,
     /// When to dial again.
     redial: VecDeque<(u64, usize)>,
+    /// When connections that are slow on purpose read again.
+    reads: VecDeque<(u64, usize)>,
     reports: Sender<Report>,
     spare: Receiver<Box<Tally>>,
     signals: Arc<Signals>,
@@ -150,13 +155,15 @@ impl Worker {
         let workload = plan.workload.clone();
         let workload = if plan.address.transport().is_datagram() { workload } else { workload.for_stream() };
         let tally = Tally::new(workload.steps.len());
+        let wait = blocking.then_some(plan.timeout);
+        let opening = Opening { address: plan.address.clone(), wait, tls: plan.tls.clone() };
         let shared = Shared {
             workload: Rc::new(workload),
-            address: plan.address.clone(),
+            buffers: Buffers::new(&opening),
+            opening,
+            agreed: None,
             verify: plan.verify,
-            blocking,
             timeout: nanos(plan.timeout),
-            buffer: vec![0; READ_LEN_MAX],
             tally,
             counted_from: u64::MAX,
             begun: (number as u64) << 48,
@@ -179,6 +186,7 @@ impl Worker {
             schedule,
             free: VecDeque::new(),
             redial: VecDeque::new(),
+            reads: VecDeque::new(),
             reports,
             spare,
             signals,
@@ -200,7 +208,7 @@ impl Worker {
         for at in 0..self.connections.len() {
             self.dial(at);
         }
-        if !self.shared.blocking {
+        if !self.is_blocking() {
             self.wait_until_open();
         }
         let _ = self.reports.send(Report::Ready);
@@ -214,7 +222,7 @@ impl Worker {
         let counted_from = begin + nanos(self.plan.warmup);
         let end = counted_from + nanos(self.plan.duration);
         self.shared.counted_from = counted_from;
-        if self.shared.blocking {
+        if self.is_blocking() {
             self.drive_one(begin, counted_from, end);
         } else {
             self.drive(begin, counted_from, end);
@@ -222,14 +230,21 @@ impl Worker {
         self.hand_over();
         let processor = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         let processor = processor.tv_sec as u64 * 1_000_000_000 + processor.tv_nsec as u64;
-        let _ = self.reports.send(Report::Ended { at: now(), processor });
+        let _ = self.reports.send(Report::Ended { at: now(), processor, tls: self.shared.agreed.take() });
+    }
+
+    /// Whether it waits in the reads of its only connection.
+    fn is_blocking(&self) -> bool {
+        self.shared.opening.wait.is_some()
     }
 
     fn wait_until_open(&mut self) {
         let give_up = now() + self.shared.timeout;
         loop {
-            let opening = |connection: &Connection| connection.standing() == Standing::Opening;
-            if !self.connections.iter().any(opening) || now() > give_up || self.signals.stop.load(Ordering::Relaxed) {
+            if !self.connections.iter().any(Connection::is_opening)
+                || now() > give_up
+                || self.signals.stop.load(Ordering::Relaxed)
+            {
                 return;
             }
             self.wait(Some(10_000_000));
@@ -238,29 +253,32 @@ impl Worker {
 
     /// Opens a connection.
     fn dial(&mut self, at: usize) {
-        let opened = self.connections[at].open(&mut self.shared).and_then(|()| {
-            if self.shared.blocking {
+        let opened = self.connections[at].open(&self.shared).and_then(|()| {
+            if self.is_blocking() {
                 let connection = &mut self.connections[at];
                 connection.opened(&mut self.shared)?;
-                while connection.standing() == Standing::Opening {
+                while connection.is_opening() {
                     let before = now();
                     connection.read(&mut self.shared)?;
+                    connection.flush(&mut self.shared)?;
                     if now() - before >= self.shared.timeout {
-                        return Err(Failing::Broken("its opening steps were not answered in time".into()));
+                        return Err(Failing::Broken("its opening was not answered in time".into()));
                     }
                 }
                 return Ok(());
             }
             let socket = self.connections[at].socket().expect("it was just made");
-            // A datagram more or less cannot be told from a short read, so there it is asked each time.
-            let flags = match self.shared.address.transport().is_datagram() {
-                true => epoll::EventFlags::IN,
-                false => epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET,
+            let edges = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
+            let flags = match (self.shared.opening.address.transport().is_datagram(), self.plan.read_every) {
+                // A datagram more or less cannot be told from a short read, so there it is asked each time.
+                (true, None) => epoll::EventFlags::IN,
+                // What waits for a slow reader must not wake it.
+                (true, Some(_)) | (false, _) => edges,
             };
             let data = epoll::EventData::new_u64(at as u64);
             epoll::add(&self.epoll, socket, data, flags)
                 .map_err(|error| Failing::Broken(format!("cannot wait: {}", io::Error::from(error))))?;
-            if self.shared.address.transport().is_datagram() {
+            if self.shared.opening.address.transport().is_datagram() {
                 self.connections[at].opened(&mut self.shared)?;
             }
             Ok(())
@@ -285,7 +303,7 @@ impl Worker {
 
     /// What was under way on a connection did not end as it should, and the connection is of no use any more.
     fn failed(&mut self, at: usize, failing: Failing) {
-        let lost = self.connections[at].close() as u64;
+        let lost = self.connections[at].close(&mut self.shared) as u64;
         let counted = now() >= self.shared.counted_from || self.shared.counted_from == u64::MAX;
         let counts = &mut self.shared.tally.counts;
         let text = match failing {
@@ -330,7 +348,7 @@ impl Worker {
             return Ok(());
         }
         let broken = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);
-        if connection.standing() == Standing::Opening && connection.under_way() == 0 {
+        if connection.standing() == Standing::Connecting {
             if !flags.contains(epoll::EventFlags::OUT) && !broken {
                 return Ok(());
             }
@@ -340,12 +358,43 @@ impl Worker {
             connection.flush(&mut self.shared)?;
         }
         if broken || flags.contains(epoll::EventFlags::IN) {
-            if let Some(pause) = self.plan.read_every {
-                std::thread::sleep(pause);
+            match self.plan.read_every {
+                Some(pause) if connection.read_at.is_none() => {
+                    let read_at = now() + nanos(pause);
+                    connection.read_at = Some(read_at);
+                    self.reads.push_back((read_at, at));
+                }
+                Some(_) => {}
+                None => {
+                    while connection.read(&mut self.shared)? && (connection.under_way() > 0 || !connection.is_spent()) {
+                    }
+                }
             }
-            while connection.read(&mut self.shared)? && (connection.under_way() > 0 || !connection.is_spent()) {}
         }
         self.go_on(at)
+    }
+
+    /// Connections that are slow on purpose read, each once, where their time has come.
+    fn read_slowly(&mut self, pause: u64) {
+        let time = now();
+        while self.reads.front().is_some_and(|(read_at, _)| *read_at <= time) {
+            let (read_at, at) = self.reads.pop_front().expect("just seen");
+            let connection = &mut self.connections[at];
+            // It may have been closed, and opened again, meanwhile.
+            if connection.read_at != Some(read_at) {
+                continue;
+            }
+            connection.read_at = None;
+            let read = connection.read(&mut self.shared).map(|may_be_more| {
+                if may_be_more && !connection.is_spent() {
+                    connection.read_at = Some(time + pause);
+                    self.reads.push_back((time + pause, at));
+                }
+            });
+            if let Err(failing) = read.and_then(|()| self.go_on(at)) {
+                self.failed(at, failing);
+            }
+        }
     }
 
     /// After something has come: ends a connection that is spent, begins what can begin, and writes all of it at once.
@@ -353,11 +402,11 @@ impl Worker {
         let connection = &mut self.connections[at];
         let is_idle = connection.under_way() == 0 && connection.standing() == Standing::Open;
         if connection.is_spent() || (self.plan.fresh && is_idle && connection.begun() > 0) {
-            self.connections[at].close();
+            self.connections[at].close(&mut self.shared);
             self.dial(at);
             return Ok(());
         }
-        if self.schedule.is_none() && self.shared.counted_from != u64::MAX && !self.shared.blocking {
+        if self.schedule.is_none() && self.shared.counted_from != u64::MAX && !self.is_blocking() {
             self.fill(at)?;
         }
         self.connections[at].flush(&mut self.shared)?;
@@ -429,7 +478,13 @@ impl Worker {
     /// The loop, over many connections or by a schedule.
     fn drive(&mut self, begin: u64, counted_from: u64, end: u64) {
         let mut look = begin + LOOK_EVERY;
+        // What comes meanwhile is kept by the system: nothing begins early.
+        std::thread::sleep(Duration::from_nanos(begin.saturating_sub(now())));
         if self.schedule.is_none() {
+            // What is sent before is not counted, and its answers would be.
+            while now() < begin {
+                std::thread::yield_now();
+            }
             for at in 0..self.connections.len() {
                 if let Err(failing) = self.fill(at).and_then(|()| self.connections[at].flush(&mut self.shared)) {
                     self.failed(at, failing);
@@ -446,7 +501,14 @@ impl Worker {
                     return;
                 }
             }
+            if let Some(pause) = self.plan.read_every {
+                self.read_slowly(nanos(pause));
+            }
+            self.dial_again(time);
             let mut wake = look;
+            for (when, _) in [self.reads.front(), self.redial.front()].into_iter().flatten() {
+                wake = wake.min(*when);
+            }
             let mut over = time >= end;
             if self.schedule.is_some() {
                 match self.launch(begin, end) {
@@ -489,11 +551,12 @@ impl Worker {
                 return;
             }
             if self.connections[0].standing() != Standing::Open {
-                while let Some((at, _)) = self.redial.pop_front() {
-                    let wait = at.saturating_sub(now());
+                // The thread has nothing else to do, and sleeps no longer than until it has.
+                if let Some((when, _)) = self.redial.front() {
+                    let wait = (*when).min(rotated).min(end).saturating_sub(now());
                     std::thread::sleep(Duration::from_nanos(wait));
                 }
-                self.dial(0);
+                self.dial_again(now());
                 continue;
             }
             if let Err(failing) = self.turn() {
@@ -516,13 +579,13 @@ impl Worker {
         }
         let connection = &self.connections[0];
         if connection.is_spent() || (self.plan.fresh && connection.under_way() == 0) {
-            self.connections[0].close();
+            self.connections[0].close(&mut self.shared);
             self.dial(0);
         }
         Ok(())
     }
 
-    /// Looks for what takes too long, and dials again what is gone.
+    /// Looks for what takes too long.
     fn look(&mut self, time: u64) {
         let before = time.saturating_sub(self.shared.timeout);
         for at in 0..self.connections.len() {
@@ -530,6 +593,10 @@ impl Worker {
                 self.overdue(at, before);
             }
         }
+    }
+
+    /// Dials again what is gone, where its time has come.
+    fn dial_again(&mut self, time: u64) {
         while self.redial.front().is_some_and(|(when, _)| *when <= time) {
             let (_, at) = self.redial.pop_front().expect("just seen");
             self.dial(at);
@@ -539,7 +606,7 @@ impl Worker {
     /// Iterations of a connection that began before a time are given up.
     fn overdue(&mut self, at: usize, before: u64) {
         let counted = before + self.shared.timeout >= self.shared.counted_from;
-        if self.shared.address.transport().is_datagram() && self.connections[at].standing() == Standing::Open {
+        if self.shared.opening.address.transport().is_datagram() && self.connections[at].standing() == Standing::Open {
             let given_up = self.connections[at].give_up(before);
             self.shared.tally.counts.timeouts += if counted { given_up } else { 0 };
             if self.schedule.is_none()
@@ -550,7 +617,7 @@ impl Worker {
             return self.offer(at);
         }
         // A stream's later answers would be taken for earlier ones.
-        let lost = self.connections[at].close() as u64;
+        let lost = self.connections[at].close(&mut self.shared) as u64;
         self.shared.tally.counts.timeouts += if counted { lost.max(1) } else { 0 };
         if self.told < TOLD_MAX {
             self.told += 1;

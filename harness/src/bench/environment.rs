@@ -4,6 +4,9 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
+/// The share of all processors' time that others may use before figures suffer.
+pub const OTHERS_MAX: f64 = 0.05;
+
 /// What was found of the machine, and how busy others kept it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Environment {

@@ -74,7 +74,7 @@ pub fn tags(results: &[Outcome]) -> Vec<String> {
 }
 
 /// The histograms of all results. Latencies come piece by piece, everything else whole.
-fn histograms(bench: &Bench, measured: &[&Measured]) -> Log {
+pub(crate) fn histograms(bench: &Bench, measured: &[&Measured]) -> Log {
     let mut lines = Vec::new();
     for ((tag, outcome), measured) in tags(&bench.results).into_iter().zip(&bench.results).zip(measured) {
         let ms = |nanos: u64| (nanos + 500_000) / 1_000_000;
@@ -88,7 +88,12 @@ fn histograms(bench: &Bench, measured: &[&Measured]) -> Log {
             }
         }));
         let total = &measured.total;
-        let whole = [("service", &total.service), ("lateness", &total.lateness), ("connect", &total.connect)];
+        let whole = [
+            ("service", &total.service),
+            ("lateness", &total.lateness),
+            ("connect", &total.connect),
+            ("handshake", &total.handshake),
+        ];
         let whole = whole.into_iter().map(|(name, histogram)| (name.to_owned(), histogram));
         let steps = total.steps.iter().enumerate().map(|(at, histogram)| (format!("step-{}", at + 1), histogram));
         let length_ms = (outcome.duration_s * 1000.0).round() as u64;

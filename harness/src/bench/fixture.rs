@@ -59,6 +59,7 @@ pub(super) fn plan() -> Plan {
     Plan {
         workload,
         address: Address::Tcp(([127, 0, 0, 1], 7001).into()),
+        tls: None,
         connections: 1,
         depth: 1,
         threads: 1,
@@ -100,6 +101,7 @@ pub(super) fn measured(plan: &Plan) -> Measured {
         failures: Vec::new(),
         processor: 300_000_000,
         interrupted: false,
+        tls: None,
     }
 }
 
@@ -152,6 +154,7 @@ pub(super) fn bench(results: Vec<Outcome>) -> Bench {
         results,
         found: None,
         comparisons: Vec::new(),
+        baseline: Vec::new(),
     }
 }
 

@@ -13,6 +13,7 @@ use hdrhistogram::serialization::{Serializer as _, V2Serializer};
 use super::clock::now;
 use super::engine::{Pace, Plan, Report, Signals, Worker};
 use super::tally::{Counts, Tally};
+use crate::event::TlsSession;
 
 /// The most failures that are told in words.
 const TOLD_MAX: usize = 10;
@@ -50,6 +51,8 @@ pub struct Measured {
     pub processor: u64,
     /// Whether it was ended early.
     pub interrupted: bool,
+    /// What the first connection has agreed on with TLS.
+    pub tls: Option<TlsSession>,
 }
 
 /// What is told while it goes on: how long it has, and what the last interval had.
@@ -113,9 +116,10 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
                     collected.failures.push(text);
                 }
             }
-            Ok(Report::Ended { at, processor }) => {
+            Ok(Report::Ended { at, processor, tls }) => {
                 last_end = last_end.max(at);
                 collected.processor += processor;
+                collected.tls = collected.tls.take().or(tls);
             }
         }
     }
@@ -144,6 +148,7 @@ struct Collected {
     intervals: Vec<Interval>,
     failures: Vec<String>,
     processor: u64,
+    tls: Option<TlsSession>,
     empty: Option<Tally>,
     next_spare: usize,
 }
@@ -158,6 +163,7 @@ impl Collected {
             intervals: Vec::new(),
             failures: Vec::new(),
             processor: 0,
+            tls: None,
             empty: None,
             next_spare: 0,
         }
@@ -188,8 +194,8 @@ impl Collected {
         }
         self.intervals.sort_by_key(|interval| interval.begins);
         // Answers that came after the end belong to the last interval that was counted.
-        let Collected { total, intervals, failures, processor, .. } = self;
-        Measured { total, intervals, window, failures, processor, interrupted }
+        let Collected { total, intervals, failures, processor, tls, .. } = self;
+        Measured { total, intervals, window, failures, processor, interrupted, tls }
     }
 }
 

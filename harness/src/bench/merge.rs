@@ -197,6 +197,7 @@ fn measured(tag: &str, outcome: &Outcome, series: &BTreeMap<&str, Vec<&Line>>) -
         service: whole("service")?,
         lateness: whole("lateness")?,
         connect: whole("connect")?,
+        handshake: whole("handshake")?,
         steps: (1..=outcome.steps.len()).map(|step| whole(&format!("step-{step}"))).collect::<Result<_, _>>()?,
         counts: outcome.counts,
     };
@@ -220,6 +221,7 @@ fn measured(tag: &str, outcome: &Outcome, series: &BTreeMap<&str, Vec<&Line>>) -
         failures: outcome.failures.clone(),
         processor: (outcome.processor_share * (seconds + outcome.warmup_s) * 1e9) as u64,
         interrupted: outcome.interrupted,
+        tls: outcome.tls.clone(),
     })
 }
 
@@ -261,6 +263,7 @@ pub fn runs(runs: Vec<Run>, command: &[String]) -> Result<Option<Run>, MergeErro
         // What was found is of one load generator.
         whole.bench.found = None;
         whole.bench.comparisons.clear();
+        whole.bench.baseline.clear();
         for (outcome, measured) in whole.bench.results.iter_mut().zip(&whole.measured) {
             outcome.floor = None;
             outcome.thresholds.clear();

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::compare::Comparison;
+use super::compare::{Comparison, Unpaired};
 use super::engine::{Pace, Plan};
 use super::environment::Environment;
 use super::floor::Floor;
@@ -14,6 +14,7 @@ use super::measure::{Interval, Measured};
 use super::quantiles::Quantiles;
 use super::schedule::Arrivals;
 use super::tally::Counts;
+use crate::event::TlsSession;
 
 /// The version of the format.
 pub const VERSION: u32 = 1;
@@ -43,6 +44,9 @@ pub struct Bench {
     /// What `--compare` found, a case each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub comparisons: Vec<Comparison>,
+    /// What `--baseline` found, a series each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baseline: Vec<Unpaired>,
 }
 
 /// How load was made.
@@ -142,6 +146,12 @@ pub struct Outcome {
     pub lateness_ns: Quantiles,
     /// How long connections took to open.
     pub connect_ns: Quantiles,
+    /// How long both sides took to agree on TLS, from the open connection on.
+    #[serde(default)]
+    pub handshake_ns: Quantiles,
+    /// What TLS was agreed on, where it was.
+    #[serde(default)]
+    pub tls: Option<TlsSession>,
     /// Each expectation, from what was sent before it until it held.
     pub steps: Vec<Step>,
     /// What the machine itself takes, and how much more this is.
@@ -293,6 +303,8 @@ impl Outcome {
             service_ns: Quantiles::default(),
             lateness_ns: Quantiles::default(),
             connect_ns: Quantiles::default(),
+            handshake_ns: Quantiles::default(),
+            tls: None,
             steps: plan.workload.steps.iter().map(step).collect(),
             floor: None,
             little: None,
@@ -328,6 +340,8 @@ impl Outcome {
         self.service_ns = Quantiles::of(&total.service);
         self.lateness_ns = Quantiles::of(&total.lateness);
         self.connect_ns = Quantiles::of(&total.connect);
+        self.handshake_ns = Quantiles::of(&total.handshake);
+        self.tls = measured.tls.clone();
         for (step, times) in self.steps.iter_mut().zip(&total.steps) {
             step.ns = Quantiles::of(times);
         }

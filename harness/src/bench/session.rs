@@ -14,8 +14,9 @@ use super::place;
 use super::workload::{Unfit, Workload};
 use crate::event::Failure;
 use crate::runner::process::Guard;
-use crate::runner::{Address, Fixture, FixtureOptions, Url};
+use crate::runner::{Address, Fixture, FixtureOptions, Starter, Url};
 use crate::scenario::{Case, Connect, Role, Scenario};
+use crate::template::Variables;
 use crate::text::count;
 
 /// Where server and load generator run.
@@ -99,6 +100,7 @@ impl From<std::io::Error> for SessionError {
 pub struct Session {
     settings: Settings,
     guard: Guard,
+    starter: Starter,
     fixture: Fixture,
     /// The server's core, and the load generator's.
     cores: (Vec<usize>, Vec<usize>),
@@ -133,14 +135,14 @@ impl Session {
             folder: settings.folder.clone(),
             targets: settings.targets.clone(),
             allow_remote: settings.allow_remote,
-            apart: true,
-            chance: u64::from(std::process::id()) ^ super::clock::now(),
+            env: Vec::new(),
         };
-        let started = Fixture::start(scenario, options).await;
+        let starter = Starter::new(options);
+        let started = starter.start(scenario, &Variables::new(), |target| !target.is_told).await;
         place::pin_to(&all);
         let fixture = started.map_err(SessionError::Target)?;
         let stop = Arc::new(AtomicBool::new(false));
-        Ok(Session { settings, guard, fixture, cores, stop })
+        Ok(Session { settings, guard, starter, fixture, cores, stop })
     }
 
     /// The cores that the server and the load generator are kept on; empty where they are not.
@@ -161,6 +163,9 @@ impl Session {
         let known = self.fixture.variables();
         workload.variables.extend(known.iter().map(|(name, value)| (Arc::clone(name), value.clone())));
         let address = self.address(scenario, case, workload.actor).await?;
+        let tls = scenario.actors[workload.actor].tls.and_then(|profile| case.tls.get(profile));
+        let tls = tls.map(|tls| self.starter.tls_client(tls, &workload.variables, &address)).transpose();
+        let tls = tls.map_err(SessionError::Target)?;
         let timeout = settings.timeout.unwrap_or_else(|| match address.transport().is_datagram() {
             // What is lost is lost; nobody waits for it for long.
             true => workload.timeout.min(Duration::from_secs(1)),
@@ -170,6 +175,7 @@ impl Session {
             fresh: settings.fresh,
             workload,
             address,
+            tls,
             connections: settings.connections,
             depth: settings.depth,
             threads: settings.threads.min(settings.connections),
@@ -286,9 +292,6 @@ impl Session {
         let unfit = |why: String, hint: Option<&str>| {
             SessionError::Unfit(Unfit { why, hint: hint.map(str::to_owned), place: case.script.place.clone() })
         };
-        if actor.tls.is_some() || actor.starttls.is_some() {
-            return Err(unfit(format!("`{}` speaks TLS, which cannot be measured yet", actor.name), None));
-        }
         let address = match &actor.role {
             Role::Client(Connect::Target(at)) => self
                 .fixture

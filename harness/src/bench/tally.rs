@@ -105,6 +105,8 @@ pub struct Tally {
     pub lateness: Histogram<u64>,
     /// How long connections took to open.
     pub connect: Histogram<u64>,
+    /// How long both sides took to agree on TLS, from the open connection on.
+    pub handshake: Histogram<u64>,
     /// From what was sent before each expectation until that held.
     pub steps: Vec<Histogram<u64>>,
     /// How many of what.
@@ -119,6 +121,7 @@ impl Tally {
             service: histogram(),
             lateness: histogram(),
             connect: histogram(),
+            handshake: histogram(),
             steps: vec![histogram(); steps],
             counts: Counts::default(),
         }
@@ -126,8 +129,8 @@ impl Tally {
 
     /// Forgets everything, and keeps the memory.
     pub fn reset(&mut self) {
-        let Tally { latency, service, lateness, connect, steps, counts } = self;
-        [latency, service, lateness, connect].into_iter().chain(steps).for_each(Histogram::reset);
+        let Tally { latency, service, lateness, connect, handshake, steps, counts } = self;
+        [latency, service, lateness, connect, handshake].into_iter().chain(steps).for_each(Histogram::reset);
         *counts = Counts::default();
     }
 
@@ -138,6 +141,7 @@ impl Tally {
         add(&mut self.service, &other.service);
         add(&mut self.lateness, &other.lateness);
         add(&mut self.connect, &other.connect);
+        add(&mut self.handshake, &other.handshake);
         self.steps.iter_mut().zip(&other.steps).for_each(|(to, from)| add(to, from));
         self.counts.add(&other.counts);
     }

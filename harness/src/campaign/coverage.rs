@@ -8,10 +8,13 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use rustix::process::PidfdFlags;
 
 use super::elf;
 
@@ -20,6 +23,9 @@ pub const MAP_LEN: usize = 65_536;
 
 /// The largest map.
 pub const MAP_LEN_MAX: usize = 8 << 20;
+
+/// How long a program may take to say how many counters it has.
+const DUMP_WITHIN: Duration = Duration::from_secs(2);
 
 /// The largest program that is searched for instrumentation.
 const PROGRAM_LEN_MAX: u64 = 1 << 30;
@@ -54,7 +60,7 @@ pub struct Coverage {
     counts: Vec<u8>,
     zeros: Vec<u8>,
     wide: Vec<u8>,
-    /// What was read last was all zeros, so that there is nothing to clear.
+    /// Whether the target that runs has been seen to have them.
     attached: bool,
 }
 
@@ -133,15 +139,15 @@ fn map_len(program: &Path) -> Option<usize> {
         .stderr(Stdio::null())
         .spawn()
         .ok()?;
-    let deadline = Instant::now() + Duration::from_secs(2);
-    while child.try_wait().ok()?.is_none() {
-        if Instant::now() >= deadline {
-            let _ = child.kill();
-            let _ = child.wait();
-            return None;
-        }
-        std::thread::sleep(Duration::from_millis(2));
+    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw)?;
+    let ended = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()?;
+    // A number is all that it writes, so it never waits for us to read.
+    if !super::socket::wait(ended.as_fd(), DUMP_WITHIN) {
+        let _ = child.kill();
+        let _ = child.wait();
+        return None;
     }
+    let _ = child.wait();
     let mut text = String::new();
     child.stdout.take()?.take(1_024).read_to_string(&mut text).ok()?;
     text.lines().find_map(|line| line.trim().parse().ok()).filter(|len| (1..=MAP_LEN_MAX).contains(len))

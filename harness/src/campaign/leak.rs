@@ -1,28 +1,52 @@
 //! What grows: samples of what a target uses, and which of the cases makes it grow.
+//!
+//! Samples between cases only raise a suspicion. Whether it is a leak is decided on a fresh target at rest, by counting: a case is
+//! played in blocks, and only what grows in every one of them, and as much in the later ones as in the earlier, is a leak. A pool
+//! or a cache that fills stops growing; noise grows in some blocks and not in others.
 
 use super::case::Case;
 use super::oracle::Resource;
-use super::player::Player;
+use super::player::{Player, Trace};
 use crate::runner::process::{Usage, usage};
 
 /// After how many cases a sample is taken.
-pub const SAMPLE_EVERY: u64 = 200;
+pub const SAMPLE_EVERY: u64 = 100;
 
 /// How many samples are looked at together.
-const WINDOW: usize = 10;
+const WINDOW: usize = 6;
 
-/// How often a case is played to see what grows with it.
-pub const ROUNDS: u64 = 200;
+/// How often a case is played in a block: what is counted one by one shows sooner than what comes by the page.
+fn block(resource: Resource) -> u64 {
+    match resource {
+        Resource::Descriptors | Resource::Threads => 10,
+        Resource::Memory => 20,
+    }
+}
 
-/// How often it is played before that, for what is made once and kept.
-const WARM_UP: u64 = 40;
+/// How many blocks are judged.
+const BLOCKS: usize = 10;
+
+/// How many blocks are played before that, for what is made once and kept.
+const WARM_BLOCKS: usize = 2;
+
+/// How many blocks have to have grown where the target was at its limits before the last.
+const BLOCKS_MIN: usize = 3;
+
+/// How often each case is played in a row, to see which of them takes memory.
+const MEMORY_ROUNDS: u64 = 8;
+
+/// How many cases are looked at more closely.
+const SUSPECTS_MAX: usize = 4;
+
+/// Less memory a play is not called a leak.
+const MEMORY_MIN: u64 = 1_024;
 
 /// What a target used, since it was started.
 #[derive(Clone, Debug, Default)]
 pub struct Samples(Vec<Usage>);
 
 /// What all processes use together.
-pub fn used(pids: &[u32]) -> Usage {
+fn used(pids: &[u32]) -> Usage {
     let mut whole = Usage::default();
     for used in pids.iter().filter_map(|pid| usage(*pid)) {
         whole.memory += used.memory;
@@ -30,6 +54,12 @@ pub fn used(pids: &[u32]) -> Usage {
         whole.threads += used.threads;
     }
     whole
+}
+
+/// What a target uses once it is done with what it was sent: connections that were just reset are closed by then.
+pub fn at_rest(player: &mut Player) -> Usage {
+    player.settle(&mut Trace::default());
+    used(&player.pids())
 }
 
 fn amount(of: &Usage, resource: Resource) -> u64 {
@@ -40,11 +70,12 @@ fn amount(of: &Usage, resource: Resource) -> u64 {
     }
 }
 
-/// What grows by less in so many plays is not called a leak.
+/// What grows by less in so many plays of one case is not called a leak.
 fn least(resource: Resource, plays: u64) -> u64 {
     match resource {
-        Resource::Descriptors | Resource::Threads => plays / 8,
-        Resource::Memory => plays * 1_024,
+        // Every second play at least: what grows less often has to do with something else.
+        Resource::Descriptors | Resource::Threads => plays / 2,
+        Resource::Memory => plays * MEMORY_MIN,
     }
 }
 
@@ -56,7 +87,7 @@ impl Samples {
         self.0.clear();
     }
 
-    /// Takes in a sample. What seems to grow from sample to sample, if anything does.
+    /// Takes in a sample. What has grown from each sample to the next, if anything has.
     pub fn push(&mut self, sample: Usage) -> Option<Resource> {
         self.0.push(sample);
         if self.0.len() > WINDOW {
@@ -66,17 +97,10 @@ impl Samples {
         if window.len() < WINDOW {
             return None;
         }
-        let suspect = |resource: &Resource| {
-            let mut deltas: Vec<i128> = window
-                .windows(2)
-                .map(|pair| i128::from(amount(&pair[1], *resource)) - i128::from(amount(&pair[0], *resource)))
-                .collect();
-            deltas.sort_unstable();
-            // Of a few cases among many it is enough to make a trend.
-            let trend = i128::from(least(*resource, SAMPLE_EVERY) / 8).max(2);
-            deltas[deltas.len() / 2] >= trend
+        let grows = |resource: &Resource| {
+            window.windows(2).all(|pair| amount(&pair[1], *resource) > amount(&pair[0], *resource))
         };
-        let found = RESOURCES.into_iter().find(suspect);
+        let found = RESOURCES.into_iter().find(grows);
         if found.is_some() {
             self.0.clear();
         }
@@ -84,30 +108,39 @@ impl Samples {
     }
 }
 
-/// By how much something grows when these cases are played in turns, `plays` of them, on a target that is warm.
-pub fn growth(player: &mut Player, cases: &[Case], resource: Resource, plays: u64) -> Option<u64> {
-    player.restart(false).ok()?;
-    let play = |player: &mut Player, count: u64| {
-        for at in 0..count {
-            let trace = player.play(&cases[at as usize % cases.len()], &mut |_, _| {});
-            if trace.ended.is_some() || trace.refused.is_some() {
-                return None;
-            }
-        }
-        Some(amount(&used(&player.pids()), resource))
-    };
-    let before = play(player, WARM_UP.max(cases.len() as u64 / 4))?;
-    let middle = play(player, plays / 2)?;
-    let after = play(player, plays / 2)?;
-    // What grows at first and then no more is a pool that fills.
-    let (first, second) = (middle.saturating_sub(before), after.saturating_sub(middle));
-    Some(first.min(second) * 2)
+/// Whether amounts after each block are those of a leak, where a block that leaks adds `least` to them.
+fn is_leak(amounts: &[u64], least: u64) -> bool {
+    let grown: Vec<u64> = amounts.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
+    let (early, late) = grown.split_at(grown.len() / 2);
+    let sum = |of: &[u64]| of.iter().sum::<u64>();
+    grown.len() >= BLOCKS_MIN
+        && amounts.is_sorted()
+        && grown.iter().filter(|grown| **grown > 0).count() * 10 >= grown.len() * 8
+        && sum(&grown) >= least * grown.len() as u64
+        // With an odd number of blocks the later part is the longer one.
+        && sum(late) * early.len() as u64 * 2 >= sum(early) * late.len() as u64
+}
+
+/// Plays a case on a target so often; whether it is still as it should be.
+fn play(player: &mut Player, case: &Case, times: u64) -> bool {
+    (0..times).all(|_| {
+        let trace = player.play(case, &mut |_, _| {});
+        trace.ended.is_none() && trace.refused.is_none()
+    })
 }
 
 /// Whether something grows each time a case is played.
 pub fn leaks(player: &mut Player, case: &Case, resource: Resource) -> bool {
-    let cases = std::slice::from_ref(case);
-    growth(player, cases, resource, ROUNDS).is_some_and(|grown| grown >= least(resource, ROUNDS))
+    let block = block(resource);
+    if player.restart(false).is_err() || !play(player, case, block * WARM_BLOCKS as u64) {
+        return false;
+    }
+    let mut amounts = vec![amount(&at_rest(player), resource)];
+    // Where it is at its limits before the end, what it has shown by then has to do.
+    while amounts.len() <= BLOCKS && play(player, case, block) {
+        amounts.push(amount(&at_rest(player), resource));
+    }
+    is_leak(&amounts, least(resource, block))
 }
 
 /// The one of these cases that makes something grow, if one alone does, and what is valid does not.
@@ -115,16 +148,24 @@ pub fn find(player: &mut Player, cases: &[Case], probe: Option<&Case>, resource:
     if probe.is_some_and(|probe| leaks(player, probe, resource)) {
         return None;
     }
-    let mut left = cases.to_vec();
-    while left.len() > 1 {
-        let right = left.split_off(left.len() / 2);
-        let of = |player: &mut Player, half: &[Case]| growth(player, half, resource, ROUNDS).unwrap_or(0);
-        let (first, second) = (of(player, &left), of(player, &right));
-        if second >= first {
-            left = right;
+    let rounds = if resource == Resource::Memory { MEMORY_ROUNDS } else { 1 };
+    player.restart(false).ok()?;
+    // By how much there is more after each of them than before.
+    let mut grown: Vec<(u64, usize)> = Vec::new();
+    let mut before = amount(&at_rest(player), resource);
+    for (at, case) in cases.iter().enumerate() {
+        if !play(player, case, rounds) {
+            player.restart(false).ok()?;
         }
+        let after = amount(&at_rest(player), resource);
+        grown.push((after.saturating_sub(before), at));
+        before = after;
     }
-    left.pop().filter(|case| leaks(player, case, resource))
+    // Of those that take the same, the shortest.
+    grown.retain(|(grown, _)| *grown > 0);
+    grown.sort_by_key(|(grown, at)| (std::cmp::Reverse(*grown), cases[*at].bytes()));
+    let mut suspects = grown.into_iter().take(SUSPECTS_MAX).map(|(_, at)| &cases[at]);
+    suspects.find(|case| leaks(player, case, resource)).cloned()
 }
 
 #[cfg(test)]
@@ -149,5 +190,33 @@ mod tests {
     fn what_goes_up_and_down_does_not_grow() {
         assert_eq!(push_all((0..40).map(|at| 10 + at % 4)), None);
         assert_eq!(push_all([5, 50, 100, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]), None);
+    }
+
+    #[test]
+    fn a_leak_grows_in_every_block() {
+        let steady: Vec<u64> = (0..=10).map(|block| 7 + 20 * block).collect();
+        assert!(is_leak(&steady, 10));
+        assert!(is_leak(&steady[..4], 10), "at its limits after three blocks");
+        assert!(!is_leak(&steady[..3], 10), "too few to tell");
+        assert!(!is_leak(&steady, 30), "too little");
+    }
+
+    #[test]
+    fn what_fills_once_is_no_leak() {
+        let filling: Vec<u64> = (0..=10_u64).map(|block| 7 + 20 * block.min(5)).collect();
+        assert!(!is_leak(&filling, 10));
+        assert!(!is_leak(&[0, 1_000, 1_001, 1_002, 1_003, 1_004, 1_005, 1_006, 1_007, 1_008, 1_009], 10));
+        assert!(!is_leak(&[9; 11], 10));
+    }
+
+    #[test]
+    fn what_falls_is_no_leak() {
+        assert!(!is_leak(&[0, 20, 40, 30, 80, 100, 120, 140, 160, 180, 200], 10));
+    }
+
+    #[test]
+    fn memory_comes_by_the_page() {
+        // Now and then a block finds room in what it has.
+        assert!(is_leak(&[0, 32, 64, 64, 96, 128, 160, 192, 192, 224, 256].map(|kib| kib << 10), 20 << 10));
     }
 }

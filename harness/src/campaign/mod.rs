@@ -2,8 +2,8 @@
 //!
 //! - [`case`](Case) is what is said; `seeds` writes down what a scenario says; `schedule` chooses what is spoilt, and how.
 //! - `player` plays it on sockets of its own, `rest` knows when the target is done with it, `coverage` reads its counters.
-//! - `feedback` says what is new, `oracle` what is wrong, `triage` makes that a [`Finding`].
-//! - `worker` is the loop around them, `state` what all workers share.
+//! - `feedback` says what is new, `oracle` what is wrong, `sign` and `triage` make that a [`Finding`].
+//! - `prepare` is what comes before the first case, `run` the campaign, `worker` its loop, `state` what all workers share.
 //!
 //! Not here: the ways to spoil a case, which are [`mutator`](crate::mutator)s.
 
@@ -19,14 +19,20 @@ pub mod oracle;
 pub mod page;
 pub mod plan;
 pub mod player;
+mod prepare;
+pub mod reading;
+mod reduction;
 pub mod rest;
+mod run;
 pub mod schedule;
 pub mod seeds;
+mod sign;
 pub mod socket;
 mod state;
 pub mod status;
 pub mod tools;
 pub mod triage;
+mod watch;
 mod worker;
 
 use std::path::PathBuf;
@@ -150,7 +156,7 @@ pub fn run(
         Ok::<(), std::io::Error>(())
     });
     let result = match receiver.recv() {
-        Ok(handle) => worker::run(scenario, text, options, guard, &handle, watcher),
+        Ok(handle) => run::run(scenario, text, &prepare::Stage { options, guard, handle: &handle }, watcher),
         Err(_) => Err(CampaignError::Target("the system gives no thread for the targets".into())),
     };
     let _ = done.send(());

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::player::Trace;
 use crate::event::OutputLine;
 use crate::runner::process::Exit;
+use crate::testcase::{Class, Failed};
 
 /// What kind of thing was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -98,18 +99,24 @@ impl Symptom {
         }
     }
 
-    /// Whether two of them are signs of the same thing, as far as they tell.
-    pub fn is_like(&self, other: &Symptom) -> bool {
-        match (self, other) {
-            (
-                Symptom::Ended { exit: Exit::Signal { number, .. }, place, .. },
-                Symptom::Ended { exit: Exit::Signal { number: other_number, .. }, place: other_place, .. },
-            ) => number == other_number && place == other_place,
-            (Symptom::Ended { exit, place, .. }, Symptom::Ended { exit: other_exit, place: other_place, .. }) => {
-                exit == other_exit && place == other_place
+    /// What went wrong, in words by which the same failure is known again.
+    pub fn failed(&self) -> Failed {
+        let (class, place) = match self {
+            Symptom::Busy => (Class::Hang, "busy".to_owned()),
+            Symptom::Ended { exit, place, .. } => {
+                // Whether a core was dumped is the system's business.
+                let exit = match exit {
+                    Exit::Signal { number, .. } => format!("signal {number}"),
+                    exit => exit.to_string(),
+                };
+                (Class::Crash, place.as_ref().map_or(exit.clone(), |place| format!("{exit}, {place}")))
             }
-            (own, other) => own == other,
-        }
+            Symptom::Hang => (Class::Hang, "silence".to_owned()),
+            Symptom::Leak(resource) => (Class::Leak, format!("{resource:?}").to_lowercase()),
+            Symptom::Panic(place) => (Class::Panic, format!("panicked at {place}")),
+            Symptom::Wrong => (Class::WrongAnswer, "cuts".to_owned()),
+        };
+        Failed::new(class, place, self.to_string())
     }
 
     /// The name of its bucket; `fallback` tells apart what says nothing of where it happened.

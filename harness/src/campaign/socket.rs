@@ -238,8 +238,14 @@ impl Link {
     }
 }
 
+/// Waits until one of these has something to read, or for so long.
+pub fn wait_any<'l>(links: impl Iterator<Item = &'l Link>, within: Duration) -> bool {
+    let mut fds: Vec<PollFd<'_>> = links.map(|link| PollFd::from_borrowed_fd(link.fd(), PollFlags::IN)).collect();
+    poll(&mut fds, Some(&timespec(within))).is_ok_and(|ready| ready > 0)
+}
+
 /// Waits until something can be read there, or for so long.
-fn wait(fd: BorrowedFd<'_>, within: Duration) -> bool {
+pub(super) fn wait(fd: BorrowedFd<'_>, within: Duration) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
     poll(&mut fds, Some(&timespec(within))).is_ok_and(|ready| ready > 0)
 }

@@ -96,8 +96,10 @@ fn plan(base: &Base, parameters: &Parameters, random: &mut Random) -> Result<Vec
         for cut in [sent.len / 2, 1, sent.len - 1] {
             // The first connection is in the middle of this message while the second one says everything.
             let mut lanes = [talks[0].clone(), talks[1].clone()];
-            lanes[0][sent.at] = with(split(lanes[0][sent.at].clone(), &[cut]), "pace", "1B/30ms");
-            lanes[1].splice(0..0, [connect(Some(&names[1])), awaits("halfway")]);
+            lanes[0][sent.at] = with(split(lanes[0][sent.at].clone(), &[cut]), "pace", "1B/60ms");
+            // The other one speaks when the server has had the time to read that much, and before it gets the rest.
+            let sleep = Table::of([("sleep", "20ms")]).into();
+            lanes[1].splice(0..0, [connect(Some(&names[1])), awaits("halfway"), sleep]);
             lanes[0].insert(sent.at, notifies("halfway"));
             let what =
                 format!("another connection says everything while {cut} of {} bytes of a message have come", sent.len);

@@ -139,19 +139,25 @@ impl Session<'_> {
     ) -> Reduced {
         let clock = Clock::start();
         let (mut best, mut how, mut replays) = (case.clone(), failed.clone(), 0);
+        let mut stopped = false;
+        // `None` when it has taken long enough, or nobody wants to know any more.
         let mut fails = |kept: &[usize], choices: &[usize]| {
-            if clock.now().as_nanos() > u64::try_from(self.shrink.as_nanos()).unwrap_or(u64::MAX) {
-                return false;
+            if stopped || clock.now().as_nanos() > u64::try_from(self.shrink.as_nanos()).unwrap_or(u64::MAX) {
+                return None;
             }
-            let Some(smaller) = (parts.make)(kept, choices) else { return false };
+            let Some(smaller) = (parts.make)(kept, choices) else { return Some(false) };
             replays += 1;
             match self.judge(property, &smaller, patience) {
                 Replay::Failed { failed, .. } if failed.class == how.class => {
                     told(Told::Smaller(&smaller, &failed));
                     (best, how) = (smaller, failed);
-                    true
+                    Some(true)
                 }
-                _ => false,
+                Replay::Stopped => {
+                    stopped = true;
+                    None
+                }
+                Replay::Failed { .. } | Replay::Invalid | Replay::Passed => Some(false),
             }
         };
         let mut choices = parts.choices.clone();
@@ -161,7 +167,7 @@ impl Session<'_> {
         while len > 0 {
             match (0..=kept.len() - len)
                 .map(|at| [&kept[..at], &kept[at + len..]].concat())
-                .find(|less| fails(less, &choices))
+                .find(|less| fails(less, &choices) == Some(true))
             {
                 Some(less) => {
                     kept = less;
@@ -176,7 +182,7 @@ impl Session<'_> {
                 .find(|choice| {
                     let mut simpler = choices.clone();
                     simpler[*at] = *choice;
-                    fails(&kept, &simpler)
+                    fails(&kept, &simpler) == Some(true)
                 })
                 .unwrap_or(now);
         }

@@ -69,8 +69,10 @@ impl Writer<'_> {
         let Protocol { name, about, enums, .. } = self.protocol;
         let prefix = &self.prefix;
         let about = about.as_deref().unwrap_or_default().replace(['\n', '\r'], " ");
-        let mut lua =
-            format!("-- {name}: {about}\n-- Written by `harness dissector`; `tshark -X lua_script:FILE` loads it.\n\n");
+        let mut lua = format!(
+            "-- {name}: {about}\n\
+             -- Written by `harness dissector`. `tshark -X lua_script:FILE -r CAPTURE -d tcp.port==PORT,{prefix}` reads a port with it.\n\n"
+        );
         let (name, long) = (quoted(name.as_bytes()), quoted(format!("{name} (harness)").as_bytes()));
         let _ = write!(
             lua,

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::search::{delete, smallest};
+use super::search::smallest;
 use super::{Reducer, steps};
 use crate::document::{Node, Table, Value};
+use crate::mutator::{Length, lengths, repair};
 use crate::template::Template;
 use crate::testcase::TestCase;
 use crate::testcase::payload::payload;
@@ -96,6 +97,11 @@ impl Data {
     /// Whether nothing stands around it.
     pub(super) fn is_bare(&self) -> bool {
         self.around.is_empty()
+    }
+
+    /// Whether it is said past the framing, and nothing else stands around it.
+    pub(super) fn is_raw(&self) -> bool {
+        self.around == ["raw"]
     }
 
     /// Itself with other bytes.
@@ -234,11 +240,12 @@ impl Reducer<'_> {
             return;
         };
         let all = data.tokens.clone();
-        let kept = delete(all.len(), &|_| false, &mut |kept| {
+        let kept = self.delete(all.len(), &|_| false, &|kept| {
             let tokens = kept.iter().map(|at| all[*at].clone()).collect();
-            self.test(put(base.clone(), data.with(tokens).write()))
+            put(base.clone(), data.with(tokens).write())
         });
         let all: Vec<Token> = kept.into_iter().map(|at| all[at].clone()).collect();
+        let all = self.shorten_honestly(&put(base.clone(), data.with(all.clone()).write()), &data.with(all), &put);
         let text = data.with(all.clone()).bytes().is_none_or(|bytes| str::from_utf8(&bytes).is_ok());
         let mut all = all;
         for digits in [false, true] {
@@ -250,14 +257,38 @@ impl Reducer<'_> {
                 })
                 .collect();
             // Those that stay as they are; a byte that is simple already is no question.
-            let kept = delete(all.len(), &|at| plain[at] == all[at], &mut |kept| {
+            let kept = self.delete(all.len(), &|at| plain[at] == all[at], &|kept| {
                 let token = |at: usize| if kept.contains(&at) { all[at].clone() } else { plain[at].clone() };
-                self.test(put(base.clone(), data.with((0..all.len()).map(token).collect()).write()))
+                put(base.clone(), data.with((0..all.len()).map(token).collect()).write())
             });
             for at in (0..all.len()).filter(|at| !kept.contains(at)) {
                 all[at] = plain[at].clone();
             }
         }
+    }
+
+    /// Leaves out bytes whose number stands before them, and has it stay true: what a length is about cannot go without that.
+    fn shorten_honestly(
+        &mut self,
+        base: &TestCase,
+        data: &Data,
+        put: &dyn Fn(TestCase, Node) -> TestCase,
+    ) -> Vec<Token> {
+        let Some(bytes) = data.bytes() else { return data.tokens.clone() };
+        let before = lengths(&bytes);
+        let is_length = |at: usize| before.iter().any(|length| (length.at..length.at + length.width).contains(&at));
+        let less = |kept: &[usize]| -> Vec<Token> {
+            let mut bytes: Vec<u8> = kept.iter().map(|at| bytes[*at]).collect();
+            // Only those before a gap stand where they did.
+            let moved = |length: &&Length| (0..length.at + length.width).all(|at| kept.get(at) == Some(&at));
+            repair(&before.iter().filter(moved).copied().collect(), &mut bytes);
+            bytes.into_iter().map(Token::Byte).collect()
+        };
+        if before.is_empty() {
+            return data.tokens.clone();
+        }
+        let kept = self.delete(bytes.len(), &is_length, &|kept| put(base.clone(), data.with(less(kept)).write()));
+        less(&kept)
     }
 
     /// The bytes in the fields of a message by name.
@@ -288,9 +319,9 @@ impl Reducer<'_> {
             }
             let Some(data) = Data::read(node, &folder) else { continue };
             let all = data.tokens.clone();
-            delete(all.len(), &|_| false, &mut |kept| {
+            self.delete(all.len(), &|_| false, &|kept| {
                 let tokens = kept.iter().map(|at| all[*at].clone()).collect();
-                self.test(put(base.clone(), data.with(tokens).write()))
+                put(base.clone(), data.with(tokens).write())
             });
         }
     }

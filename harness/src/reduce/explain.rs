@@ -1,7 +1,6 @@
 //! Which bytes matter: each is given other values, many at once.
 
-use super::search::delete;
-use super::{Reducer, bytes, steps};
+use super::{Reducer, bytes, search, steps};
 use crate::testcase::TestCase;
 use crate::text::{count, quote};
 
@@ -60,11 +59,15 @@ impl Reducer<'_> {
             }
             case
         };
-        let mut kept = delete(all.len(), &|_| false, &mut |kept| self.fails(&with(base.clone(), kept, 0)).is_some());
+        let mut ask = |kept: &[usize], round: u8| match self.is_over() {
+            true => None,
+            false => Some(self.fails(&with(base.clone(), kept, round)).is_some()),
+        };
+        let mut kept = search::delete(all.len(), &|_| false, &mut |kept| ask(kept, 0));
         // A second value: the first may have been as bad by chance.
-        if kept.len() < all.len() && self.fails(&with(base.clone(), &kept, 1)).is_none() {
+        if kept.len() < all.len() && ask(&kept, 1) == Some(false) {
             let matter = |at: usize| kept.contains(&at);
-            kept = delete(all.len(), &matter, &mut |kept| self.fails(&with(base.clone(), kept, 1)).is_some());
+            kept = search::delete(all.len(), &matter, &mut |kept| ask(kept, 1));
         }
         Some((kept, all))
     }

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use super::search::delete;
 use super::{Reducer, bytes, steps};
 use crate::document::{Node, Table, Value};
+use crate::framing::{Decoded, Framing};
 use crate::matcher::Speaking;
 use crate::protocol::{Given, Protocol};
 use crate::scenario::Known;
@@ -23,8 +23,8 @@ impl Reducer<'_> {
                 continue;
             }
             for at in 0..steps::payload_count(&mut self.best.clone(), send) {
-                if let Some(Some(speaking)) = spoken.get(send) {
-                    self.name_message(send, at, speaking);
+                if let Some(Some((speaking, framing))) = spoken.get(send) {
+                    self.name_message(send, at, speaking, framing.as_deref());
                 }
                 self.drop_fields(send, at);
             }
@@ -32,12 +32,21 @@ impl Reducer<'_> {
     }
 
     /// Puts a message by name in the place of its bytes: as they are, or else as they should be.
-    fn name_message(&mut self, send: usize, at: usize, speaking: &Speaking) {
+    fn name_message(&mut self, send: usize, at: usize, speaking: &Speaking, framing: Option<&dyn Framing>) {
         let mut case = self.best.clone();
         let folder = case.folder.clone();
         let Some(node) = steps::payload_mut(&mut case, send, at) else { return };
-        let Some(data) = bytes::Data::read(node, &folder).filter(bytes::Data::is_bare) else { return };
-        let Some(message) = data.bytes().and_then(|bytes| named(&bytes, speaking)) else { return };
+        // What is said past the framing may be what the framing would have said.
+        let Some(data) = bytes::Data::read(node, &folder).filter(|data| data.is_bare() || data.is_raw()) else {
+            return;
+        };
+        let Some(bytes) = data.bytes() else { return };
+        let framing = framing.filter(|_| data.is_raw());
+        let body: &[u8] = match framing.map(|framing| framing.decode(&bytes, 0)) {
+            Some(Ok(Decoded::Message { start, end, consumed })) if consumed == bytes.len() => &bytes[start..end],
+            _ => &bytes,
+        };
+        let Some(message) = named(body, speaking).or_else(|| named(&bytes, speaking)) else { return };
         *node = message;
         self.test(case);
     }
@@ -59,7 +68,7 @@ impl Reducer<'_> {
                 let Some(count) = table.as_ref().and_then(|node| Some(node.as_table()?.entries.len())) else {
                     continue;
                 };
-                delete(count, &|_| false, &mut |kept| {
+                self.delete(count, &|_| false, &|kept| {
                     let mut case = base.clone();
                     let node = steps::payload_mut(&mut case, send, at).and_then(|node| bytes::leaf_mut(node, &path));
                     if let Some(Value::Table(table)) = node.map(|node| &mut node.value) {
@@ -69,7 +78,7 @@ impl Reducer<'_> {
                             kept.contains(&(at - 1))
                         });
                     }
-                    self.test(case)
+                    case
                 });
             }
         }
@@ -80,7 +89,7 @@ impl Reducer<'_> {
 const FIELDS_DEEP: usize = 4;
 
 /// Whether a payload is a message by name.
-fn is_message(node: &Node) -> bool {
+pub fn is_message(node: &Node) -> bool {
     match node.as_table().map(|table| table.entries.as_slice()) {
         Some([entry]) => !crate::scenario::PAYLOADS.contains(&entry.key.as_str()) && entry.node.as_table().is_some(),
         _ => false,
@@ -111,18 +120,22 @@ fn find_tables(node: &Node, path: &mut Vec<usize>, depth: usize, found: &mut Vec
     }
 }
 
+/// What somebody speaks, and where a message of it ends.
+type Spoken = (Speaking, Option<Arc<dyn Framing>>);
+
 /// What the actor of each step that sends speaks.
-fn speakers(case: &TestCase) -> Vec<Option<Speaking>> {
+fn speakers(case: &TestCase) -> Vec<Option<Spoken>> {
     let known = Known { read: Some(crate::document::read_text), ..Known::default() };
     let Ok(scenario) = case.load("case.toml", &known) else { return Vec::new() };
+    let of = |actor: &crate::scenario::Actor| Some((actor.speaks()?, actor.framing.clone()));
     let speaks = |name: &str| {
         let mut actors = scenario.actors.iter();
         let is_it = |actor: &&crate::scenario::Actor| {
             actor.name == name || actor.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('['))
         };
-        actors.find(is_it).and_then(crate::scenario::Actor::speaks)
+        actors.find(is_it).and_then(of)
     };
-    let only = scenario.actors.iter().find_map(crate::scenario::Actor::speaks);
+    let only = scenario.actors.iter().find_map(of);
     let mut found = Vec::new();
     for (lane, steps) in case.lanes() {
         steps.iter().for_each(|step| {

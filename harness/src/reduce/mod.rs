@@ -28,6 +28,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 pub use explain::Matter;
+pub use fields::is_message;
 pub use landing::hasten;
 pub use size::Size;
 pub use triage::Repeats;
@@ -449,14 +450,29 @@ impl Reducer<'_> {
         }
     }
 
+    /// Loses items of which a candidate is made; `make` makes one of those that are left. Where nothing is left to spend nothing
+    /// is made either: a large case takes its time.
+    fn delete(
+        &mut self,
+        count: usize,
+        locked: &dyn Fn(usize) -> bool,
+        make: &dyn Fn(&[usize]) -> TestCase,
+    ) -> Vec<usize> {
+        search::delete(count, locked, &mut |kept| {
+            if self.is_over() { None } else { Some(self.test(make(kept))) }
+        })
+    }
+
     /// Takes a candidate if it fails in the same way.
     fn test(&mut self, mut case: TestCase) -> bool {
+        if self.is_over() {
+            return false;
+        }
         case.step_notes.clear();
-        let content = case.content();
-        if content == self.best.content() {
+        let hash = fnv1a(case.content().as_bytes());
+        if hash == fnv1a(self.best.content().as_bytes()) {
             return true;
         }
-        let hash = fnv1a(content.as_bytes());
         if self.rejected.contains(&hash) {
             return false;
         }

@@ -1,6 +1,6 @@
 //! Simpler sending: one write instead of several, no pauses, nothing spoilt on the way, no faults.
 
-use super::search::{delete, smallest};
+use super::search::smallest;
 use super::{Reducer, bytes, steps};
 use crate::document::{Node, Value, parse_duration};
 use crate::testcase::TestCase;
@@ -38,7 +38,7 @@ impl Reducer<'_> {
                 continue;
             }
             if having.len() > 1 {
-                delete(having.len(), &|_| false, &mut |kept| self.test(without(kept)));
+                self.delete(having.len(), &|_| false, &without);
             }
         }
         for send in 0..steps::count_sends(&mut self.best.clone()) {
@@ -89,10 +89,7 @@ impl Reducer<'_> {
             }
             case
         };
-        delete(cuts.len(), &|_| false, &mut |kept| {
-            let cuts: Vec<usize> = kept.iter().map(|at| cuts[*at]).collect();
-            self.test(with(&cuts))
-        });
+        self.delete(cuts.len(), &|_| false, &|kept| with(&kept.iter().map(|at| cuts[*at]).collect::<Vec<_>>()));
     }
 
     /// Shorter pauses: a tenth, and a tenth of that.
@@ -145,7 +142,7 @@ impl Reducer<'_> {
             if self.test(without(&[])) || faults.len() == 1 {
                 continue;
             }
-            delete(faults.len(), &|_| false, &mut |kept| self.test(without(kept)));
+            self.delete(faults.len(), &|_| false, &without);
         }
     }
 }

@@ -6,34 +6,50 @@
 
 /// Finds items that are needed, of `count`, and loses the others.
 ///
-/// `holds` is asked whether the failure is still there with only these items; what it says `true` to stays so. `locked` items
-/// are kept without a question. The answer is what is kept, in order.
-pub fn delete(count: usize, locked: &dyn Fn(usize) -> bool, holds: &mut dyn FnMut(&[usize]) -> bool) -> Vec<usize> {
+/// `holds` is asked whether the failure is still there with only these items; what it says `true` to stays so, and after `None`
+/// nothing more is asked. `locked` items are kept without a question. The answer is what is kept, in order.
+pub fn delete(
+    count: usize,
+    locked: &dyn Fn(usize) -> bool,
+    holds: &mut dyn FnMut(&[usize]) -> Option<bool>,
+) -> Vec<usize> {
     let open: Vec<usize> = (0..count).filter(|at| !locked(*at)).collect();
     let mut gone = vec![false; count];
+    let mut stopped = false;
     // Asks whether more can go, and has it go.
     let mut lose = |run: &[usize]| {
         let mut less = gone.clone();
         run.iter().for_each(|at| less[*at] = true);
         let kept: Vec<usize> = (0..count).filter(|at| !less[*at]).collect();
-        let yes = holds(&kept);
-        if yes {
+        let answer = holds(&kept);
+        if answer == Some(true) {
             gone = less;
         }
-        yes
+        answer
     };
     let (mut at, mut needed) = (0, 0);
     while at < open.len() {
         let run = run_len(open.len() - at, at, needed);
-        if lose(&open[at..at + run]) {
-            at += run;
-            continue;
+        match lose(&open[at..at + run]) {
+            Some(true) => {
+                at += run;
+                continue;
+            }
+            Some(false) => {}
+            None => break,
         }
         // So many of the run can go, so many cannot.
         let (mut yes, mut no) = (0, run);
-        while no - yes > 1 {
+        while no - yes > 1 && !stopped {
             let middle = yes.midpoint(no);
-            if lose(&open[at..at + middle]) { yes = middle } else { no = middle }
+            match lose(&open[at..at + middle]) {
+                Some(true) => yes = middle,
+                Some(false) => no = middle,
+                None => stopped = true,
+            }
+        }
+        if stopped {
+            break;
         }
         needed += 1;
         at += no;
@@ -99,7 +115,7 @@ mod tests {
         let mut questions = 0;
         let kept = delete(count, &|_| false, &mut |kept| {
             questions += 1;
-            needed.iter().all(|at| kept.contains(at))
+            Some(needed.iter().all(|at| kept.contains(at)))
         });
         assert_eq!(kept, needed);
         assert!(questions <= questions_max, "{questions}");
@@ -117,10 +133,21 @@ mod tests {
 
     #[test]
     fn what_is_locked_stays_without_a_question() {
-        let kept = delete(4, &|at| at == 2, &mut |_| true);
+        let kept = delete(4, &|at| at == 2, &mut |_| Some(true));
         assert_eq!(kept, [2]);
         assert_eq!(delete(2, &|_| true, &mut |_| panic!("nothing is open")), [0, 1]);
         assert_eq!(delete(0, &|_| false, &mut |_| panic!("nothing is there")), [] as [usize; 0]);
+    }
+
+    #[test]
+    fn nothing_is_asked_once_there_is_no_answer() {
+        let mut left = 3;
+        let kept = delete(1_000, &|_| false, &mut |kept| {
+            assert!(left > 0, "it was told to stop");
+            left -= 1;
+            (left > 0).then(|| kept.contains(&999))
+        });
+        assert!(kept.contains(&999) && kept.len() < 1_000);
     }
 
     #[test]

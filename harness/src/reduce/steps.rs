@@ -2,7 +2,7 @@
 
 use super::Reducer;
 use super::landing::is_landing;
-use super::search::{delete, smallest};
+use super::search::smallest;
 use crate::document::{Node, Table, Value};
 use crate::testcase::TestCase;
 use crate::testcase::step::{parts, table_mut, verb};
@@ -166,12 +166,12 @@ impl Reducer<'_> {
         let lanes: Vec<String> = self.best.lanes().iter().map(|(lane, _)| (*lane).to_owned()).collect();
         if lanes.len() > 1 {
             let base = self.best.clone();
-            delete(lanes.len(), &|_| false, &mut |kept| {
+            self.delete(lanes.len(), &|_| false, &|kept| {
                 let mut case = base.clone();
                 if let Some(Value::Table(plays)) = case.case_mut().get_mut("play").map(|node| &mut node.value) {
                     plays.entries.retain(|entry| kept.iter().any(|at| lanes[*at] == entry.key));
                 }
-                self.test(case)
+                case
             });
         }
         for (lane, steps) in self.best.clone().lanes() {
@@ -183,7 +183,7 @@ impl Reducer<'_> {
             }
             if actors.len() > 1 {
                 let base = self.best.clone();
-                delete(actors.len(), &|_| false, &mut |kept| {
+                self.delete(actors.len(), &|_| false, &|kept| {
                     let mut case = base.clone();
                     if let Some(steps) = case.lane_mut(lane) {
                         steps.retain(|step| {
@@ -192,7 +192,7 @@ impl Reducer<'_> {
                                 .is_none_or(|actor| kept.iter().any(|at| actors[*at] == actor))
                         });
                     }
-                    self.test(case)
+                    case
                 });
             }
         }
@@ -282,7 +282,7 @@ impl Reducer<'_> {
     fn delete_ranges(&mut self, base: &TestCase, list: &List, ranges: &[std::ops::Range<usize>]) {
         let locked = self.locked_steps(base, list);
         let is_locked = |at: usize| locked.iter().any(|step| ranges[at].contains(step));
-        delete(ranges.len(), &is_locked, &mut |kept| {
+        self.delete(ranges.len(), &is_locked, &|kept| {
             let mut case = base.clone();
             let steps = match list {
                 List::Body(number) => body_mut(&mut case, *number),
@@ -295,7 +295,7 @@ impl Reducer<'_> {
                     kept.iter().any(|range| ranges[*range].contains(&(at - 1)))
                 });
             }
-            self.test(case)
+            case
         });
     }
 

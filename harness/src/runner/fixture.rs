@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::address::Url;
 use super::process::{Address, Exit, Guard, Ports, Process};
 use super::target::{Group, Owner, Running, Setting, start};
+use super::tls::TlsClient;
 use crate::event::{Failure, FailureKind, OutputLine, Place};
 use crate::random::Random;
-use crate::scenario::{Scenario, Target};
+use crate::scenario::{Scenario, Target, Tls};
 use crate::template::Variables;
 
 /// What starting targets needs to know.
@@ -22,48 +24,76 @@ pub struct FixtureOptions {
     pub targets: Vec<(Option<String>, Url)>,
     /// Whether anything may be sent off this machine.
     pub allow_remote: bool,
-    /// Whether a reference server has a process of its own, as a program has.
-    pub apart: bool,
-    /// What the ports are drawn from: two campaigns side by side must not meet on them.
-    pub chance: u64,
+    /// What processes find in their environment in addition.
+    pub env: Vec<(String, String)>,
 }
 
-/// Targets that are up until [`Fixture::stop`].
-///
-/// Lives on a [`tokio::task::LocalSet`], which watches their processes.
+/// Starts a scenario's targets, as often as it is asked to. Reference servers have processes of their own, as programs have.
+#[derive(Debug)]
+pub struct Starter {
+    setting: Setting,
+}
+
+/// Targets that are up until [`Fixture::stop`]. Dropping it kills what is left of them.
 #[derive(Debug)]
 pub struct Fixture {
     group: Group,
 }
 
-impl Fixture {
-    /// Starts all targets of a scenario that are servers, in their order.
-    pub async fn start(scenario: &Scenario, options: FixtureOptions) -> Result<Fixture, Box<Failure>> {
-        let mut ports = Random::new(options.chance, "ports");
-        let mut setting = Setting::new(
-            Ports::new(&mut ports),
-            options.guard,
-            options.allow_remote,
-            options.targets,
-            options.folder.clone(),
-        );
-        setting.apart = options.apart;
-        let mut known = Variables::new();
+impl Starter {
+    /// One that has started nothing yet.
+    pub fn new(options: FixtureOptions) -> Starter {
+        // Which ports are free is chance already, and no draw of a seed; two starters must not meet on them.
+        static STARTERS: AtomicU64 = AtomicU64::new(0);
+        let number = STARTERS.fetch_add(1, Ordering::Relaxed);
+        let mut random = Random::new(u64::from(std::process::id()) | number << 32, "ports");
+        let FixtureOptions { guard, folder, targets, allow_remote, env } = options;
+        let mut setting = Setting::new(Ports::new(&mut random), guard, allow_remote, targets, folder);
+        (setting.env, setting.apart) = (env, true);
+        Starter { setting }
+    }
+
+    /// Starts those targets of a scenario that `wanted` selects, in their order. `known` are variables that they may use.
+    pub async fn start(
+        &self,
+        scenario: &Scenario,
+        known: &Variables,
+        wanted: impl Fn(&Target) -> bool,
+    ) -> Result<Fixture, Box<Failure>> {
+        let mut known = known.clone();
         if scenario.wants_tls_files {
             let failed = |message| Box::new(Failure::new(FailureKind::Tls, message, Place::default()));
-            let authority = setting.authority().map_err(failed)?;
-            let written = authority.write(&options.folder.join("tls"));
+            let authority = self.setting.authority().map_err(failed)?;
+            let written = authority.write(&self.setting.folder.join("tls"));
             for (name, path) in written.map_err(|error| failed(format!("no certificates can be written: {error}")))? {
                 known.insert(name.into(), path.to_string_lossy().into_owned().into());
             }
         }
-        let folder = std::path::Path::new(&scenario.file).parent().map(PathBuf::from).unwrap_or_default();
+        let folder = PathBuf::from(&scenario.file).parent().map(PathBuf::from).unwrap_or_default();
         let owner = Owner { scenario: &scenario.name, case: None, folder: &folder, family: None };
-        let targets: Vec<&Target> = scenario.targets.iter().filter(|target| !target.is_told).collect();
-        let group = start(&targets, &known, owner, &setting).await?;
-        Ok(Fixture { group })
+        let targets: Vec<&Target> = scenario.targets.iter().filter(|target| wanted(target)).collect();
+        Ok(Fixture { group: start(&targets, &known, owner, &self.setting).await? })
     }
 
+    /// How a client does TLS with a server, by settings of the scenario.
+    pub fn tls_client(&self, tls: &Tls, variables: &Variables, server: &Address) -> Result<TlsClient, Box<Failure>> {
+        let failed = |message| Box::new(Failure::new(FailureKind::Tls, message, tls.place.clone()));
+        let authority = self.setting.authority().map_err(failed)?;
+        let peer = match server {
+            Address::Tcp(server) | Address::Udp(server) => Some(server.ip()),
+            Address::Unix(_) | Address::Unixgram(_) => None,
+        };
+        TlsClient::new(tls, &authority, variables, peer)
+    }
+
+    /// The address that a URL stands for.
+    pub async fn resolve(&self, url: &str) -> Result<Address, String> {
+        let url = Url::parse(url).map_err(|error| error.to_string())?;
+        url.resolve(self.setting.allow_remote).await.map_err(|error| error.to_string())
+    }
+}
+
+impl Fixture {
     /// Where a target serves.
     pub fn address(&self, target: &str) -> Option<&Address> {
         self.group.running.iter().find(|running| running.name == target)?.address.as_ref()

@@ -214,7 +214,8 @@ async fn start_one(
             let listen = owner.family.map_or(listen.clone(), |family| family.apply(&listen));
             let settings = settings.iter().map(|(name, value)| Ok((name.clone(), fill(value)?)));
             let settings = settings.collect::<Result<Vec<_>, Box<Failure>>>()?;
-            let apart = setting.apart && !listen.starts_with("tls://");
+            // What shows a certificate of its own choice is served here, where that is known.
+            let apart = setting.apart && (tls.is_none() || !listen.starts_with("tls://"));
             if apart || target.limits.is_some() || !target.never.is_empty() || builtin.ends_process {
                 return serve_apart(target, builtin, &listen, &settings, owner, setting).await;
             }
@@ -307,7 +308,22 @@ async fn serve_apart(
         socket.set_port(picked.map_err(|error| failure(target, format!("there is no free port: {error}")))?);
     }
     let program = setting.guard.program().to_string_lossy().into_owned();
-    let mut argv = vec![program, "serve".into(), builtin.name.into(), "--listen".into(), address.to_string()];
+    let url =
+        if listen.starts_with("tls://") { address.to_string().replacen("tcp", "tls", 1) } else { address.to_string() };
+    let mut argv = vec![program, "serve".into(), builtin.name.into(), "--listen".into(), url];
+    if listen.starts_with("tls://") {
+        let authority = setting.authority().map_err(|why| failure(target, why))?;
+        let written = authority.write(&setting.folder.join("tls"));
+        let written = written.map_err(|error| failure(target, format!("no certificates can be written: {error}")))?;
+        for (name, path) in written {
+            let option = match name {
+                "tls.cert" => "--tls-cert",
+                "tls.key" => "--tls-key",
+                _ => continue,
+            };
+            argv.extend([option.into(), path.to_string_lossy().into_owned()]);
+        }
+    }
     settings.iter().for_each(|(name, value)| argv.extend(["--set".into(), format!("{name}={value}")]));
     let mut command = process::Command::new(argv);
     command.address = Some(address);

@@ -1,7 +1,7 @@
 //! CRC-32/ISO-HDLC: the checksum of IEEE 802.3, zlib and PNG.
 
 /// The checksum of `parts` as if they were one.
-pub(super) fn of(parts: &[&[u8]]) -> u32 {
+pub(crate) fn of(parts: &[&[u8]]) -> u32 {
     !parts.iter().copied().flatten().fold(!0, |crc: u32, &byte| (crc >> 8) ^ TABLE[usize::from(crc as u8 ^ byte)])
 }
 

@@ -315,10 +315,13 @@ fn sometimes(
     let is_over = || clock.now().as_nanos() > u64::try_from(session.shrink.as_nanos()).unwrap_or(u64::MAX);
     delete(program.steps.len(), &|at| program.steps[at].first, &mut |kept| {
         let smaller = program.only(kept);
-        let found = (0..TRIES).find_map(|_| if is_over() { None } else { play(&smaller) });
+        if is_over() {
+            return None;
+        }
+        let found = (0..TRIES).find_map(|_| play(&smaller));
         let is_wrong = found.is_some();
         shown = found.map(|wrong| (smaller, wrong)).or(shown.take());
-        is_wrong
+        Some(is_wrong)
     });
     let (smallest, wrong) = match &shown {
         Some((smallest, wrong)) => (smallest, wrong),

@@ -3,12 +3,14 @@
 //! The conversation sees what TLS carries; what goes over the wire is kept beside it, so that a capture shows the real records.
 
 mod authority;
+mod client;
 mod error;
 mod setup;
 mod stream;
 mod verifier;
 
 pub(super) use authority::Authority;
+pub use client::TlsClient;
 pub(super) use error::Broken;
 pub(super) use setup::{Setup, Side};
 pub(super) use stream::{Inner, TlsStream, Wire};

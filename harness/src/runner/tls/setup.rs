@@ -166,17 +166,31 @@ impl Setup {
         }
     }
 
+    /// What a client needs to begin sessions with whoever is at `peer`.
+    pub(super) fn client(self, peer: Option<IpAddr>) -> Option<(ClientConfig, ServerName<'static>)> {
+        let name = self.name(peer);
+        match self.config {
+            Config::Client(config) => Some((*config, name)),
+            Config::Server(_) => None,
+        }
+    }
+
+    /// The name that a server has to show.
+    fn name(&self, peer: Option<IpAddr>) -> ServerName<'static> {
+        match (&self.server_name, peer) {
+            (Some(name), _) => ServerName::try_from(name.clone()).expect("it was checked"),
+            (None, Some(ip)) => ServerName::from(ip),
+            (None, None) => ServerName::try_from("localhost").expect("it is one"),
+        }
+    }
+
     /// Begins a session with whoever is at `peer`; its secrets go to `keys`.
     pub(super) fn begin(&self, peer: Option<IpAddr>, keys: Arc<Keys>) -> Result<Connection, Error> {
         match &self.config {
             Config::Client(config) => {
                 let mut config = config.clone();
                 config.key_log = keys;
-                let name = match (&self.server_name, peer) {
-                    (Some(name), _) => ServerName::try_from(name.clone()).expect("it was checked"),
-                    (None, Some(ip)) => ServerName::from(ip),
-                    (None, None) => ServerName::try_from("localhost").expect("it is one"),
-                };
+                let name = self.name(peer);
                 Ok(ClientConnection::new(Arc::new(*config), name)?.into())
             }
             Config::Server(config) => {

@@ -12,6 +12,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::client::TlsClient;
 use super::error::Broken;
 use super::setup::{Keys, Setup, Side};
 use crate::conversation::Input;
@@ -112,22 +113,14 @@ impl TlsStream {
     }
 
     fn established(&self) -> TlsSession {
-        let version = match self.session.protocol_version() {
-            Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2".to_owned(),
-            Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3".to_owned(),
-            other => format!("{other:?}"),
-        };
-        let suite = self.session.negotiated_cipher_suite();
         let server_name = match &self.session {
             Connection::Server(session) => session.server_name().map(str::to_owned),
             Connection::Client(_) => None,
         };
         TlsSession {
-            version,
-            cipher: suite.map(|suite| format!("{:?}", suite.suite())).unwrap_or_default(),
-            alpn: self.session.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
             server_name,
             client_certificate: self.setup.side() == Side::Server && self.session.peer_certificates().is_some(),
+            ..TlsClient::agreed(&self.session)
         }
     }
 

@@ -1,5 +1,6 @@
 /* A server of lines with one bug, which its second argument names. It serves one connection after the other. */
 #include <arpa/inet.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +8,9 @@
 #include <unistd.h>
 
 static const char *bug;
-static int turns;
+static int turns, filled;
+
+static void *idle(void *nothing) { for (;;) pause(); return nothing; }
 
 static int is(const char *name) { return strcmp(bug, name) == 0; }
 
@@ -34,6 +37,15 @@ static void serve(int client) {
     if (is("hang") && strncmp(line, "ECHO", 4) == 0 && len > 40) for (;;) pause();
     if (is("busy") && strncmp(line, "ECHO", 4) == 0 && len > 40) for (;;) turns++;
     if (is("leak") && strncmp(line, "USER", 4) != 0 && len > 40 && dup(client) < 0) abort();
+    if (is("forget") && strncmp(line, "USER", 4) != 0 && len > 40) memset(malloc(8192), 1, 8192);
+    if (is("spawn") && strncmp(line, "USER", 4) != 0 && len > 40) {
+      pthread_t thread;
+      pthread_attr_t small;
+      pthread_attr_init(&small);
+      pthread_attr_setstacksize(&small, 65536);
+      if (pthread_create(&thread, &small, idle, NULL) != 0) abort();
+    }
+    if (is("cache") && filled < 40 && len > 40) { filled++; memset(malloc(8192), 1, 8192); if (dup(client) < 0) abort(); }
     if (is("exit") && len > 40) exit(0);
     if (is("panic") && len > 40) {
       fprintf(stderr, "thread 'worker' panicked at src/parse.rs:7:9:\nindex out of bounds\n");

@@ -2,6 +2,10 @@
 //!
 //! No test asks how fast anything is: only whether what was counted is right.
 
+mod baseline;
+mod engine;
+mod self_test;
+
 use std::fs;
 
 use serde_json::Value;

@@ -1,0 +1,371 @@
+//! A connection's socket: bytes that leave, bytes that come, and its end; with TLS around them where that is asked for.
+//!
+//! What they mean is told elsewhere, and nothing here waits for more than one system call.
+
+use std::io::{self, Read as _, Write as _};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+use rustls::ClientConnection;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::tally::Counts;
+use crate::event::TlsSession;
+use crate::runner::{Address, TlsClient};
+
+/// From how many bytes on a message leaves by itself rather than being copied to those that wait.
+const LARGE_LEN: usize = 4096;
+
+/// Why a socket is of no use any more, or cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken(pub String);
+
+impl Broken {
+    fn of(what: &str, error: Errno) -> Broken {
+        Broken(format!("{what}: {}", io::Error::from(error)))
+    }
+}
+
+/// The most bytes that one read takes.
+const READ_LEN_MAX: usize = 256 << 10;
+
+/// The most bytes that a TLS session keeps of records that are not whole yet (RFC 8446, section 5.2, and a handshake's).
+const RECORDS_LEN_MAX: usize = 128 << 10;
+
+/// How many of a server's first bytes are kept, to see whether they are TLS at all.
+const FIRST_LEN: usize = 64;
+
+/// What a read gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Got<'b> {
+    /// Nothing, but there may be more: a signal came in between, or it was TLS's own.
+    Again,
+    /// These, and whether there may be more; of a datagram, all of it.
+    Bytes(&'b [u8], bool),
+    /// The peer has closed its direction.
+    End,
+    /// Nothing more for now.
+    Nothing,
+}
+
+/// Where bytes are read into.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    /// As they come.
+    wire: Vec<u8>,
+    /// As TLS carried them.
+    plain: Vec<u8>,
+}
+
+impl Buffers {
+    /// As large as connections that are opened in this way need them.
+    pub fn new(opening: &Opening) -> Buffers {
+        let plain = if opening.tls.is_some() { READ_LEN_MAX + RECORDS_LEN_MAX } else { 0 };
+        Buffers { wire: vec![0; READ_LEN_MAX], plain: vec![0; plain] }
+    }
+}
+
+/// How a socket is opened.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// Where the server is.
+    pub address: Address,
+    /// How long a read waits for bytes; `None` where none does.
+    pub wait: Option<Duration>,
+    /// How TLS is done, where it is.
+    pub tls: Option<TlsClient>,
+}
+
+/// TLS on a socket.
+#[derive(Debug)]
+struct Session {
+    tls: ClientConnection,
+    /// The server's first bytes.
+    first: Vec<u8>,
+    /// Whether the server has said that no more will come.
+    ended: bool,
+}
+
+impl Session {
+    /// Gives the session what has come; says how much of `plain` it has filled.
+    fn take(&mut self, mut came: &[u8], plain: &mut [u8]) -> Result<usize, rustls::Error> {
+        let room = FIRST_LEN - self.first.len();
+        self.first.extend_from_slice(&came[..came.len().min(room)]);
+        let mut filled = 0;
+        while !came.is_empty() {
+            self.tls.read_tls(&mut came).expect("what was read before leaves room");
+            self.tls.process_new_packets()?;
+            while !self.ended && filled < plain.len() {
+                match self.tls.reader().read(&mut plain[filled..]) {
+                    Ok(0) => self.ended = true,
+                    Ok(len) => filled += len,
+                    Err(_) => break,
+                }
+            }
+        }
+        Ok(filled)
+    }
+}
+
+/// A socket, and what it has not taken yet.
+#[derive(Debug)]
+pub struct Wire {
+    socket: Option<Socket>,
+    session: Option<Box<Session>>,
+    datagram: bool,
+    blocking: bool,
+    unsent: Vec<u8>,
+    /// Whether its direction is to be closed once everything has left.
+    shut: bool,
+    /// Whether the socket has taken less than it was given.
+    clogged: bool,
+}
+
+impl Wire {
+    /// One that is not open.
+    pub fn new(opening: &Opening) -> Wire {
+        let datagram = opening.address.transport().is_datagram();
+        let blocking = opening.wait.is_some();
+        Wire { socket: None, session: None, datagram, blocking, unsent: Vec::new(), shut: false, clogged: false }
+    }
+
+    /// The socket, if there is one.
+    pub fn socket(&self) -> Option<&Socket> {
+        self.socket.as_ref()
+    }
+
+    /// Whether it carries datagrams.
+    pub fn is_datagram(&self) -> bool {
+        self.datagram
+    }
+
+    /// Whether bytes wait for the socket.
+    pub fn wants_to_write(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Whether the socket has no room, so that nothing more is to be begun.
+    pub fn is_clogged(&self) -> bool {
+        self.clogged
+    }
+
+    /// Makes a socket and begins to connect it.
+    pub fn open(&mut self, opening: &Opening) -> Result<(), Broken> {
+        let broken = |error: io::Error| Broken(format!("no connection to {}: {error}", opening.address));
+        let (address, kind, protocol): (SockAddr, _, _) = match &opening.address {
+            Address::Tcp(socket) => ((*socket).into(), Type::STREAM, Some(Protocol::TCP)),
+            Address::Udp(socket) => ((*socket).into(), Type::DGRAM, Some(Protocol::UDP)),
+            Address::Unix(path) => (SockAddr::unix(path).map_err(broken)?, Type::STREAM, None),
+            Address::Unixgram(_) => return Err(Broken("`unixgram` cannot be measured".into())),
+        };
+        let domain: Domain = address.domain();
+        let socket = Socket::new(domain, kind, protocol).map_err(broken)?;
+        if kind == Type::STREAM && protocol.is_some() {
+            socket.set_tcp_nodelay(true).map_err(broken)?;
+        }
+        if self.datagram {
+            // Its own socket is not what loses datagrams.
+            let _ = socket.set_recv_buffer_size(4 << 20);
+        }
+        if let Some(wait) = opening.wait {
+            socket.set_read_timeout(Some(wait)).map_err(broken)?;
+            socket.connect(&address).map_err(broken)?;
+        } else {
+            socket.set_nonblocking(true).map_err(broken)?;
+            match socket.connect(&address) {
+                Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
+                done => done.map_err(broken)?,
+            }
+        }
+        self.socket = Some(socket);
+        Ok(())
+    }
+
+    /// What became of connecting, once the socket says that it knows.
+    pub fn connected(&self, address: &Address) -> Result<(), Broken> {
+        match self.opened().take_error().ok().flatten() {
+            Some(error) => Err(Broken(format!("no connection to {address}: {error}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Begins TLS. It has begun once [`Wire::agreed`] says on what.
+    pub fn shake(&mut self, client: &TlsClient, counts: &mut Counts) -> Result<(), Broken> {
+        let mut tls = client.begin().map_err(|error| Broken(TlsClient::explain(&error, &[])))?;
+        // How much waits is bounded by what is under way.
+        tls.set_buffer_limit(None);
+        self.session = Some(Box::new(Session { tls, first: Vec::new(), ended: false }));
+        self.sealed();
+        self.flush(counts)
+    }
+
+    /// What both sides of TLS have agreed on, once they have.
+    pub fn agreed(&self) -> Option<TlsSession> {
+        let session = self.session.as_ref().filter(|session| !session.tls.is_handshaking())?;
+        Some(TlsClient::agreed(&session.tls))
+    }
+
+    /// Whether TLS has begun, and both sides have not agreed yet.
+    pub fn is_shaking(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.tls.is_handshaking())
+    }
+
+    /// Moves what the session wants to send to what waits for the socket.
+    fn sealed(&mut self) {
+        if let Some(session) = &mut self.session {
+            while session.tls.wants_write() {
+                session.tls.write_tls(&mut self.unsent).expect("a vector takes everything");
+            }
+        }
+    }
+
+    fn opened(&self) -> &Socket {
+        self.socket.as_ref().expect("it is open")
+    }
+
+    /// Takes bytes of a stream, or a datagram.
+    pub fn write(&mut self, counts: &mut Counts, bytes: &[u8]) -> Result<(), Broken> {
+        counts.messages += 1;
+        counts.bytes_sent += bytes.len() as u64;
+        if self.datagram {
+            return self.put(counts, bytes).map(|_| ());
+        }
+        if let Some(session) = &mut self.session {
+            session.tls.writer().write_all(bytes).expect("its buffer has no limit");
+            self.sealed();
+            return Ok(());
+        }
+        // Small ones leave together; one that is large need not be copied.
+        if self.unsent.is_empty() && bytes.len() > LARGE_LEN {
+            let taken = self.put(counts, bytes)?;
+            self.clogged = taken < bytes.len();
+            self.unsent.extend_from_slice(&bytes[taken..]);
+        } else {
+            self.unsent.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn put(&self, counts: &mut Counts, bytes: &[u8]) -> Result<usize, Broken> {
+        loop {
+            counts.syscalls += 1;
+            match rustix::net::send(self.opened(), bytes, SendFlags::NOSIGNAL) {
+                Ok(taken) => return Ok(taken),
+                Err(Errno::INTR) => {}
+                // A datagram that finds no room is lost, as it would be on any network.
+                Err(Errno::AGAIN | Errno::NOBUFS) => return Ok(0),
+                // It is about one that was sent before.
+                Err(Errno::CONNREFUSED) if self.datagram => return Ok(0),
+                Err(error) => return Err(Broken::of("cannot send", error)),
+            }
+        }
+    }
+
+    /// Gives the socket what waits for it.
+    pub fn flush(&mut self, counts: &mut Counts) -> Result<(), Broken> {
+        while !self.unsent.is_empty() {
+            let taken = self.put(counts, &self.unsent)?;
+            self.clogged = taken < self.unsent.len();
+            if self.clogged {
+                self.unsent.drain(..taken);
+            } else {
+                self.unsent.clear();
+            }
+            if !self.blocking {
+                break;
+            }
+        }
+        if self.shut && self.unsent.is_empty() {
+            self.shut = false;
+            // A peer that is gone already need not be told.
+            let _ = self.opened().shutdown(std::net::Shutdown::Write);
+        }
+        Ok(())
+    }
+
+    /// Closes its direction once everything has left.
+    pub fn shutdown(&mut self, counts: &mut Counts) -> Result<(), Broken> {
+        self.shut = true;
+        self.say_goodbye();
+        self.flush(counts)
+    }
+
+    /// Reads once.
+    pub fn read<'b>(
+        &mut self,
+        counts: &mut Counts,
+        address: &Address,
+        buffers: &'b mut Buffers,
+    ) -> Result<Got<'b>, Broken> {
+        if self.session.as_ref().is_some_and(|session| session.ended) {
+            return Ok(Got::End);
+        }
+        counts.syscalls += 1;
+        let len = match rustix::net::recv(self.opened(), &mut *buffers.wire, RecvFlags::empty()) {
+            Ok((len, _)) => len,
+            Err(Errno::INTR) => return Ok(Got::Again),
+            Err(Errno::AGAIN) => return Ok(Got::Nothing),
+            Err(Errno::CONNREFUSED) if self.datagram => {
+                return Err(Broken(format!("nobody listens at {address}")));
+            }
+            Err(Errno::CONNRESET) if self.is_shaking() => return Err(Broken(TlsClient::gone("reset the connection"))),
+            Err(Errno::CONNRESET) => return Err(Broken("the peer reset the connection".into())),
+            Err(error) => return Err(Broken::of("cannot read", error)),
+        };
+        if len == 0 && !self.datagram {
+            return match self.is_shaking() {
+                true => Err(Broken(TlsClient::gone("closed the connection"))),
+                false => Ok(Got::End),
+            };
+        }
+        let (came, full) = (&buffers.wire[..len], len == buffers.wire.len());
+        let Some(session) = &mut self.session else {
+            counts.bytes_received += len as u64;
+            return Ok(Got::Bytes(came, full));
+        };
+        match session.take(came, &mut buffers.plain) {
+            Ok(filled) => {
+                let more = full || session.ended;
+                counts.bytes_received += filled as u64;
+                self.sealed();
+                Ok(if filled == 0 && more { Got::Again } else { Got::Bytes(&buffers.plain[..filled], more) })
+            }
+            Err(error) => {
+                let broken = Broken(TlsClient::explain(&error, &session.first));
+                // The alert that says why.
+                self.sealed();
+                let _ = self.flush(counts);
+                Err(broken)
+            }
+        }
+    }
+
+    /// Says, to TLS, that no more will be sent.
+    fn say_goodbye(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.tls.send_close_notify();
+            self.sealed();
+        }
+    }
+
+    /// Makes the end an abrupt one.
+    pub fn reset_at_end(&mut self) {
+        self.session = None;
+        let _ = self.opened().set_linger(Some(Duration::ZERO));
+    }
+
+    /// Ends it, in order as far as that goes without waiting.
+    pub fn close(&mut self, counts: &mut Counts) {
+        if self.session.as_ref().is_some_and(|session| !session.tls.is_handshaking()) && self.unsent.is_empty() {
+            self.say_goodbye();
+            // A peer that is gone already need not be told.
+            let _ = self.flush(counts);
+        }
+        self.session = None;
+        self.socket = None;
+        self.unsent.clear();
+        self.shut = false;
+        self.clogged = false;
+    }
+}

@@ -1,0 +1,228 @@
+//! Findings as files: a scenario that fails while the bug lives, its capture, what the target wrote, and a page for people.
+
+#![expect(clippy::disallowed_methods, reason = "findings are written here")]
+
+mod names;
+mod page;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use names::Names;
+pub use page::page;
+
+use super::case::{Case, Step};
+use super::oracle::{Kind, Resource, Symptom};
+use super::plan::Plan;
+use super::player::Reply;
+use super::triage::Verdict;
+use crate::document::{Node, Table};
+use crate::testcase::{self, Played, TestCase, step};
+
+/// A finding, as `campaign.json` has it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Finding {
+    /// What it has in common with others of its kind.
+    pub bucket: String,
+    /// What it counts as.
+    pub kind: Kind,
+    /// How long the campaign had been running.
+    pub seconds: f64,
+    /// How many cases had been played.
+    pub cases: u64,
+    /// How it behaves when it is played again.
+    pub verdict: Verdict,
+    /// How many connections it takes.
+    pub connections: usize,
+    /// How many messages.
+    pub messages: usize,
+    /// How many bytes.
+    pub bytes: usize,
+    /// Its folder.
+    pub path: PathBuf,
+}
+
+/// How long a peer is quiet before the next message is sent.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// The same in a long conversation.
+const QUIET_SHORT: Duration = Duration::from_millis(5);
+
+/// From how many messages on a conversation is long.
+const LONG: usize = 12;
+
+/// How long a target may take to end after the last message.
+const QUIET_LAST: Duration = Duration::from_millis(300);
+
+/// How often a leak of memory is played.
+const LEAK_ROUNDS: i64 = 200;
+
+/// How often one of descriptors or threads is: enough to tell, and far from what a process may have of them.
+const LEAK_ROUNDS_COUNTED: i64 = 48;
+
+/// Makes scenarios of cases.
+#[derive(Debug)]
+pub struct Writer {
+    /// A case of the campaign's scenario.
+    base: TestCase,
+    player: testcase::Player,
+}
+
+/// What a scenario of a finding is made of.
+#[derive(Clone, Debug)]
+pub struct Material<'m> {
+    /// The case.
+    pub case: &'m Case,
+    /// What was answered to its messages.
+    pub replies: &'m [Reply],
+    /// What is wrong.
+    pub symptom: &'m Symptom,
+    /// A valid conversation, and what was answered to it.
+    pub probe: Option<(&'m Case, &'m [Reply])>,
+    /// What a right answer is, where that is what is wrong: each message's.
+    pub right: &'m [Reply],
+    /// By their steps, messages that are said by name.
+    pub named: &'m HashMap<usize, Node>,
+    /// What matters in messages, in words, by their steps.
+    pub words: &'m [(usize, String)],
+}
+
+impl Writer {
+    /// A writer of scenarios with the targets and actors of `base`.
+    pub fn new(base: TestCase, player: testcase::Player) -> Writer {
+        Writer { base, player }
+    }
+
+    /// The finding as a scenario. `probed` ends it with the valid conversation.
+    pub fn scenario(&self, plan: &Plan, name: &str, material: &Material<'_>, probed: bool) -> TestCase {
+        let mut whole = self.base.like(name, Vec::new());
+        let probe = material.probe.filter(|_| probed);
+        let mut names = Names::new(plan, material.case, probe.map(|(case, _)| case), 0, &mut whole);
+        let mut steps = Vec::new();
+        let is_leak = matches!(material.symptom, Symptom::Leak(_));
+        let quiet = if is_leak || material.case.sends().len() > LONG { QUIET_SHORT } else { QUIET };
+        let ended: Vec<(usize, u16)> = ended(material);
+        let last = material.case.sends().last().copied();
+        for (at, own) in material.case.steps.iter().enumerate() {
+            let gone = own.link().is_some_and(|link| ended.iter().any(|(step, other)| *other == link && at > *step));
+            // Nobody reads there any more, and once the bug is gone that must be no failure.
+            if gone && !matches!(own, Step::Open(..) | Step::Reset(_)) {
+                continue;
+            }
+            let right = material.right.iter().find(|reply| reply.step == at);
+            let quiet = if Some(at) == last && !is_leak { QUIET_LAST } else { quiet };
+            let words = material.words.iter().filter(|(step, _)| *step == at && !is_leak);
+            whole.step_notes.extend(words.map(|(_, words)| ("steps".to_owned(), steps.len(), words.clone())));
+            names.push(own, material.named.get(&at), quiet, right, &mut steps);
+        }
+        if let Some((case, replies)) = probe {
+            names.probe(case, replies, &mut steps);
+        }
+        if let Symptom::Leak(resource) = *material.symptom {
+            for link in material.case.steps.iter().filter_map(Step::link).collect::<std::collections::BTreeSet<_>>() {
+                steps.extend(names.of(link).map(|name| step::reset(name.as_deref())));
+            }
+            let times = if resource == Resource::Memory { LEAK_ROUNDS } else { LEAK_ROUNDS_COUNTED };
+            steps = vec![
+                Table::of([("repeat", Node::from(Table::of([("times", Node::from(times)), ("steps", steps.into())])))])
+                    .into(),
+            ];
+            set_limit(&mut whole, resource);
+        }
+        if let Symptom::Panic(_) = material.symptom {
+            forbid_panics(&mut whole);
+        }
+        if let Some(own) = whole.lane_mut("steps") {
+            *own = steps;
+        }
+        whole
+    }
+
+    /// A case as it is made smaller: nothing but what it says, with room for so many connections. With `right` that is what has
+    /// to be answered.
+    pub fn subject(&self, plan: &Plan, case: &Case, right: &[Reply], connections: usize) -> TestCase {
+        let mut whole = self.base.like("subject", Vec::new());
+        let mut names = Names::new(plan, case, None, connections, &mut whole);
+        let mut steps = Vec::new();
+        for (at, own) in case.steps.iter().enumerate() {
+            names.push_short(own, right.iter().find(|reply| reply.step == at), &mut steps);
+        }
+        if let Some(own) = whole.lane_mut("steps") {
+            *own = steps;
+        }
+        whole
+    }
+
+    /// Plays a scenario as `harness run` does.
+    pub fn play(&self, case: &TestCase) -> Option<Played> {
+        self.player.play(case).ok()
+    }
+
+    /// Writes a finding's folder.
+    pub fn write(
+        &self,
+        folder: &Path,
+        case: &TestCase,
+        played: Option<&Played>,
+        stderr: &str,
+        page: &str,
+    ) -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        let capture = played.and_then(Played::capture);
+        case.write(&folder.join("repro.toml"), capture.as_deref())?;
+        fs::write(folder.join("stderr.txt"), stderr)?;
+        fs::write(folder.join("report.md"), page)
+    }
+}
+
+/// After which steps which connections were ended by the target.
+fn ended(material: &Material<'_>) -> Vec<(usize, u16)> {
+    let links = material.replies.iter().filter(|reply| reply.end.is_some());
+    links.filter_map(|reply| Some((reply.step, material.case.steps.get(reply.step)?.link()?))).collect()
+}
+
+/// The tables of the targets that are processes.
+fn targets<'t>(whole: &'t mut TestCase) -> Vec<&'t mut Table> {
+    use crate::document::Value;
+    let Some(Value::Table(table)) = whole.document_mut().get_mut("target").map(|node| &mut node.value) else {
+        return Vec::new();
+    };
+    let is_one = |table: &Table| {
+        ["builtin", "command", "address"].iter().any(|key| table.get(key).is_some_and(|node| node.as_table().is_none()))
+    };
+    let tables: Vec<&'t mut Table> = match is_one(table) {
+        true => vec![table],
+        false => table
+            .entries
+            .iter_mut()
+            .filter_map(|entry| match &mut entry.node.value {
+                Value::Table(table) => Some(table),
+                _ => None,
+            })
+            .collect(),
+    };
+    tables.into_iter().filter(|table| table.get("builtin").or(table.get("command")).is_some()).collect()
+}
+
+fn set_limit(whole: &mut TestCase, resource: Resource) {
+    for table in targets(whole) {
+        let limit = match resource {
+            Resource::Descriptors => ("descriptors_growth", Node::from(4)),
+            Resource::Memory => ("memory_growth", Node::from("128KiB")),
+            Resource::Threads => ("threads_growth", Node::from(4)),
+        };
+        table.set("limits", Table::of([limit]));
+    }
+}
+
+fn forbid_panics(whole: &mut TestCase) {
+    for table in targets(whole).into_iter().filter(|table| table.get("never").is_none()) {
+        let words = "thread '.*panicked at|Sanitizer: |: runtime error: ";
+        table.set("never", Table::of([("stderr", words)]));
+    }
+}

@@ -1,0 +1,213 @@
+//! Plays cases: one worker's target and its sockets, with no runtime and no conversation in between.
+//!
+//! A reply is waited for until what is expected is whole, or until the target is at rest: there is no fixed sleep. What a play
+//! shows is a [`Trace`]; what that means is for others to judge.
+//!
+//! Here is the target, from its start to its end; `play` says a case to it, `wait` knows when it is done with that.
+
+#![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
+
+mod play;
+mod trace;
+mod wait;
+
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+pub use trace::{REPLY_LEN_MAX, Reply, Trace};
+
+use super::coverage::Coverage;
+use super::plan::{Actor, Place, Plan};
+use super::rest::{Rest, family};
+use super::socket::Link;
+use crate::event::{Failure, OutputLine};
+use crate::matcher::Pattern;
+use crate::runner::process::Address;
+use crate::runner::{Ground, Up};
+use crate::template::Variables;
+
+/// How often a target that takes a fixed port is started again while its port is not free yet.
+const START_TRIES: u32 = 20;
+
+/// One worker's target, and what is connected to it.
+#[derive(Debug)]
+pub struct Player {
+    plan: Arc<Plan>,
+    ground: Ground,
+    up: Option<Up>,
+    rest: Option<Rest>,
+    addresses: Vec<Option<Address>>,
+    listeners: Vec<Option<TcpListener>>,
+    source: Option<IpAddr>,
+    links: Vec<Option<Link>>,
+    variables: Variables,
+    /// What cases expect, by the numbers in their steps.
+    patterns: Arc<[Pattern]>,
+    lines_seen: u64,
+    /// What coverage is read from.
+    pub coverage: Coverage,
+    /// Whether the target's threads are watched for rest; without, replies are waited for by time alone.
+    pub quiescence: bool,
+    /// How long a reply takes at most, as far as is known, where nobody can be watched.
+    pub reply_within: Duration,
+    /// How often a target was started.
+    pub starts: u64,
+    /// How long the last start took.
+    pub start_time: Duration,
+    /// How long was waited for targets.
+    pub waited: Duration,
+}
+
+impl Player {
+    /// A player without a target. Every worker has a number of its own.
+    pub fn new(plan: Arc<Plan>, ground: Ground, coverage: Coverage, worker: usize) -> Player {
+        let [_, _, high, low] = (u32::try_from(worker).unwrap_or(0) + 2).to_be_bytes();
+        let actors = plan.actors.len();
+        let patterns = plan.patterns.clone().into();
+        Player {
+            plan,
+            patterns,
+            ground,
+            up: None,
+            rest: None,
+            addresses: vec![None; actors],
+            listeners: (0..actors).map(|_| None).collect(),
+            source: Some(Ipv4Addr::new(127, 77, high, low).into()),
+            links: Vec::new(),
+            variables: Variables::new(),
+            lines_seen: 0,
+            coverage,
+            quiescence: true,
+            reply_within: Duration::from_millis(50),
+            starts: 0,
+            start_time: Duration::ZERO,
+            waited: Duration::ZERO,
+        }
+    }
+
+    /// Starts the target anew. One that runs is ended before: in order if it can be asked, at once if not.
+    pub fn restart(&mut self, in_order: bool) -> Result<(), Box<Failure>> {
+        self.end(in_order);
+        if self.plan.is_about_clients() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let plan = Arc::clone(&self.plan);
+        let mut tries = 0;
+        let up = loop {
+            match self.ground.start(&plan.scenario, &Variables::new(), |target| !target.is_told) {
+                Ok(up) => break up,
+                // A fixed port may not be free yet: the kernel tells nobody when it is, so it is tried again, for 2 s at most.
+                Err(_) if tries < START_TRIES && self.starts > 0 => {
+                    tries += 1;
+                    std::thread::sleep(Duration::from_millis(5 << (tries / 4)));
+                }
+                Err(failure) => return Err(failure),
+            }
+        };
+        for (at, actor) in plan.actors.iter().enumerate() {
+            self.addresses[at] = match &actor.place {
+                Place::Target(target) => up.address(&plan.scenario.targets[*target].name).cloned(),
+                _ => None,
+            };
+            let is_loopback =
+                matches!(&self.addresses[at], Some(Address::Tcp(peer) | Address::Udp(peer)) if peer.ip().is_loopback());
+            if self.addresses[at].is_some() && !is_loopback {
+                self.source = None;
+            }
+        }
+        self.variables = up.variables().clone();
+        self.settle_in(up);
+        self.start_time = began.elapsed();
+        Ok(())
+    }
+
+    fn settle_in(&mut self, up: Up) {
+        self.starts += 1;
+        self.lines_seen = 0;
+        let pids: Vec<u32> = up.processes().iter().map(|(_, process)| process.pid()).collect();
+        self.coverage.attach(&pids);
+        self.rest = (!pids.is_empty() && self.quiescence).then(|| Rest::new(pids));
+        self.up = Some(up);
+    }
+
+    /// Ends the target.
+    pub fn end(&mut self, in_order: bool) {
+        self.links.clear();
+        self.rest = None;
+        self.coverage.detach();
+        if let Some(up) = self.up.take() {
+            if in_order {
+                up.stop();
+            } else {
+                drop(up);
+            }
+        }
+    }
+
+    /// The numbers of the target's processes.
+    pub fn pids(&self) -> Vec<u32> {
+        self.up.iter().flat_map(Up::processes).map(|(_, process)| process.pid()).collect()
+    }
+
+    /// The processes in which counters may be: the target's, and those that they have started.
+    pub fn program_pids(&self) -> Vec<u32> {
+        family(&self.pids())
+    }
+
+    /// For each actor, whether its connections carry datagrams.
+    pub fn datagrams(&self) -> Vec<bool> {
+        let of = |(at, actor): (usize, &Actor)| match &actor.place {
+            Place::Url(url) => url.beginning().starts_with(b"udp") || url.beginning().starts_with(b"unixgram"),
+            _ => matches!(self.addresses[at], Some(Address::Udp(_) | Address::Unixgram(_))),
+        };
+        self.plan.actors.iter().enumerate().map(of).collect()
+    }
+
+    /// What it was made of, for another player.
+    pub fn into_parts(mut self) -> (Ground, Coverage) {
+        self.end(true);
+        (self.ground, self.coverage)
+    }
+
+    /// Whether there is a target that can be played with.
+    pub fn is_up(&self) -> bool {
+        self.plan.is_about_clients() || self.up.is_some()
+    }
+
+    /// Whether the target is a process of ours.
+    pub fn is_watched(&self) -> bool {
+        self.plan.is_about_clients() || !self.pids().is_empty()
+    }
+
+    /// Everything that the target has written, as far as it is kept.
+    pub fn written(&self, lines: usize) -> Vec<OutputLine> {
+        self.up.iter().flat_map(Up::processes).flat_map(|(_, process)| process.tail(lines)).collect()
+    }
+
+    fn link(&mut self, link: u16) -> Option<&mut Link> {
+        self.links.get_mut(usize::from(link))?.as_mut()
+    }
+
+    fn take(&mut self, link: u16) -> Option<Link> {
+        self.links.get_mut(usize::from(link))?.take()
+    }
+
+    /// Sets a variable for the case that is played.
+    pub fn set(&mut self, name: &str, value: Bytes) {
+        self.variables.insert(name.into(), value);
+    }
+
+    /// Has cases expect something else than seeds do, and says what it was.
+    pub fn expect_these(&mut self, patterns: Arc<[Pattern]>) -> Arc<[Pattern]> {
+        std::mem::replace(&mut self.patterns, patterns)
+    }
+
+    /// What variables hold.
+    pub fn variables(&self) -> &Variables {
+        &self.variables
+    }
+}

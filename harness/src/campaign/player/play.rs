@@ -1,0 +1,230 @@
+//! The steps of a case, one after the other.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::super::case::{Case, Message, Step};
+use super::super::coverage::Coverage;
+use super::super::plan::Place;
+use super::super::socket::{Link, wait_any};
+use super::{Player, REPLY_LEN_MAX, Reply, Trace};
+use crate::event::{Failure, OutputLine};
+use crate::template::Variables;
+
+/// How long the pieces of a message wait for each other, all together.
+const CUTS_WITHIN: Duration = Duration::from_millis(50);
+
+/// How long a client program may take to connect.
+const ARRIVE_WITHIN: Duration = Duration::from_secs(2);
+
+impl Player {
+    /// Plays a case. `after` is told of each message once its reply is there, and can read the coverage.
+    pub fn play(&mut self, case: &Case, after: &mut dyn FnMut(&mut Coverage, &Reply)) -> Trace {
+        let began = Instant::now();
+        let mut trace = Trace::default();
+        if let Err(failure) = self.begin() {
+            trace.refused = Some(0);
+            trace.lines.push(OutputLine { stderr: true, text: failure.message });
+            return trace;
+        }
+        let base = self.variables.clone();
+        for (at, step) in case.steps.iter().enumerate() {
+            self.play_step(case, at, step, &mut trace, after);
+            if trace.refused.is_some() {
+                break;
+            }
+        }
+        self.finish(&mut trace, true);
+        self.variables = base;
+        trace.time = began.elapsed();
+        trace
+    }
+
+    /// Readies what a case needs, before it.
+    pub fn begin(&mut self) -> Result<(), Box<Failure>> {
+        if self.plan.is_about_clients() {
+            self.begin_client()?;
+        }
+        if self.coverage.is_on() {
+            self.settle(&mut Trace::default());
+            self.coverage.clear();
+        }
+        Ok(())
+    }
+
+    /// Listens, and starts the program that connects to us.
+    fn begin_client(&mut self) -> Result<(), Box<Failure>> {
+        self.end(false);
+        let plan = Arc::clone(&self.plan);
+        let mut known = Variables::new();
+        for (at, actor) in plan.actors.iter().enumerate() {
+            let Place::Listen(_) = &actor.place else { continue };
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+            let listener = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
+            let (address, listener) = match listener {
+                Ok(listener) => listener,
+                Err(error) => {
+                    let place = plan.scenario.actors[at].place.clone();
+                    let message = format!("`{}` cannot listen: {error}", actor.name);
+                    return Err(Box::new(Failure::new(crate::event::FailureKind::System, message, place)));
+                }
+            };
+            self.listeners[at] = Some(listener);
+            let mut set =
+                |part: &str, value: String| known.insert(format!("{}.{part}", actor.name).into(), value.into());
+            set("port", address.port().to_string());
+            set("address", address.to_string());
+            set("url", format!("tcp://{address}"));
+        }
+        let up = self.ground.start(&plan.scenario, &known, |_| true)?;
+        self.variables = up.variables().clone();
+        self.settle_in(up);
+        Ok(())
+    }
+
+    /// Plays one step that says nothing.
+    pub fn play_alone(&mut self, step: &Step, trace: &mut Trace) {
+        let case = Case { steps: vec![step.clone()] };
+        self.play_step(&case, 0, step, trace, &mut |_, _| {});
+    }
+
+    fn play_step(
+        &mut self,
+        case: &Case,
+        at: usize,
+        step: &Step,
+        trace: &mut Trace,
+        after: &mut dyn FnMut(&mut Coverage, &Reply),
+    ) {
+        match step {
+            Step::Open(link, actor) => {
+                if self.open(*link, usize::from(*actor)).is_err() {
+                    trace.refused.get_or_insert(at);
+                } else {
+                    trace.opened += 1;
+                }
+            }
+            Step::Send(message) => {
+                let bytes = message.fill(&self.variables);
+                trace.messages += 1;
+                let before = self.link(message.link).map_or(0, |link| link.received);
+                self.send(message, &bytes, trace);
+                // Expectations that follow wait for what they want by themselves.
+                let expects = |step: &&Step| matches!(step, Step::Expect(link, _) if *link == message.link);
+                let expected: Vec<(usize, &Step)> =
+                    case.steps.iter().enumerate().skip(at + 1).take_while(|(_, step)| expects(step)).collect();
+                let mut kept = Vec::new();
+                let mut met = !expected.is_empty();
+                for (at, step) in expected {
+                    let Step::Expect(link, pattern) = step else { continue };
+                    let patterns = Arc::clone(&self.patterns);
+                    let Some(pattern) = patterns.get(*pattern as usize) else { continue };
+                    if met && !self.expect(*link, pattern, &mut kept, trace) {
+                        trace.unmet.get_or_insert(at);
+                        met = false;
+                    }
+                }
+                if !met || self.coverage.is_on() {
+                    self.settle(trace);
+                }
+                let mut reply = Reply { step: at, ..Reply::default() };
+                if let Some(link) = self.link(message.link) {
+                    reply.len = link.received - before;
+                    reply.end = link.end;
+                    kept.extend_from_slice(&link.stream);
+                    link.datagrams.iter().for_each(|datagram| kept.extend_from_slice(datagram));
+                    if !met {
+                        // Of what nobody expected, nothing is left to be taken for an answer to the next message.
+                        link.stream.clear();
+                        link.datagrams.clear();
+                    }
+                }
+                kept.truncate(REPLY_LEN_MAX);
+                reply.data = kept;
+                after(&mut self.coverage, &reply);
+                trace.replies.push(reply);
+            }
+            // Those right behind a message were played with it.
+            Step::Expect(link, pattern) => {
+                let behind = case.steps[..at].iter().rev().find(|step| !matches!(step, Step::Expect(..)));
+                if matches!(behind, Some(Step::Send(message)) if message.link == *link) {
+                    return;
+                }
+                let patterns = Arc::clone(&self.patterns);
+                let Some(pattern) = patterns.get(*pattern as usize) else { return };
+                if !self.expect(*link, pattern, &mut Vec::new(), trace) {
+                    trace.unmet.get_or_insert(at);
+                }
+            }
+            Step::Close(link) => {
+                self.settle(trace);
+                drop(self.take(*link));
+            }
+            Step::Reset(link) => {
+                if let Some(link) = self.take(*link) {
+                    link.reset();
+                }
+            }
+            Step::Shut(link) => {
+                if let Some(link) = self.link(*link) {
+                    link.shut();
+                }
+                self.settle(trace);
+            }
+            Step::Pause(milliseconds) => {
+                let until = Instant::now() + Duration::from_millis((*milliseconds).into());
+                while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+                    let open = self.links.iter().flatten().filter(|link| link.end.is_none());
+                    wait_any(open, left);
+                    self.read_all();
+                }
+            }
+        }
+    }
+
+    /// Opens a connection.
+    pub fn open(&mut self, link: u16, actor: usize) -> Result<(), String> {
+        let place = &self.plan.actors.get(actor).ok_or("there is no such actor")?.place;
+        let opened = match place {
+            Place::Listen(_) => {
+                let listener = self.listeners[actor].as_ref().ok_or("nobody listens")?;
+                Link::accept(actor, listener, ARRIVE_WITHIN)
+            }
+            Place::Url(url) => {
+                let url = url.fill_text(&self.variables).map_err(|unset| format!("`{}` has no value", unset.0))?;
+                Link::open(actor, &self.ground.resolve(&url)?, self.source)
+            }
+            Place::Target(_) => {
+                let address = self.addresses[actor].as_ref().ok_or("the target has no address")?;
+                Link::open(actor, address, self.source)
+            }
+        };
+        let opened = opened.map_err(|error| error.to_string())?;
+        let at = usize::from(link);
+        if self.links.len() <= at {
+            self.links.resize_with(at + 1, || None);
+        }
+        if let Some(old) = self.links[at].replace(opened) {
+            old.reset();
+        }
+        Ok(())
+    }
+
+    /// Writes a message, each cut after the target has read what came before it.
+    pub fn send(&mut self, message: &Message, bytes: &[u8], trace: &mut Trace) {
+        let began = Instant::now();
+        let writes = message.writes(bytes);
+        let last = writes.len() - 1;
+        for (at, write) in writes.into_iter().enumerate() {
+            let Some(link) = self.link(message.link) else { return };
+            if !link.send(write) {
+                return;
+            }
+            // Where that takes long, the rest goes as it comes.
+            if at < last && began.elapsed() < CUTS_WITHIN {
+                self.settle(trace);
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Before the first case: what counters the target has, what the scenario says, and what a living target answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::case::Case;
+use super::coverage::{self, Coverage, Found};
+use super::plan::Plan;
+use super::player::{Player, Reply};
+use super::seeds::{self, Seed};
+use super::triage::Judge;
+use super::{CampaignError, CoverageKind, Options};
+use crate::mutator::{Dictionary, learn};
+use crate::protocol::{Kind, Protocol};
+use crate::random::Random;
+use crate::runner::Ground;
+use crate::runner::process::{Exit, Guard};
+use crate::scenario::Scenario;
+
+/// How many scripts are recorded.
+const SCRIPTS_MAX: usize = 256;
+
+/// How many answers are kept for mutators.
+const ANSWERS_MAX: usize = 64;
+
+/// The longest of them.
+const ANSWER_LEN_MAX: usize = 4_096;
+
+/// How many conversations are tried as the valid one that a living target answers.
+const PROBES_MAX: usize = 8;
+
+/// The longest that an answer is waited for where it is known to take its time.
+const REPLY_WITHIN_MAX: Duration = Duration::from_millis(400);
+
+/// What is quick is answered before the target rests.
+const QUICK: Duration = Duration::from_millis(3);
+
+/// How targets of this campaign are started.
+pub(super) struct Stage<'s> {
+    pub(super) options: &'s Options,
+    pub(super) guard: &'s Guard,
+    pub(super) handle: &'s tokio::runtime::Handle,
+}
+
+/// What counters are read from, and what the target finds in its environment.
+pub(super) type Opened = (Coverage, Vec<(String, String)>);
+
+/// What is known before the first case.
+pub(super) struct Prepared {
+    pub(super) plan: Arc<Plan>,
+    /// The first worker's, with its target up.
+    pub(super) player: Player,
+    /// The target's counters, if it has any.
+    pub(super) counters: Option<Found>,
+    /// What the scenario says, and whether all of it is answered as it expects.
+    pub(super) seeds: Vec<(Case, bool)>,
+    pub(super) dictionary: Dictionary,
+    pub(super) answers: Vec<Vec<u8>>,
+    pub(super) protocol: Option<Arc<Protocol>>,
+    pub(super) datagrams: Vec<bool>,
+    pub(super) judge: Judge,
+    /// What was answered to the valid conversation.
+    pub(super) probe_replies: Vec<Reply>,
+    /// Whether an idle target already uses up a processor.
+    pub(super) is_restless: bool,
+}
+
+impl Stage<'_> {
+    /// Makes what a worker's counters are read from.
+    pub(super) fn open(&self, counters: Option<&Found>, worker: usize) -> Result<Opened, CampaignError> {
+        match counters {
+            None => Ok(Opened::default()),
+            Some(found) => found.open(&self.options.folder, worker).map_err(CampaignError::Target),
+        }
+    }
+
+    /// A player for a worker, without a target yet.
+    pub(super) fn player(&self, plan: &Arc<Plan>, (coverage, env): Opened, worker: usize) -> Player {
+        let options = self.options;
+        let (targets, work) = (options.targets.clone(), options.folder.join(SCRATCH));
+        let ground = Ground::new(self.handle.clone(), self.guard.clone(), options.allow_remote, targets, work, env);
+        let mut player = Player::new(Arc::clone(plan), ground, coverage, worker);
+        player.quiescence = options.quiescence;
+        player
+    }
+
+    /// Finds out what counters the target has: they show in its program. The player's target is up.
+    fn find_counters(&self, plan: &Arc<Plan>) -> Result<(Player, Option<Found>), CampaignError> {
+        let mut player = self.player(plan, Opened::default(), 0);
+        start(&mut player)?;
+        let wanted = self.options.coverage;
+        let found = match wanted {
+            CoverageKind::Off => None,
+            wanted => coverage::find(&player.program_pids(), wanted),
+        };
+        if found.is_some() {
+            player.end(true);
+            player = self.player(plan, self.open(found.as_ref(), 0)?, 0);
+            start(&mut player)?;
+        } else if !matches!(wanted, CoverageKind::Off | CoverageKind::Auto) {
+            let message = format!("the target shows no counters of the kind `{wanted:?}`").to_lowercase();
+            return Err(CampaignError::Target(message));
+        }
+        Ok((player, found))
+    }
+
+    /// Finds out all of it.
+    pub(super) fn prepare(&self, scenario: Scenario) -> Result<Prepared, CampaignError> {
+        let options = self.options;
+        let plan = Plan::new(scenario, options.protocol.as_ref());
+        let scripts = plan.scripts();
+        let plan = Arc::new(plan);
+        let (mut first, counters) = self.find_counters(&plan)?;
+        let is_watched = first.is_watched() && options.quiescence;
+        let is_restless = is_watched && first.busy_share(Duration::from_millis(100)) > 0.5;
+
+        // Each on a fresh target.
+        let (mut recorded, mut patterns, mut normal) = (Vec::new(), Vec::new(), Vec::new());
+        for script in scripts.iter().take(SCRIPTS_MAX) {
+            if !recorded.is_empty() && !plan.is_about_clients() {
+                first.end(true);
+                start(&mut first)?;
+            }
+            let mut random = Random::new(options.seed, &script.name);
+            recorded.push(seeds::record(&mut first, script, &mut patterns, &mut random));
+            normal.extend(first.ended(true).map(|(_, exit)| exit));
+        }
+        let protocol = plan.actors.iter().find_map(|actor| actor.protocol.clone());
+        let datagrams = first.datagrams();
+        // Only now it is known what seeds expect.
+        first.end(true);
+        let (ground, coverage) = first.into_parts();
+        let plan = Arc::new(Plan { patterns, ..Arc::try_unwrap(plan).unwrap_or_else(|shared| Plan::like(&shared)) });
+        let mut player = Player::new(Arc::clone(&plan), ground, coverage, 0);
+        player.quiescence = options.quiescence;
+        start(&mut player)?;
+        player.reply_within = reply_within(&recorded, is_watched);
+
+        let mut seeds: Vec<(Case, bool)> = Vec::new();
+        for seed in recorded.iter().filter(|seed| !seed.case.sends().is_empty()) {
+            if !seeds.iter().any(|(case, _)| *case == seed.case) {
+                seeds.push((seed.case.clone(), seed.holds));
+            }
+        }
+        if seeds.is_empty() {
+            return Err(CampaignError::Nothing);
+        }
+        let (dictionary, answers) = words(options, &recorded, protocol.as_deref())?;
+        let (judge, probe_replies) = find_probe(&mut player, &seeds, normal);
+        Ok(Prepared {
+            plan,
+            player,
+            counters,
+            seeds,
+            dictionary,
+            answers,
+            protocol,
+            datagrams,
+            judge,
+            probe_replies,
+            is_restless,
+        })
+    }
+}
+
+/// The folder of what targets leave, in the campaign's.
+pub(super) const SCRATCH: &str = "scratch";
+
+fn start(player: &mut Player) -> Result<(), CampaignError> {
+    player.restart(false).map_err(|failure| CampaignError::Target(failure.message))
+}
+
+/// How long an answer is waited for.
+fn reply_within(recorded: &[Seed], is_watched: bool) -> Duration {
+    let slowest = recorded.iter().map(|seed| seed.slowest).max().unwrap_or_default();
+    match is_watched {
+        // Who rests without an answer gives none, unless answers are known to take their time.
+        true if slowest < QUICK => Duration::ZERO,
+        true => (slowest * 2).min(REPLY_WITHIN_MAX),
+        false => (slowest * 4).clamp(QUICK, REPLY_WITHIN_MAX),
+    }
+}
+
+/// Words that may mean something to the target, and its answers.
+fn words(
+    options: &Options,
+    recorded: &[Seed],
+    protocol: Option<&Protocol>,
+) -> Result<(Dictionary, Vec<Vec<u8>>), CampaignError> {
+    let mut dictionary = Dictionary::default();
+    if let Some(path) = &options.dictionary {
+        let read = crate::document::read_text(path);
+        let read = read.and_then(|text| Dictionary::parse(&text).map_err(|error| error.to_string()));
+        dictionary = read.map_err(|why| CampaignError::Input { path: path.clone(), why })?;
+    }
+    let mut answers: Vec<Vec<u8>> = Vec::new();
+    for seed in recorded {
+        for answer in seed.answers.iter().filter(|answer| (1..=ANSWER_LEN_MAX).contains(&answer.len())) {
+            if answers.len() < ANSWERS_MAX && !answers.contains(answer) {
+                answers.push(answer.clone());
+            }
+        }
+        seed.case.messages().for_each(|(_, message)| learn(&mut dictionary, &message.bytes()));
+    }
+    answers.iter().for_each(|answer| learn(&mut dictionary, answer));
+    // Of a description, the names of enums say nothing on the wire, but its literals do.
+    let messages = protocol.into_iter().flat_map(|protocol| protocol.messages.iter());
+    for field in messages.flat_map(|message| message.fields.iter()) {
+        if let Kind::Bytes { constant: Some(constant), .. } = &field.kind {
+            dictionary.add(constant);
+        }
+    }
+    Ok((dictionary, answers))
+}
+
+/// The valid conversation that a living target answers: the shortest that was answered, up to its first answer.
+fn find_probe(player: &mut Player, seeds: &[(Case, bool)], normal: Vec<Exit>) -> (Judge, Vec<Reply>) {
+    let mut judge = Judge { probe: None, normal };
+    let mut by_len: Vec<&Case> = seeds.iter().map(|(case, _)| case).collect();
+    by_len.sort_by_key(|case| (case.connections(), case.bytes()));
+    for case in by_len.into_iter().take(PROBES_MAX) {
+        let mut case = case.clone();
+        let trace = player.play(&case, &mut |_, _| {});
+        let Some(reply) = trace.replies.iter().find(|reply| reply.len > 0) else { continue };
+        case.steps.truncate(reply.step + 1);
+        judge.probe = Some(case);
+        if judge.answers(player) {
+            return (judge, trace.replies);
+        }
+        judge.probe = None;
+    }
+    (judge, Vec::new())
+}

@@ -1,0 +1,251 @@
+//! From a case that was played to a finding on disk: what is wrong after it, looked into and written down.
+
+#![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
+
+use super::case::{Case, Step};
+use super::feedback;
+use super::finding::{Finding, Material, page};
+use super::leak::{self, SAMPLE_EVERY};
+use super::oracle::Symptom;
+use super::player::{Reply, Trace};
+use super::reduction::{Reduction, answers, whole};
+use super::run::lock;
+use super::schedule::Job;
+use super::state::Ending;
+use super::triage::{LOOK_BACK, REPLAYS, Verdict};
+use super::watch::Told;
+use super::worker::Worker;
+use crate::mutator::MUTATORS;
+use crate::protocol::Direction;
+use crate::testcase::{self, TestCase};
+
+/// After how many cases a valid conversation is played in between.
+const PROBE_EVERY: u64 = 256;
+
+/// After how many cases without any answer one is.
+const SILENT_MAX: u32 = 4;
+
+impl Worker<'_> {
+    /// What is wrong after a case, if anything is.
+    pub(super) fn symptom(&mut self, job: &Job, trace: &Trace) -> Option<Symptom> {
+        let judge = &self.common.judge;
+        if let Some(symptom) = Symptom::of(trace, &judge.normal) {
+            return Some(symptom);
+        }
+        if trace.ended.is_some() || self.common.plan.is_about_clients() {
+            return None;
+        }
+        if trace.busy && !self.common.is_restless && judge.is_busy(&mut self.player) {
+            return Some(Symptom::Busy);
+        }
+        let is_due =
+            self.since_probe >= PROBE_EVERY || self.silent >= SILENT_MAX || trace.refused.is_some() || trace.busy;
+        if is_due && judge.probe.is_some() {
+            self.since_probe = 0;
+            self.silent = 0;
+            let answers = judge.answers(&mut self.player);
+            if let Some((target, exit)) = self.player.ended(true)
+                && !judge.normal.contains(&exit)
+            {
+                return Some(Symptom::Ended { target, exit, place: None });
+            }
+            if !answers {
+                return Some(Symptom::Hang);
+            }
+        }
+        if self.player.is_watched() && self.played.is_multiple_of(SAMPLE_EVERY) {
+            return self.leak();
+        }
+        // The same bytes in other pieces are the same conversation to a stream.
+        let is_same = !job.mutators.is_empty() && job.mutators.iter().all(|at| MUTATORS[*at].name == "cut");
+        let from_seed = job.parent.is_some_and(|parent| parent < lock(self.state).seeds.len());
+        if trace.unmet.is_some() && is_same && from_seed && !trace.busy {
+            return Some(Symptom::Wrong);
+        }
+        None
+    }
+
+    /// Takes a sample of what the target uses, and looks closer where that grows.
+    fn leak(&mut self) -> Option<Symptom> {
+        let sample = leak::at_rest(&mut self.player);
+        let resource = self.samples.push(sample)?;
+        if self.history.len() < LOOK_BACK || self.played < self.leak_after {
+            return None;
+        }
+        let history: Vec<Case> = self.history.iter().cloned().collect();
+        let probe = self.common.judge.probe.as_ref();
+        let found = leak::find(&mut self.player, &history, probe, resource);
+        // A target that grows and has no leak is looked into ever more rarely, so that this takes a small part of the time.
+        self.leak_gap *= 2;
+        self.leak_after = self.played + self.leak_gap;
+        self.start(false);
+        self.history.push_back(found?);
+        Some(Symptom::Leak(resource))
+    }
+
+    /// Looks into a sign: plays it again, makes it small, and writes it down.
+    pub(super) fn look_into(&mut self, job: &Job, trace: &Trace, symptom: &Symptom) {
+        let fallback = self.name_of_last(&job.case, trace);
+        if !lock(self.state).wants(&symptom.bucket(&fallback)) {
+            self.player.end(false);
+            return;
+        }
+        let (seconds, cases) = (self.common.elapsed(), lock(self.state).counts.cases);
+        let stderr: Vec<String> = self.player.written(200).into_iter().map(|line| line.text).collect();
+        let history: Vec<Case> = self.history.drain(..).collect();
+        // On disk before anything else is done with it.
+        let number = cases;
+        let raw = self.common.options.folder.join("signs");
+        let stored = serde_json::to_vec(&history[history.len().saturating_sub(LOOK_BACK)..]).unwrap_or_default();
+        let kept =
+            std::fs::create_dir_all(&raw).and_then(|()| std::fs::write(raw.join(format!("{number}.json")), stored));
+        if let Err(error) = kept {
+            let _ = self.tell.send(Told::Note(format!("a sign could not be stored: {error}")));
+        }
+        let judge = &self.common.judge;
+        if *symptom == Symptom::Wrong {
+            let seed = job.parent.map(|parent| lock(self.state).seeds[parent].clone()).unwrap_or_default();
+            // Where it does not hold in one piece either, the pieces are not what is wrong.
+            if judge.rate(&mut self.player, &seed, symptom, 3) > 0 {
+                return;
+            }
+        }
+        let reduction = self.reduce(&history, symptom, &mut |subject| {
+            let _ = subject.write(&raw.join(format!("{number}.toml")), None);
+        });
+        for (at, (other, failed)) in reduction.others.iter().enumerate() {
+            let path = raw.join(format!("{number}-{}.toml", at + 2));
+            let _ = other.write(&path, None);
+            let text = format!("another failure was met on the way: {failed}: {}", path.display());
+            let _ = self.tell.send(Told::Note(text));
+        }
+        if !reduction.shown {
+            let text = format!("something was wrong once and did not come again: {symptom} (`signs/{number}.json`)");
+            let _ = self.tell.send(Told::Note(text));
+            if matches!(symptom, Symptom::Wrong | Symptom::Busy) {
+                return;
+            }
+        }
+        let judge = &self.common.judge;
+        let last = judge.try_fresh(&mut self.player, &reduction.case, symptom).unwrap_or_else(|| symptom.clone());
+        // Once it is small, a message may say nothing any more: where the campaign knows by which name it began, that stays.
+        let name = Some(fallback).filter(|_| self.is_known(&job.case, trace));
+        self.store(&reduction, &last, name, seconds, cases, &stderr);
+        self.player.end(false);
+    }
+
+    /// Whether what was said last is a message that seeds say, spoilt or not.
+    fn is_known(&self, case: &Case, trace: &Trace) -> bool {
+        let last = trace.replies.last().and_then(|reply| case.steps.get(reply.step));
+        let Some(Step::Send(message)) = last else { return false };
+        let protocol = self.common.protocol.as_deref();
+        self.common.names.contains(&feedback::name(&message.bytes(), protocol, Direction::Request))
+    }
+
+    /// A name for what was said last, for what says nothing of where it happened.
+    fn name_of_last(&self, case: &Case, trace: &Trace) -> String {
+        let last = trace.replies.last().map(|reply| reply.step);
+        let message = match last.and_then(|step| case.steps.get(step)) {
+            Some(Step::Send(message)) => message.bytes(),
+            _ => return "connection".into(),
+        };
+        let protocol = self.common.protocol.as_deref();
+        if let Some((name, _)) = protocol.and_then(|protocol| protocol.tell(&message, Some(Direction::Request))) {
+            return name.to_string();
+        }
+        let word: String = message
+            .iter()
+            .take(12)
+            .take_while(|byte| byte.is_ascii_alphanumeric())
+            .map(|byte| char::from(*byte))
+            .collect();
+        match (word.len(), message.first()) {
+            (2.., _) => word.to_lowercase(),
+            (_, Some(first)) => format!("{first:02x}"),
+            _ => "nothing".into(),
+        }
+    }
+
+    fn store(
+        &mut self,
+        reduction: &Reduction,
+        symptom: &Symptom,
+        name: Option<String>,
+        seconds: f64,
+        cases: u64,
+        stderr: &[String],
+    ) {
+        let Reduction { case, verdict, .. } = reduction;
+        let common = self.common;
+        let _ = self.player.restart(false);
+        let trace = self.player.play(case, &mut |_, _| {});
+        let right: Vec<Reply> = match symptom {
+            Symptom::Wrong => answers(&mut self.player, &whole(case)),
+            _ => Vec::new(),
+        };
+        let bucket = symptom.bucket(&name.unwrap_or_else(|| self.name_of_last(case, &trace)));
+        let folder = common.options.folder.join("findings").join(&bucket);
+        let folder = std::path::absolute(&folder).unwrap_or(folder);
+        let probe = common.judge.probe.as_ref().map(|probe| (probe, common.probe_replies.as_slice()));
+        let (named, words) = (&reduction.named, reduction.words.as_slice());
+        let material = Material { case, replies: &trace.replies, symptom, probe, right: &right, named, words };
+        let is_clean = |played: &testcase::Played| played.verdict.is_good();
+        let mut chosen: Option<(usize, TestCase, Option<testcase::Played>)> = None;
+        for probed in [matches!(symptom, Symptom::Hang), true] {
+            let scenario = common.writer.scenario(&common.plan, &bucket, &material, probed);
+            let plays: Vec<_> = (0..REPLAYS).filter_map(|_| common.writer.play(&scenario)).collect();
+            let failed = plays.iter().filter(|played| !is_clean(played)).count();
+            let better = chosen.as_ref().is_none_or(|(best, ..)| failed > *best);
+            if better {
+                let played = plays.into_iter().find(|played| !is_clean(played));
+                chosen = Some((failed, scenario, played));
+            }
+            if failed == REPLAYS as usize {
+                break;
+            }
+        }
+        let Some((failed, mut scenario, played)) = chosen else { return };
+        let verdict = if failed < REPLAYS as usize { Verdict::Flaky } else { *verdict };
+        scenario.about.kind = Some(symptom.kind().to_string());
+        scenario.about.verdict = Some(match verdict {
+            Verdict::Deterministic => "deterministic".into(),
+            Verdict::Flaky => "flaky".into(),
+            Verdict::NeedsHistory => "needs-history".into(),
+        });
+        if verdict == Verdict::Flaky {
+            scenario.about.probability = Some(failed as f64 / f64::from(REPLAYS));
+        }
+        scenario.about.message = Some(symptom.to_string());
+        scenario.about.harness = Some(env!("CARGO_PKG_VERSION").into());
+        scenario.about.found_by = Some(common.options.command.clone());
+        let finding = Finding {
+            bucket,
+            kind: symptom.kind(),
+            seconds,
+            cases,
+            verdict,
+            connections: case.connections(),
+            messages: case.sends().len(),
+            bytes: case.bytes(),
+            path: folder.clone(),
+        };
+        let text = match played.as_ref().map(|played| played.stderr.as_str()) {
+            Some(text) if !text.trim().is_empty() => text.to_owned(),
+            _ => stderr.join("\n"),
+        };
+        let page = page(&finding, symptom, case, &reduction.told);
+        let mut state = lock(self.state);
+        if state.keep(finding.clone()) {
+            let written = common.writer.write(&folder, &scenario, played.as_ref(), &text, &page);
+            if let Err(error) = written {
+                let _ = self
+                    .tell
+                    .send(Told::Note(format!("the finding `{}` could not be written: {error}", finding.bucket)));
+            }
+            let _ = self.tell.send(Told::Found(Box::new(finding), symptom.to_string()));
+            if !common.options.keep_going {
+                state.ending.get_or_insert(Ending::Found);
+            }
+        }
+    }
+}

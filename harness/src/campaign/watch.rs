@@ -1,0 +1,77 @@
+//! Tells how a campaign goes, and stores where it stands.
+
+#![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::finding::Finding;
+use super::run::{Common, lock};
+use super::state::{Counts, Ending, State};
+use super::status::{Status, Watcher};
+
+/// Between two status lines.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+
+/// After how many status lines it is stored where the campaign stands.
+const CHECKPOINT_EVERY: u64 = 5;
+
+/// Something to be told.
+pub(super) enum Told {
+    Found(Box<Finding>, String),
+    Note(String),
+}
+
+/// Tells how it goes, until nobody is left who works.
+pub(super) fn watch(
+    told: &Receiver<Told>,
+    state: &Mutex<State>,
+    common: &Common,
+    interrupted: &AtomicBool,
+    watcher: &mut dyn Watcher,
+) {
+    let mut last = (Counts::default(), Instant::now());
+    let mut ticks = 0_u64;
+    loop {
+        match told.recv_timeout(STATUS_EVERY.saturating_sub(last.1.elapsed())) {
+            Ok(Told::Found(finding, symptom)) => watcher.found(&finding, &symptom),
+            Ok(Told::Note(text)) => watcher.note(&text),
+            Err(RecvTimeoutError::Timeout) => {
+                let mut state = lock(state);
+                if interrupted.load(Ordering::Relaxed) {
+                    state.ending.get_or_insert(Ending::Interrupted);
+                }
+                let status = status(&state, common, last);
+                last = (state.counts, Instant::now());
+                state.note_point(common.elapsed());
+                ticks += 1;
+                if ticks.is_multiple_of(CHECKPOINT_EVERY) {
+                    let stored = state.journal.checkpoint(&state.checkpoint(common.options.seed, common.elapsed()));
+                    if let Err(error) = stored {
+                        watcher.note(&format!("the campaign could not be stored: {error}"));
+                    }
+                }
+                drop(state);
+                watcher.status(&status);
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    watcher.status(&status(&lock(state), common, last));
+}
+
+fn status(state: &State, common: &Common, (before, since): (Counts, Instant)) -> Status {
+    let has_edges = state.virgin.edges() > 0;
+    Status {
+        elapsed: Duration::from_secs_f64(common.elapsed()),
+        counts: state.counts,
+        before: (before, since.elapsed()),
+        edges: has_edges.then(|| (state.virgin.edges(), state.virgin.masked())),
+        states: (state.novelty.states(), state.novelty.answers()),
+        corpus: state.corpus.entries().len(),
+        findings: state.findings.len(),
+        swept: state.schedule.is_swept(),
+    }
+}
