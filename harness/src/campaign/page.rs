@@ -1,9 +1,10 @@
 //! A campaign as a page: what was covered over time, what was found, and what came of each mutator.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::schedule::Yield;
-use super::state::Summary;
+use super::state::{State, Summary};
 use crate::mutator::MUTATORS;
 use crate::text::count;
 
@@ -26,8 +27,9 @@ pub const POINTS_MAX: usize = 1_200;
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 220.0;
 
-/// The page.
-pub fn page(summary: &Summary, points: &[Point], yields: &[Yield]) -> String {
+/// The page. `why` says where the time went.
+pub(super) fn page(summary: &Summary, state: &State, why: &str) -> String {
+    let (points, yields, counts) = (state.points.as_slice(), state.schedule.yields(), &state.counts);
     let mut html = String::from(
         "<!doctype html>\n<meta charset=\"utf-8\">\n<title>harness fuzz</title>\n<style>\nbody { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; \
          margin: 2rem auto; padding: 0 1rem }\ntable { border-collapse: collapse }\ntd, th { text-align: left; padding: 0.1rem 1rem 0.1rem 0 }\n\
@@ -42,6 +44,17 @@ pub fn page(summary: &Summary, points: &[Point], yields: &[Yield]) -> String {
         summary.seconds,
         count(summary.edges, "edge"),
         summary.seed
+    );
+    let since = counts.cases - counts.news_at.min(counts.cases);
+    let each = counts.started.as_secs_f64() * 1e3 / counts.starts.max(1) as f64;
+    let _ = writeln!(
+        html,
+        "<p>Of the time, {why}. The target was started {}, {each:.1} ms each; the last {} have shown nothing new; {} and {} of answers were told \
+         apart.</p>",
+        count(counts.starts as usize, "time"),
+        count(since as usize, "case"),
+        count(state.novelty.states(), "state"),
+        count(state.novelty.answers(), "kind"),
     );
     html.push_str("<h2>Findings</h2>\n");
     if summary.findings.is_empty() {
@@ -68,6 +81,13 @@ pub fn page(summary: &Summary, points: &[Point], yields: &[Yield]) -> String {
     }
     html.push_str("<h2>States over time</h2>\n");
     html.push_str(&curve(points, |point| point.states as f64));
+    html.push_str("<h2>Corpus</h2>\n<table>\n<tr><th>admitted by<th>cases</tr>\n");
+    let mut admitted: BTreeMap<&str, usize> = BTreeMap::new();
+    state.corpus.entries().iter().for_each(|entry| *admitted.entry(&entry.feedback).or_default() += 1);
+    for (feedback, cases) in admitted {
+        let _ = writeln!(html, "<tr><td>{}<td>{cases}</tr>", escape(feedback));
+    }
+    html.push_str("</table>\n");
     html.push_str("<h2>Mutators</h2>\n<table>\n<tr><th>name<th>level<th>cases<th>new</tr>\n");
     for (entry, Yield { tries, news }) in MUTATORS.iter().zip(yields) {
         let _ = writeln!(html, "<tr><td>{}<td>{}<td>{tries}<td>{news}</tr>", entry.name, entry.level);

@@ -119,6 +119,7 @@ pub(super) fn run(
         trouble: None,
         journal,
         points: Vec::new(),
+        checkpoint_due: false,
         digest: 0,
     });
 
@@ -195,7 +196,8 @@ fn sum_up(state: &mut State, common: &Common) -> Result<Summary, CampaignError> 
     let text = serde_json::to_string_pretty(&summary).map_err(std::io::Error::other)?;
     std::fs::write(options.folder.join("campaign.json"), text + "\n")?;
     state.note_point(summary.seconds);
-    let page = super::page::page(&summary, &state.points, state.schedule.yields());
+    let why = super::watch::status(state, common, (Counts::default(), common.began)).why();
+    let page = super::page::page(&summary, state, &why);
     std::fs::write(options.folder.join("report.html"), page)?;
     Ok(summary)
 }

@@ -86,7 +86,9 @@ impl Worker<'_> {
     /// Looks into a sign: plays it again, makes it small, and writes it down.
     pub(super) fn look_into(&mut self, job: &Job, trace: &Trace, symptom: &Symptom) {
         let fallback = self.name_of_last(&job.case, trace);
-        if !lock(self.state).wants(&symptom.bucket(&fallback)) {
+        let is_known = self.is_known(&job.case, trace);
+        let unknown = (!is_known).then(|| symptom.bucket("unknown"));
+        if !lock(self.state).wants(&symptom.bucket(&fallback), unknown.as_deref()) {
             self.player.end(false);
             return;
         }
@@ -129,7 +131,7 @@ impl Worker<'_> {
         let judge = &self.common.judge;
         let last = judge.try_fresh(&mut self.player, &reduction.case, symptom).unwrap_or_else(|| symptom.clone());
         // Once it is small, a message may say nothing any more: where the campaign knows by which name it began, that stays.
-        let name = Some(fallback).filter(|_| self.is_known(&job.case, trace));
+        let name = Some(fallback).filter(|_| is_known);
         self.store(&reduction, &last, name, seconds, cases, &stderr);
         self.player.end(false);
     }

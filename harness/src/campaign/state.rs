@@ -19,6 +19,9 @@ use crate::mutator::{Around, Dictionary};
 /// How many findings of one bucket are looked into.
 const LOOKED_INTO_MAX: u32 = 2;
 
+/// How many signs of one kind are looked into that follow messages which no seed says: each has a name of its own.
+const LOOKED_INTO_UNKNOWN_MAX: u32 = 12;
+
 /// What a campaign leaves in `campaign.json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
@@ -77,6 +80,9 @@ pub(super) struct State {
     pub(super) trouble: Option<String>,
     pub(super) journal: Journal,
     pub(super) points: Vec<Point>,
+    /// Whether it is time to store where the campaign stands. Whoever takes the next case does: what the case before it has shown
+    /// is known by then.
+    pub(super) checkpoint_due: bool,
     /// A number for all that was sent: the same for the same seed, cases and answers.
     pub(super) digest: u64,
 }
@@ -107,11 +113,15 @@ pub struct Counts {
 }
 
 impl State {
-    /// Whether a sign of this name is worth another look.
-    pub(super) fn wants(&mut self, name: &str) -> bool {
-        let looked = self.looked_into.entry(name.to_owned()).or_insert(0);
-        *looked += 1;
-        *looked <= LOOKED_INTO_MAX
+    /// Whether a sign of this name is worth another look; `unknown` is what it has in common with others whose messages no seed
+    /// says.
+    pub(super) fn wants(&mut self, name: &str, unknown: Option<&str>) -> bool {
+        let mut look = |name: &str, most: u32| {
+            let looked = self.looked_into.entry(name.to_owned()).or_insert(0);
+            *looked += 1;
+            *looked <= most
+        };
+        look(name, LOOKED_INTO_MAX) && unknown.is_none_or(|unknown| look(unknown, LOOKED_INTO_UNKNOWN_MAX))
     }
 
     /// Keeps a case that has shown something new.

@@ -47,12 +47,7 @@ pub(super) fn watch(
                 last = (state.counts, Instant::now());
                 state.note_point(common.elapsed());
                 ticks += 1;
-                if ticks.is_multiple_of(CHECKPOINT_EVERY) {
-                    let stored = state.journal.checkpoint(&state.checkpoint(common.options.seed, common.elapsed()));
-                    if let Err(error) = stored {
-                        watcher.note(&format!("the campaign could not be stored: {error}"));
-                    }
-                }
+                state.checkpoint_due |= ticks.is_multiple_of(CHECKPOINT_EVERY);
                 drop(state);
                 watcher.status(&status);
             }
@@ -62,7 +57,7 @@ pub(super) fn watch(
     watcher.status(&status(&lock(state), common, last));
 }
 
-fn status(state: &State, common: &Common, (before, since): (Counts, Instant)) -> Status {
+pub(super) fn status(state: &State, common: &Common, (before, since): (Counts, Instant)) -> Status {
     let has_edges = state.virgin.edges() > 0;
     Status {
         elapsed: Duration::from_secs_f64(common.elapsed()),

@@ -223,6 +223,12 @@ impl<'w> Worker<'w> {
         if state.ending.is_some() {
             return None;
         }
+        if std::mem::take(&mut state.checkpoint_due) {
+            let stored = state.journal.checkpoint(&state.checkpoint(options.seed, self.common.elapsed()));
+            if let Err(error) = stored {
+                let _ = self.tell.send(Told::Note(format!("the campaign could not be stored: {error}")));
+            }
+        }
         state.counts.given += 1;
         // Chance of its own for each case: whoever plays it, and after whatever interruption, it is the same.
         let mut random = Random::new(options.seed, &format!("case {}", state.counts.given));

@@ -13,6 +13,12 @@ use crate::testcase::{TestCase, step};
 /// Between the pieces of a message that was cut.
 const BETWEEN: Duration = Duration::from_millis(2);
 
+/// The same where there are few pieces: a machine that is busy with others must not join them.
+const BETWEEN_FEW: Duration = Duration::from_millis(30);
+
+/// Up to how many pieces are few.
+const FEW: usize = 8;
+
 /// From how many cuts on a message is written in one step.
 const CUTS_MAX: usize = 64;
 
@@ -181,9 +187,10 @@ fn send(message: &Message, name: Option<&str>, steps: &mut Vec<Node>) {
         steps.push(step::split(step::send_raw(name, &bytes), &sizes));
         return;
     }
+    let between = if writes.len() <= FEW { BETWEEN_FEW } else { BETWEEN };
     for (at, write) in writes.into_iter().enumerate() {
         if at > 0 {
-            steps.push(step::sleep(BETWEEN));
+            steps.push(step::sleep(between));
         }
         steps.push(step::send_raw(name, write));
     }

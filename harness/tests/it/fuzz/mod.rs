@@ -251,6 +251,11 @@ fn edges_are_counted_by_our_runtime() {
     assert!(campaign.json["edges"].as_u64().expect("a number") > 10, "{}\n{}", campaign.json, campaign.stderr);
     let journal = fs::read_to_string(campaign.folder.path().join("out/journal.ndjson")).expect("it is there");
     assert!(journal.contains("\"feedback\":\"edge\""), "{journal}");
+    let page = fs::read_to_string(campaign.folder.path().join("out/report.html")).expect("it is there");
+    for part in ["<h2>Edges over time</h2>", "<h2>States over time</h2>", "<tr><td>edge<td>", "The target was started "]
+    {
+        assert!(page.contains(part), "there is no `{part}` in {page}");
+    }
 }
 
 #[test]
