@@ -7,9 +7,9 @@
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::event::{Timespec, epoll};
@@ -17,6 +17,7 @@ use rustix::fd::OwnedFd;
 
 use super::clock::now;
 use super::connection::{Connection, Failing, Shared, Standing};
+use super::drops::Drops;
 use super::schedule::{Arrivals, Schedule};
 use super::tally::Tally;
 use super::wire::{Buffers, Opening};
@@ -100,6 +101,8 @@ pub enum Report {
     Ended {
         /// When.
         at: u64,
+        /// Datagrams that its sockets had no room for.
+        overflows: u64,
         /// Processor time, in nanoseconds.
         processor: u64,
         /// What its first connection has agreed on with TLS.
@@ -114,6 +117,8 @@ pub struct Signals {
     pub begin: std::sync::atomic::AtomicU64,
     /// Whether to end early.
     pub stop: AtomicBool,
+    /// What sockets had dropped when counting began.
+    pub drops: OnceLock<Drops>,
 }
 
 /// One thread's part of a plan.
@@ -230,7 +235,12 @@ impl Worker {
         self.hand_over();
         let processor = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         let processor = processor.tv_sec as u64 * 1_000_000_000 + processor.tv_nsec as u64;
-        let _ = self.reports.send(Report::Ended { at: now(), processor, tls: self.shared.agreed.take() });
+        let _ = self.reports.send(Report::Ended {
+            at: now(),
+            processor,
+            overflows: self.overflows(),
+            tls: self.shared.agreed.take(),
+        });
     }
 
     /// Whether it waits in the reads of its only connection.
@@ -303,6 +313,10 @@ impl Worker {
 
     /// What was under way on a connection did not end as it should, and the connection is of no use any more.
     fn failed(&mut self, at: usize, failing: Failing) {
+        if self.connections[at].standing() != Standing::Open {
+            // An iteration that cannot have a connection is one that was tried: an end by their number is reached.
+            self.take_one(now());
+        }
         let lost = self.connections[at].close(&mut self.shared) as u64;
         let counted = now() >= self.shared.counted_from || self.shared.counted_from == u64::MAX;
         let counts = &mut self.shared.tally.counts;
@@ -625,6 +639,15 @@ impl Worker {
             let _ = self.reports.send(Report::Failed(format!("nothing was answered within {within}")));
         }
         self.dial(at);
+    }
+
+    /// Datagrams that its sockets had no room for, since counting began.
+    fn overflows(&self) -> u64 {
+        let Address::Udp(server) = self.plan.address else { return 0 };
+        let Some(before) = self.signals.drops.get() else { return 0 };
+        let sockets =
+            self.connections.iter().filter_map(|connection| connection.socket()?.local_addr().ok()?.as_socket());
+        Drops::look(server).own_since(before, sockets)
     }
 
     /// Hands over what was counted, once an interval.

@@ -130,6 +130,11 @@ fn warnings(outcome: &Outcome) -> Vec<String> {
         let lost = outcome.counts.overflows;
         warnings.push(format!("{lost} datagrams were lost here, for want of room in this side's own socket"));
     }
+    if outcome.counts.server_overflows > 0 {
+        let lost = outcome.counts.server_overflows;
+        warnings
+            .push(format!("{lost} datagrams were lost for want of room in the server's socket: it reads too slowly"));
+    }
     if outcome.latency_ns.max >= LATENCY_MAX {
         warnings.push("something took a minute or longer, and counts as a minute".into());
     }

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer as _, V2Serializer};
 
 use super::clock::now;
+use super::drops::Drops;
 use super::engine::{Pace, Plan, Report, Signals, Worker};
 use super::tally::{Counts, Tally};
 use crate::event::TlsSession;
+use crate::runner::Address;
 
 /// The most failures that are told in words.
 const TOLD_MAX: usize = 10;
@@ -61,7 +63,7 @@ pub type Progress<'a> = &'a mut dyn FnMut(&Interval);
 /// Makes a measurement. `stop` ends it early.
 pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Result<Measured> {
     let plan = Arc::new(plan.clone());
-    let signals = Arc::new(Signals { begin: AtomicU64::new(0), stop: AtomicBool::new(false) });
+    let signals = Arc::new(Signals { begin: AtomicU64::new(0), stop: AtomicBool::new(false), drops: OnceLock::new() });
     let (reports, inbox) = channel();
     let mut spares: Vec<Sender<Box<Tally>>> = Vec::new();
     let mut threads = Vec::new();
@@ -90,12 +92,23 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
         if stop.load(Ordering::Relaxed) {
             signals.stop.store(true, Ordering::Relaxed);
         }
-        match inbox.recv_timeout(Duration::from_millis(50)) {
+        let mut patience = Duration::from_millis(50);
+        if let (Address::Udp(server), None, 1..) = (&plan.address, signals.drops.get(), begin) {
+            // What is dropped while it warms up does not count.
+            match (begin + nanos(plan.warmup)).saturating_sub(now()) {
+                0 => _ = signals.drops.set(Drops::look(*server)),
+                left => patience = patience.min(Duration::from_nanos(left)),
+            }
+        }
+        match inbox.recv_timeout(patience) {
             Err(std::sync::mpsc::RecvTimeoutError::Timeout) => continue,
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
             Ok(Report::Ready) => {
                 ready += 1;
                 if ready == plan.threads {
+                    if let (Address::Udp(server), true) = (&plan.address, plan.warmup.is_zero()) {
+                        let _ = signals.drops.set(Drops::look(*server));
+                    }
                     begin = now() + START_AFTER;
                     signals.begin.store(begin, Ordering::Release);
                 }
@@ -116,15 +129,19 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
                     collected.failures.push(text);
                 }
             }
-            Ok(Report::Ended { at, processor, tls }) => {
+            Ok(Report::Ended { at, processor, overflows, tls }) => {
                 last_end = last_end.max(at);
                 collected.processor += processor;
+                collected.total.counts.overflows += overflows;
                 collected.tls = collected.tls.take().or(tls);
             }
         }
     }
     for thread in threads {
         thread.join().map_err(|_| io::Error::other("a thread ended early"))?;
+    }
+    if let (Address::Udp(server), Some(before)) = (&plan.address, signals.drops.get()) {
+        collected.total.counts.server_overflows = Drops::look(*server).server_since(before);
     }
     let counted_from = begin + nanos(plan.warmup);
     let ran = last_end.saturating_sub(counted_from);

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod compare;
 pub mod connection;
 pub mod correlation;
+pub mod drops;
 pub mod engine;
 pub mod environment;
 pub mod expectation;

@@ -37,6 +37,9 @@ pub struct Counts {
     pub unasked: u64,
     /// Datagrams that this side's own socket had no room for.
     pub overflows: u64,
+    /// Datagrams that the server's socket had no room for, where it is on this machine.
+    #[serde(default)]
+    pub server_overflows: u64,
     /// Iterations that were begun.
     pub begun: u64,
     /// Connections that were opened.
@@ -69,6 +72,7 @@ impl Counts {
             late,
             unasked,
             overflows,
+            server_overflows,
             begun,
             connections,
             bytes_sent,
@@ -85,6 +89,7 @@ impl Counts {
         self.late += late;
         self.unasked += unasked;
         self.overflows += overflows;
+        self.server_overflows += server_overflows;
         self.begun += begun;
         self.connections += connections;
         self.bytes_sent += bytes_sent;

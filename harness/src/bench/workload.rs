@@ -26,6 +26,10 @@ pub const OPERATIONS_MAX: usize = 10_000;
 /// The variable that tells iterations apart: it counts them, over all connections.
 pub const ITERATION: &str = "iteration";
 
+/// What to do about several actors.
+const ONE_CLIENT: &str =
+    "a workload is what one client says: write a case for each, `--connections` makes many of them";
+
 /// A case as a load generator plays it.
 #[derive(Clone, Debug)]
 pub struct Workload {
@@ -132,7 +136,11 @@ impl Workload {
         let unfit = |why: String| Unfit { why, hint: None, place: script.place.clone() };
         let steps = match script.lanes.as_slice() {
             [lane] => Arc::clone(&lane.steps),
-            lanes => return Err(unfit(format!("it has {} that play side by side", count(lanes.len(), "actor")))),
+            lanes => {
+                let mut failed = unfit(format!("it has {} that play side by side", count(lanes.len(), "actor")));
+                failed.hint = Some(ONE_CLIENT.into());
+                return Err(failed);
+            }
         };
         let mut actors: Vec<usize> = Vec::new();
         collect_actors(script, &steps, &mut actors);
@@ -141,7 +149,7 @@ impl Workload {
             [] => return Err(unfit("no step of it connects to anything".into())),
             _ => {
                 let mut failed = unfit(format!("{} take part in it", count(actors.len(), "actor")));
-                failed.hint = Some("a workload is what one client says; `--connections` makes many of them".into());
+                failed.hint = Some(ONE_CLIENT.into());
                 return Err(failed);
             }
         };

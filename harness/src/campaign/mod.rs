@@ -7,6 +7,7 @@
 //!
 //! Not here: the ways to spoil a case, which are [`mutator`](crate::mutator)s.
 
+pub mod captured;
 pub mod case;
 pub mod corpus;
 pub mod coverage;
@@ -115,6 +116,8 @@ pub enum CampaignError {
     System(std::io::Error),
     /// A target did not start, or could not be reached.
     Target(String),
+    /// Who could say something speaks TLS.
+    Tls,
 }
 
 impl std::fmt::Display for CampaignError {
@@ -126,6 +129,9 @@ impl std::fmt::Display for CampaignError {
             }
             CampaignError::System(error) => write!(f, "not all results could be written: {error}"),
             CampaignError::Target(message) => f.write_str(message),
+            CampaignError::Tls => f.write_str(
+                "the scenario's cases speak TLS, which a campaign does not: it would need the target's port without it",
+            ),
         }
     }
 }

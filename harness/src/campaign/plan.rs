@@ -85,6 +85,11 @@ impl Plan {
         self.scenario.targets.iter().any(|target| target.is_told)
     }
 
+    /// Whether cases are left out because they speak TLS.
+    pub fn speaks_tls(&self) -> bool {
+        self.scenario.cases.iter().any(|case| uses_tls(&case.script))
+    }
+
     /// The scripts that can be seeds: those of cases that are played and hold.
     pub fn scripts(&self) -> Vec<Arc<Script>> {
         let cases = self.scenario.cases.iter();

@@ -143,7 +143,7 @@ impl Stage<'_> {
             }
         }
         if seeds.is_empty() {
-            return Err(CampaignError::Nothing);
+            return Err(if plan.speaks_tls() { CampaignError::Tls } else { CampaignError::Nothing });
         }
         let (dictionary, answers) = words(options, &recorded, protocol.as_deref())?;
         let (judge, probe_replies) = find_probe(&mut player, &seeds, normal);

@@ -20,12 +20,14 @@ mod file;
 mod flow;
 mod packet;
 mod read;
+mod streams;
 mod timeline;
 mod write;
 
 pub use check::{Check, CheckError, check};
 pub use file::write_file;
 pub use read::{Interface, Packet, Packets, packets};
+pub use streams::{CONVERSATION_LEN_MAX, CONVERSATIONS_MAX, Conversation, Turn, conversations};
 
 use crate::event::{CaseFinished, CaseStarted, Event, RunStarted};
 

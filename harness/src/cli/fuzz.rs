@@ -28,7 +28,7 @@ const SHRINK_BUDGET: &str = "20s";
 pub(super) struct FuzzArgs {
     #[command(subcommand)]
     action: Option<Action>,
-    /// What is said to what: a scenario whose cases hold
+    /// What is said to what: a scenario whose cases hold, or a capture (pcap, pcapng) with a --target
     #[arg(value_name = "SCENARIO", required_unless_present = "runtime")]
     scenario: Option<PathBuf>,
     /// How long it goes on; without this and --cases, until something is found or somebody presses Ctrl-C
@@ -53,6 +53,9 @@ pub(super) struct FuzzArgs {
     /// shared there
     #[arg(long, value_name = "DIR", env = "HARNESS_CORPUS")]
     corpus: Option<PathBuf>,
+    /// A capture (pcap, pcapng) whose conversations are said as well, by the scenario's first client
+    #[arg(long, value_name = "FILE", env = "HARNESS_SEEDS")]
+    seeds: Option<PathBuf>,
     /// Go on with the campaign in --out, where it was interrupted
     #[arg(long, env = "HARNESS_RESUME", value_parser = FalseyValueParser::new())]
     resume: bool,
@@ -138,7 +141,7 @@ enum Isolate {
     Off,
 }
 
-pub(super) fn fuzz(args: FuzzArgs, talk: Talk, words: &[OsString]) -> u8 {
+pub(super) fn fuzz(mut args: FuzzArgs, talk: Talk, words: &[OsString]) -> u8 {
     if let Some(action) = &args.action {
         return act(action);
     }
@@ -149,13 +152,32 @@ pub(super) fn fuzz(args: FuzzArgs, talk: Talk, words: &[OsString]) -> u8 {
         return complain("expected a scenario", Some("`harness fuzz --help`"), Exit::Usage);
     };
     let clock = Clock::start();
-    let text = match crate::document::read_text(&path) {
-        Ok(text) => text,
-        Err(message) => return complain(&message, None, Exit::Invalid),
-    };
-    let args = match with_defaults(args, &path, &text, words) {
-        Ok(args) => args,
-        Err(code) => return code,
+    let text = if campaign::captured::is_capture(&path) {
+        // Findings are scenarios, too: they say where the target is by themselves.
+        let [(_, url)] = args.target.as_slice() else {
+            let hint = "`--target tcp://127.0.0.1:PORT` names it";
+            return complain("a capture says what is said, and not to which target", Some(hint), Exit::Usage);
+        };
+        let text = campaign::captured::scenario(&path, url);
+        args.target.clear();
+        match text {
+            Ok(text) => text,
+            Err(error) => return refuse(&error),
+        }
+    } else {
+        let text = match crate::document::read_text(&path) {
+            Ok(text) => text,
+            Err(message) => return complain(&message, None, Exit::Invalid),
+        };
+        args = match with_defaults(args, &path, &text, words) {
+            Ok(args) => args,
+            Err(code) => return code,
+        };
+        let source = Source::new(&path.to_string_lossy(), text.as_str());
+        match args.seeds.as_deref().map(|seeds| campaign::captured::add(&text, &parse(&source).0, seeds)).transpose() {
+            Ok(added) => added.unwrap_or(text),
+            Err(error) => return refuse(&error),
+        }
     };
     let seed = args.seed.unwrap_or_else(|| clock.unix_ns() % 1_000_000_007);
     let known = Known {
@@ -226,16 +248,19 @@ pub(super) fn fuzz(args: FuzzArgs, talk: Talk, words: &[OsString]) -> u8 {
             teller.end(&summary);
             exit_of(&summary).code()
         }
-        Err(error) => {
-            let exit = match &error {
-                CampaignError::Input { .. } => Exit::Invalid,
-                CampaignError::Nothing => Exit::Nothing,
-                CampaignError::System(_) => Exit::Bug,
-                CampaignError::Target(_) => Exit::Unreachable,
-            };
-            complain(&error.to_string(), None, exit)
-        }
+        Err(error) => refuse(&error),
     }
+}
+
+/// Says why there is no campaign.
+fn refuse(error: &CampaignError) -> u8 {
+    let exit = match error {
+        CampaignError::Input { .. } => Exit::Invalid,
+        CampaignError::Nothing | CampaignError::Tls => Exit::Nothing,
+        CampaignError::System(_) => Exit::Bug,
+        CampaignError::Target(_) => Exit::Unreachable,
+    };
+    complain(&error.to_string(), None, exit)
 }
 
 fn act(action: &Action) -> u8 {
@@ -328,7 +353,8 @@ fn with_defaults(args: FuzzArgs, path: &Path, text: &str, words: &[OsString]) ->
                 return Err(complain(&message, None, Exit::Invalid));
             }
         };
-        let is_path = matches!(key.as_str(), "dictionary" | "corpus") || (key == "protocol" && value.contains('/'));
+        let is_path =
+            matches!(key.as_str(), "dictionary" | "corpus" | "seeds") || (key == "protocol" && value.contains('/'));
         let value = match path.parent().filter(|_| is_path) {
             Some(folder) => folder.join(&value).to_string_lossy().into_owned(),
             None => value,

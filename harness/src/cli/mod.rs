@@ -157,7 +157,7 @@ pub fn main() -> u8 {
         Command::Fuzz(args) => fuzz::fuzz(*args, arguments.talk, &words),
         Command::List(args) => list::list(&args),
         Command::Man { command } => man(command.as_deref()),
-        Command::Prop(args) => prop::prop(&args, arguments.talk),
+        Command::Prop(args) => prop::prop(&args, arguments.talk, &words),
         Command::Replay(args) => replay::replay(&args, arguments.talk, &words),
         Command::Merge(args) => merge::merge(&args, arguments.talk, &words),
         Command::Report(args) => report::report(&args, arguments.talk),

@@ -59,11 +59,11 @@ pub(super) fn is_watched(talk: Talk) -> bool {
     is_wanted && is_able && std::io::stderr().is_terminal()
 }
 
-/// Opens what was asked for, and the files in the run's folder.
+/// Opens what was asked for, and the files in the run's folder, if it has one.
 pub(super) fn open(
     asked: &[&'static Entry],
     settings: &Settings,
-    folder: &Path,
+    folder: Option<&Path>,
     watched: bool,
 ) -> std::io::Result<Vec<Box<dyn Reporter>>> {
     let bar = watched.then(|| Bar::on_stderr(settings.look));
@@ -73,7 +73,7 @@ pub(super) fn open(
     };
     let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
     for entry in REPORTERS {
-        if let Some(file) = entry.file {
+        if let (Some(file), Some(folder)) = (entry.file, folder) {
             reporters.push((entry.open)(Output::File(folder.join(file)), settings)?);
         }
         if asked.iter().any(|asked| asked.name == entry.name) {

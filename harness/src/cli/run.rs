@@ -233,7 +233,7 @@ pub(super) fn run(args: &RunArgs, talk: Talk, words: &[OsString]) -> u8 {
     };
     let settings = reporters::settings(Look::of_stderr(talk.color()), talk, &folder, args.slowest);
     let progress = reporters::is_watched(talk);
-    let reporters = match reporters::open(&args.report, &settings, &folder, progress) {
+    let reporters = match reporters::open(&args.report, &settings, Some(&folder), progress) {
         Ok(reporters) => reporters,
         Err(error) => {
             return complain(&format!("cannot open all reports of `{}`: {error}", folder.display()), None, Exit::Bug);

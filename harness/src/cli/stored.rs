@@ -10,13 +10,14 @@ use clap::builder::FalseyValueParser;
 
 use super::run::{duration, pair, target};
 use super::{Talk, files, reporters};
-use crate::event::{CaseFinished, Event, EventKind, RunStarted, Summary, Verdict};
+use crate::event::{CaseFinished, CaseStarted, Event, EventKind, Failure, RunStarted, Summary, Verdict};
 use crate::exit::{Exit, Flaky};
 use crate::report::{CaseRecord, Entry, Look, Reporter};
 use crate::runner::process::Guard;
 use crate::runner::{Clock, Url};
 use crate::scenario::Known;
 use crate::testcase::{Played, Player};
+use crate::time::Time;
 
 /// How cases are played, and what is told of them.
 #[derive(Clone, Debug, Args)]
@@ -107,7 +108,16 @@ impl Telling {
         words: &[std::ffi::OsString],
     ) -> std::io::Result<Telling> {
         let settings = reporters::settings(Look::of_stderr(talk.color()), talk, folder, Some(0));
-        let reporters = reporters::open(&args.report, &settings, folder, false)?;
+        Ok(Telling::to(reporters::open(&args.report, &settings, Some(folder), false)?, clock, seed, words))
+    }
+
+    /// Begins to tell these reporters.
+    pub(super) fn to(
+        reporters: Vec<Box<dyn Reporter>>,
+        clock: Clock,
+        seed: u64,
+        words: &[std::ffi::OsString],
+    ) -> Telling {
         let mut telling = Telling { reporters, clock, summary: Summary::default(), next: 0, error: None };
         telling.event(EventKind::RunStarted(RunStarted {
             v: crate::event::VERSION,
@@ -116,7 +126,30 @@ impl Telling {
             unix_ns: clock.unix_ns(),
             command: words.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
         }));
-        Ok(telling)
+        telling
+    }
+
+    /// Tells a case that is none of one play: when it began, how it failed and how it ended.
+    pub(super) fn judged(
+        &mut self,
+        began: Time,
+        started: CaseStarted,
+        failure: Option<Failure>,
+        finished: CaseFinished,
+    ) {
+        let case = Some(self.next);
+        self.next += 1;
+        self.summary.count(finished.verdict);
+        let now = self.clock.now();
+        let failed =
+            failure.map(|failure| EventKind::StepFailed { step: None, started: began, failure: Box::new(failure) });
+        let mut events = vec![Event { at: began, case, kind: EventKind::CaseStarted(Arc::new(started)) }];
+        events.extend(failed.map(|kind| Event { at: now, case, kind }));
+        events.push(Event { at: now, case, kind: EventKind::CaseFinished(finished) });
+        if let Some(record) = CaseRecord::new(&events) {
+            let told = self.reporters.case(&record);
+            self.note(told);
+        }
     }
 
     /// Tells an event of the whole run.

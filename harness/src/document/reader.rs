@@ -83,6 +83,11 @@ impl Reader {
         self.mistakes.push(Mistake { place: self.source.place(span.clone()), message, hint });
     }
 
+    /// How many mistakes there are so far.
+    pub fn mistake_count(&self) -> usize {
+        self.mistakes.len()
+    }
+
     /// Notes every key of `table` that is not in `known`. `what` has the keys: "a step", "`[target]`".
     ///
     /// `false` if there was one.

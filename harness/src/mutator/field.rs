@@ -77,16 +77,54 @@ fn body(bytes: &[u8], framing: &dyn Framing, is_datagram: bool) -> Option<Range<
 fn understand(case: &Case, step: usize, around: &Around<'_>) -> Option<Known> {
     let Some(Step::Send(message)) = case.steps.get(step) else { return None };
     let (protocol, direction, framing) = speech(case, message.link, around)?;
-    let bytes = message.bytes();
     let is_datagram = super::wire::is_datagram(case, message.link, around);
-    let body = &bytes[body(&bytes, &*framing, is_datagram)?];
-    let decoded = protocol.decode(body, true, Some(direction)).ok()??;
-    let given = decoded.given(&protocol, body);
-    let mut leaves = Vec::new();
-    let walker = Walker { protocol: &protocol, decoded: &decoded };
-    walker.walk(&decoded.description(&protocol).fields, decoded.fields(), &mut Vec::new(), &mut leaves);
-    let framing = if is_datagram { crate::framing::datagram() } else { framing };
-    Some(Known { message: decoded.message, given, leaves, framing, protocol })
+    Known::of(protocol, direction, framing, &message.bytes(), is_datagram)
+}
+
+/// A request with one field changed, each time in another way: what is different, and its bytes. Bounds come first.
+///
+/// Nothing for bytes that are no message of the protocol.
+pub(crate) fn lies(protocol: &Arc<Protocol>, bytes: &[u8], is_datagram: bool) -> Vec<(String, Vec<u8>)> {
+    let direction = Direction::Request;
+    let framing = framing(protocol, Some(direction));
+    let known = Known::of(Arc::clone(protocol), direction, framing, bytes, is_datagram);
+    let Some(known) = known else { return Vec::new() };
+    let ways = known.leaves.iter().map(Known::ways).max().unwrap_or_default();
+    let all = (0..ways).flat_map(|way| known.leaves.iter().map(move |leaf| (leaf, way)));
+    let lie = |(leaf, way): (&Leaf, usize)| {
+        if way >= Known::ways(leaf) {
+            return None;
+        }
+        let given = known.changed(leaf, way)?;
+        Some((told(&given, &leaf.path), known.encode(&given)?))
+    };
+    all.filter_map(lie).collect()
+}
+
+/// What the value at a path is: `topic.len` is 65535.
+fn told(given: &[(Arc<str>, Given)], path: &[usize]) -> String {
+    let mut names = String::new();
+    let mut value: Option<&Given> = None;
+    for at in path {
+        let next = match value {
+            None => given.get(*at).map(|(name, value)| (name.to_string(), value)),
+            Some(Given::Table(fields)) => fields.get(*at).map(|(name, value)| (format!(".{name}"), value)),
+            Some(Given::List(items)) => items.get(*at).map(|value| (format!("[{at}]"), value)),
+            Some(_) => None,
+        };
+        let Some((name, next)) = next else { break };
+        names.push_str(&name);
+        value = Some(next);
+    }
+    match value {
+        Some(Given::Number(number)) => format!("`{names}` is {number}"),
+        Some(Given::Bytes(bytes)) if LENS.contains(&bytes.len()) => {
+            format!("`{names}` has {}", crate::text::count(bytes.len(), "byte"))
+        }
+        Some(Given::Bytes(bytes)) => format!("`{names}` is {}", crate::text::quote(bytes)),
+        Some(Given::List(items)) => format!("`{names}` has {}", crate::text::count(items.len(), "element")),
+        Some(Given::Table(_)) | None => format!("`{names}` is something else"),
+    }
 }
 
 /// Finds the fields in the order in which [`crate::protocol::Decoded::given`] gives them.
@@ -174,6 +212,24 @@ fn remove(given: &mut Vec<(Arc<str>, Given)>, path: &[usize]) {
 }
 
 impl Known {
+    /// A message in its framing, understood.
+    fn of(
+        protocol: Arc<Protocol>,
+        direction: Direction,
+        framing: Arc<dyn Framing>,
+        bytes: &[u8],
+        is_datagram: bool,
+    ) -> Option<Known> {
+        let body = &bytes[body(bytes, &*framing, is_datagram)?];
+        let decoded = protocol.decode(body, true, Some(direction)).ok()??;
+        let given = decoded.given(&protocol, body);
+        let mut leaves = Vec::new();
+        let walker = Walker { protocol: &protocol, decoded: &decoded };
+        walker.walk(&decoded.description(&protocol).fields, decoded.fields(), &mut Vec::new(), &mut leaves);
+        let framing = if is_datagram { crate::framing::datagram() } else { framing };
+        Some(Known { message: decoded.message, given, leaves, framing, protocol })
+    }
+
     /// How many values a field can be given.
     fn ways(leaf: &Leaf) -> usize {
         match &leaf.shape {
@@ -183,8 +239,8 @@ impl Known {
         }
     }
 
-    /// The message with another value in one field.
-    fn changed(&self, leaf: &Leaf, way: usize, link: u16) -> Option<Message> {
+    /// The fields with another value in one of them.
+    fn changed(&self, leaf: &Leaf, way: usize) -> Option<Vec<(Arc<str>, Given)>> {
         let mut given = self.given.clone();
         let value = at_mut(&mut given, &leaf.path)?;
         let before = value.clone();
@@ -233,14 +289,14 @@ impl Known {
         for other in self.leaves.iter().rev().filter(|other| other.computed && other.path != leaf.path) {
             remove(&mut given, &other.path);
         }
-        self.encode(&given, link)
+        Some(given)
     }
 
-    fn encode(&self, given: &[(Arc<str>, Given)], link: u16) -> Option<Message> {
+    fn encode(&self, given: &[(Arc<str>, Given)]) -> Option<Vec<u8>> {
         let body = self.protocol.encode(self.message, given).ok()?;
         let mut bytes = Vec::new();
         self.framing.encode(&body, &mut bytes).ok()?;
-        Some(Message::new(link, bytes))
+        Some(bytes)
     }
 }
 
@@ -278,9 +334,9 @@ fn change(case: &mut Case, step: usize, around: &Around<'_>, way: usize) -> bool
         let ways = Known::ways(leaf);
         if way < ways {
             let Some(message) = case.message_mut(step) else { return false };
-            let Some(changed) = known.changed(leaf, way, message.link) else { return false };
+            let Some(bytes) = known.changed(leaf, way).and_then(|given| known.encode(&given)) else { return false };
             let cuts = std::mem::take(&mut message.cuts);
-            *message = Message { cuts, ..changed };
+            *message = Message { cuts, ..Message::new(message.link, bytes) };
             return true;
         }
         way -= ways;
@@ -330,7 +386,7 @@ impl Mutator for Generate {
             false => framing,
         };
         let known = Known { protocol, message, given, leaves: Vec::new(), framing };
-        let Some(made) = known.encode(&known.given, link) else { return false };
+        let Some(made) = known.encode(&known.given).map(|bytes| Message::new(link, bytes)) else { return false };
         match random.below(2) {
             0 => case.steps[step] = Step::Send(made),
             _ => case.steps.insert(step + random.below(2) as usize, Step::Send(made)),

@@ -21,6 +21,7 @@ use crate::campaign::plan::Plan;
 use crate::random::Random;
 
 pub use dictionary::{DICTIONARY_MAX, Dictionary, DictionaryError, learn};
+pub(crate) use field::lies;
 pub use infer::{Length, Lengths, lengths, repair};
 
 /// On what a mutator works.

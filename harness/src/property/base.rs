@@ -1,11 +1,14 @@
 //! A case that holds, and what was learnt of it by playing: what it sends, and what its server can do.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::event::{End, EventKind, Side, Transport};
+use crate::protocol::Protocol;
+use crate::scenario::Model;
 use crate::testcase::step::verb;
 use crate::testcase::{Played, TestCase};
 
@@ -30,10 +33,12 @@ pub struct Base {
     pub undisturbed: bool,
     /// Whether its server is a process that is started here.
     pub ours: bool,
-    /// Messages of its actors' protocols, and the field by which their answers are known.
-    pub correlations: Vec<(String, String)>,
+    /// What its first actor with a description speaks.
+    pub protocol: Option<Arc<Protocol>>,
     /// Words of its messages that can be others: with others in their place, sent and expected, it holds as well.
     pub words: Vec<String>,
+    /// What its server should do in which state, where the file says so.
+    pub model: Option<Arc<Model>>,
     /// Whether the property is tested because somebody has asked for it.
     pub asked: bool,
 }
@@ -96,8 +101,9 @@ impl Base {
             side_by_side: false,
             undisturbed: false,
             ours: false,
-            correlations: Vec::new(),
+            protocol: None,
             words: Vec::new(),
+            model: None,
             asked: false,
         })
     }

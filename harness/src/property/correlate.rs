@@ -1,6 +1,9 @@
 //! `correlate` and `order`: each of many requests under way has its own answer.
 
+use std::sync::Arc;
+
 use super::edit::{note, noted, with_steps};
+use super::judge::Parts;
 use super::talk::{exchanges, some};
 use super::{Base, Kind, Parameters, Property, Variant};
 use crate::document::{Node, Table, Value};
@@ -67,23 +70,23 @@ fn plan(base: &Base, parameters: &Parameters, random: &mut Random, ordered: bool
         let Some(by) = by else { continue };
         let expected = parts(answer).and_then(|(_, table)| table.get("expect").cloned());
         let Some(expected) = expected.filter(|_| verb(answer) == Some("expect")) else { continue };
-        let ids = || (0..count).map(|number| (first + number) as i64);
-        let payloads: Option<Vec<Node>> = ids().map(|id| identified(payload, &by, id)).collect();
-        let wanted: Option<Vec<Node>> = ids().map(|id| identified(&expected, &by, id)).collect();
-        let (Some(payloads), Some(wanted)) = (payloads, wanted) else { continue };
-        let mut steps = talk.before(at);
-        let many = step(actor, "send", payloads);
-        // Datagrams stay apart.
-        let many = if base.transport.is_datagram() { many } else { with(many, "coalesce", true) };
-        steps.push(noted(many, MANY));
-        if ordered {
-            steps.extend(wanted.into_iter().map(|wanted| step(actor, "expect", wanted)));
-        } else {
-            steps.push(step(actor, "expect_set", wanted));
-        }
-        let case = with_steps(&base.case, steps);
-        variants
-            .push(Variant::new(format!("message {} {count} times at once, each with its own `{by}`", at + 1), case));
+        let asked = Asked {
+            case: base.case.clone(),
+            opening: talk.before(at),
+            actor: actor.map(str::to_owned),
+            payload: payload.clone(),
+            expected,
+            first,
+            ordered,
+            apart: base.transport.is_datagram(),
+            by,
+        };
+        let every: Vec<usize> = (0..count as usize).collect();
+        let Some(case) = asked.together(&every) else { continue };
+        let what = format!("message {} {count} times at once, each with its own `{}`", at + 1, asked.by);
+        // A counterexample is as few of them as it takes.
+        let parts = Parts { choices: vec![0; every.len()], make: Arc::new(move |kept, _| asked.together(kept)) };
+        variants.push(Variant { parts: Some(parts), ..Variant::new(what, case) });
     }
     some(
         variants,
@@ -92,10 +95,52 @@ fn plan(base: &Base, parameters: &Parameters, random: &mut Random, ordered: bool
     )
 }
 
+/// One kind of request, and its answer.
+struct Asked {
+    case: TestCase,
+    /// What is said before.
+    opening: Vec<Node>,
+    actor: Option<String>,
+    payload: Node,
+    expected: Node,
+    /// The field that they share, and its first value.
+    by: String,
+    first: u64,
+    ordered: bool,
+    /// Datagrams stay apart.
+    apart: bool,
+}
+
+impl Asked {
+    /// The case with the requests of these numbers at once.
+    fn together(&self, numbers: &[usize]) -> Option<TestCase> {
+        if numbers.is_empty() {
+            return None;
+        }
+        let actor = self.actor.as_deref();
+        let all = |node: &Node| -> Option<Vec<Node>> {
+            numbers.iter().map(|number| identified(node, &self.by, (self.first + *number as u64) as i64)).collect()
+        };
+        let many = step(actor, "send", all(&self.payload)?);
+        let many = if self.apart { many } else { with(many, "coalesce", true) };
+        let mut steps = self.opening.clone();
+        steps.push(noted(many, MANY));
+        let wanted = all(&self.expected)?;
+        if self.ordered {
+            steps.extend(wanted.into_iter().map(|wanted| step(actor, "expect", wanted)));
+        } else {
+            steps.push(step(actor, "expect_set", wanted));
+        }
+        Some(with_steps(&self.case, steps))
+    }
+}
+
 /// The field that the description says.
 fn described(base: &Base, payload: &Node) -> Option<String> {
     let [only] = payload.as_table()?.entries.as_slice() else { return None };
-    base.correlations.iter().find(|(message, _)| *message == only.key).map(|(_, field)| field.clone())
+    let (_, message) = base.protocol.as_ref()?.message(&only.key)?;
+    let [at] = message.correlate.as_ref()?.path[..] else { return None };
+    Some(message.fields.get(at)?.name.to_string())
 }
 
 /// A message by name with this identifier, where it has one.

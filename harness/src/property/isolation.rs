@@ -90,7 +90,8 @@ fn plan(base: &Base, parameters: &Parameters, random: &mut Random) -> Result<Vec
         order.into_iter().map(|number| talks[number][at].clone()).collect::<Vec<_>>()
     });
     variants.push(make(format!("{count} connections in lockstep, the last one answered first"), turned.collect()));
-    variants.push(side_by_side(&moved, &names, &talks, format!("{count} connections side by side")));
+    let together = side_by_side(&moved, &names, &talks);
+    variants.push(Variant::new(format!("{count} connections side by side"), together));
     for sent in base.sends.iter().filter(|sent| sent.len > 1 && !base.transport.is_datagram()) {
         for cut in [sent.len / 2, 1, sent.len - 1] {
             // The first connection is in the middle of this message while the second one says everything.
@@ -102,7 +103,7 @@ fn plan(base: &Base, parameters: &Parameters, random: &mut Random) -> Result<Vec
             lanes[0].insert(sent.at, notifies("halfway"));
             let what =
                 format!("another connection says everything while {cut} of {} bytes of a message have come", sent.len);
-            variants.push(side_by_side(&moved, &names[..2], &lanes, what));
+            variants.push(Variant::new(what, side_by_side(&moved, &names[..2], &lanes)));
         }
     }
     Ok(variants)
@@ -121,11 +122,11 @@ fn speak(node: &Node, name: &str) -> Node {
 }
 
 /// Each connection in an order of its own.
-fn side_by_side(moved: &TestCase, names: &[String], talks: &[Vec<Node>], what: String) -> Variant {
+pub(super) fn side_by_side(moved: &TestCase, names: &[String], talks: &[Vec<Node>]) -> TestCase {
     let mut case = moved.clone();
     // In `play` the steps of an actor are its own; a group is as many actors as it has members, and here each says something else.
     let actors = case.document().get("actor").and_then(Node::as_table).cloned().unwrap_or_default();
-    let Some(group) = actors.entries.first() else { return Variant::new(what, case) };
+    let Some(group) = actors.entries.first() else { return case };
     let mut apart = Table::default();
     let mut play = Table::default();
     for (number, (name, talk)) in names.iter().zip(talks).enumerate() {
@@ -142,7 +143,7 @@ fn side_by_side(moved: &TestCase, names: &[String], talks: &[Vec<Node>], what: S
     case.document_mut().set("actor", apart);
     case.case_mut().remove("steps");
     case.case_mut().set("play", play);
-    Variant::new(what, case)
+    case
 }
 
 /// Each connection's own steps, alone.
@@ -166,16 +167,40 @@ fn controls(case: &TestCase) -> Option<Vec<TestCase>> {
 /// Words of a case that might be others: of its messages, as far as they are text.
 pub(super) fn words(base: &Base) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
-    for sent in &base.sends {
-        let Ok(text) = str::from_utf8(&sent.bytes) else { continue };
+    let mut add = |text: &str| {
         for word in text.split(|c: char| !c.is_ascii_alphanumeric()) {
             let known = words.iter().any(|known| known.eq_ignore_ascii_case(word));
             if word.len() >= WORD_LEN_MIN && !known && words.len() < WORDS_MAX {
                 words.push(word.to_owned());
             }
         }
+    };
+    for sent in &base.sends {
+        // In a message by name fields have nothing between them; where it is told, each is a text of its own.
+        let said = base.case.lanes().into_iter().find(|(name, _)| *name == sent.lane);
+        let said = said.and_then(|(_, steps)| parts(steps.get(sent.at)?)?.1.get("send"));
+        match said {
+            Some(node) if node.as_table().is_some() => texts(node, &mut add),
+            _ => {}
+        }
+        if let Ok(text) = str::from_utf8(&sent.bytes) {
+            add(text);
+        }
     }
     words
+}
+
+/// Visits the texts in a payload.
+fn texts(node: &Node, visit: &mut dyn FnMut(&str)) {
+    match &node.value {
+        Value::Array(items) => items.iter().for_each(|item| texts(item, visit)),
+        Value::String(text) => visit(text),
+        Value::Table(table) => {
+            let read = table.entries.iter().filter(|entry| !matches!(entry.key.as_str(), "hex" | "base64" | "file"));
+            read.for_each(|entry| texts(&entry.node, visit));
+        }
+        _ => {}
+    }
 }
 
 /// The case with these words replaced by others.
@@ -191,7 +216,7 @@ pub(super) fn renamed(case: &TestCase, words: &[String]) -> TestCase {
 }
 
 /// Another word of the same length and look for each number.
-fn rename(word: &str, number: u64, shift: u64) -> String {
+pub(super) fn rename(word: &str, number: u64, shift: u64) -> String {
     // The places count like the digits of a number, so that no two connections get the same word.
     let mut rest = number + shift;
     let turned = word.bytes().rev().map(|byte| {
@@ -210,7 +235,7 @@ fn rename(word: &str, number: u64, shift: u64) -> String {
 }
 
 /// A step with words replaced in all its texts, however they are written.
-fn replace(node: &Node, words: &[String], fresh: &dyn Fn(&str) -> String) -> Node {
+pub(super) fn replace(node: &Node, words: &[String], fresh: &dyn Fn(&str) -> String) -> Node {
     let mut replaced = node.clone();
     replace_in(&mut replaced.value, words, fresh);
     replaced

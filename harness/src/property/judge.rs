@@ -1,13 +1,16 @@
 //! The word of more than one play: what failed among others is played alone where its controls hold, is made small, and has
 //! to fail with its own deadlines.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::edit::{calm, hasten};
 use super::prefix_close::GONE;
 use super::session::{QUIET, Session, Told, Violation};
 use super::{Property, Variant};
-use crate::reduce::{self, Budget, Reduced, Repeats, Replay, Subject};
+use crate::reduce::search::delete;
+use crate::reduce::{self, Budget, Reduced, Repeats, Replay, Size, Subject};
 use crate::runner::Clock;
 use crate::testcase::{Failed, Played, TestCase, step};
 
@@ -71,7 +74,10 @@ impl Session<'_> {
         }
         let Some((case, failed)) = found else { return Confirmed::No };
         told(Told::Found(&case, &failed));
-        let reduced = self.reduce(property, &case, &failed, patience, told);
+        let reduced = match &variant.parts {
+            Some(parts) => self.take_apart(property, parts, &case, &failed, patience, told),
+            None => self.reduce(property, &case, &failed, patience, told),
+        };
         match self.believe(property, &reduced) {
             Believed::No(why) => Confirmed::Unclear(why),
             Believed::Interrupted => Confirmed::Interrupted,
@@ -85,6 +91,8 @@ impl Session<'_> {
                     after,
                     replays: reduced.replays,
                     path: None,
+                    timeline: Vec::new(),
+                    fails_alone: true,
                     played,
                     failed: reduced.failed,
                     case: reduced.case,
@@ -117,6 +125,69 @@ impl Session<'_> {
         };
         let budget = Budget { time: Some(self.shrink), replays: None, clock: Clock::start() };
         reduce::reduce(subject, &mut oracle, budget, &mut hear)
+    }
+
+    /// Leaves out what it is made of, and chooses what is simpler.
+    fn take_apart(
+        &self,
+        property: &Property,
+        parts: &Parts,
+        case: &TestCase,
+        failed: &Failed,
+        patience: Duration,
+        told: &mut dyn FnMut(Told<'_>),
+    ) -> Reduced {
+        let clock = Clock::start();
+        let (mut best, mut how, mut replays) = (case.clone(), failed.clone(), 0);
+        let mut stopped = false;
+        // `None` when it has taken long enough, or nobody wants to know any more.
+        let mut fails = |kept: &[usize], choices: &[usize]| {
+            if stopped || clock.now().as_nanos() > u64::try_from(self.shrink.as_nanos()).unwrap_or(u64::MAX) {
+                return None;
+            }
+            let Some(smaller) = (parts.make)(kept, choices) else { return Some(false) };
+            replays += 1;
+            match self.judge(property, &smaller, patience) {
+                Replay::Failed { failed, .. } if failed.class == how.class => {
+                    told(Told::Smaller(&smaller, &failed));
+                    (best, how) = (smaller, failed);
+                    Some(true)
+                }
+                Replay::Stopped => {
+                    stopped = true;
+                    None
+                }
+                Replay::Failed { .. } | Replay::Invalid | Replay::Passed => Some(false),
+            }
+        };
+        let mut choices = parts.choices.clone();
+        let mut kept = delete(choices.len(), &|_| false, &mut |kept| fails(kept, &parts.choices));
+        // Some can only go together: there and back again.
+        let mut len = kept.len().saturating_sub(1);
+        while len > 0 {
+            match (0..=kept.len() - len)
+                .map(|at| [&kept[..at], &kept[at + len..]].concat())
+                .find(|less| fails(less, &choices) == Some(true))
+            {
+                Some(less) => {
+                    kept = less;
+                    len = len.min(kept.len().saturating_sub(1));
+                }
+                None => len -= 1,
+            }
+        }
+        for at in &kept {
+            let now = choices[*at];
+            choices[*at] = (0..now)
+                .find(|choice| {
+                    let mut simpler = choices.clone();
+                    simpler[*at] = *choice;
+                    fails(&kept, &simpler) == Some(true)
+                })
+                .unwrap_or(now);
+        }
+        let reduced = self.reduce(property, &best, &how, patience, told);
+        Reduced { from: Size::of(case), replays: reduced.replays + replays, ..reduced }
     }
 
     /// The last word: the counterexample with its own deadlines, and its controls as often as it takes.
@@ -156,6 +227,24 @@ impl Session<'_> {
             }
         }
         Believed::No("with the deadlines of the case it holds: its answer is late".into())
+    }
+}
+
+/// What a case is made of: operations, transitions.
+#[derive(Clone)]
+pub(super) struct Parts {
+    /// For each part, which of its ways is chosen: the simplest is 0.
+    pub(super) choices: Vec<usize>,
+    /// The case of some of the parts, by their numbers, with a choice for each of all; `None` where these make no sense.
+    pub(super) make: Arc<Make>,
+}
+
+/// Makes a case of parts.
+pub(super) type Make = dyn Fn(&[usize], &[usize]) -> Option<TestCase> + Send + Sync;
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("choices", &self.choices).finish_non_exhaustive()
     }
 }
 

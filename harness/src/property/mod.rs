@@ -26,7 +26,9 @@ mod half_close;
 mod idempotent;
 mod isolation;
 mod judge;
+mod linearizable;
 mod loss;
+mod model;
 mod no_leak;
 mod parameters;
 mod pipelining;
@@ -38,6 +40,7 @@ mod study;
 mod talk;
 
 pub use base::{Base, Sent};
+use judge::Parts;
 pub use parameters::{Kind, Parameters, Selected, select};
 pub use session::{Outcome, Session, Told, Unfit, Violation};
 
@@ -84,11 +87,13 @@ pub struct Variant {
     pub case: TestCase,
     /// What the failure has to be where others may be meant: `timeout`. Any is one without it.
     pub certain: Option<&'static str>,
+    /// What it is made of, where that is how it is made smaller.
+    parts: Option<Parts>,
 }
 
 impl Variant {
     fn new(what: impl Into<String>, case: TestCase) -> Variant {
-        Variant { what: what.into(), case, certain: None }
+        Variant { what: what.into(), case, certain: None, parts: None }
     }
 }
 
@@ -105,7 +110,9 @@ pub const PROPERTIES: &[Property] = &[
     half_close::PROPERTY,
     idempotent::PROPERTY,
     isolation::PROPERTY,
+    linearizable::PROPERTY,
     loss::PROPERTY,
+    model::PROPERTY,
     no_leak::PROPERTY,
     correlate::ORDER,
     pipelining::PROPERTY,

@@ -7,9 +7,13 @@ use super::prefix_close::GONE;
 use super::talk::{repeats, some};
 use super::{Base, Kind, Parameters, Property, Variant};
 use crate::document::Node;
+use crate::mutator::lies;
 use crate::random::Random;
 use crate::testcase::TestCase;
 use crate::testcase::step::{close, connect, drain, send_raw};
+
+/// The most lies in the fields of one message that a description brings.
+const LIES_MAX: usize = 256;
 
 /// How many messages are spoilt by chance.
 const RANDOM: u64 = 64;
@@ -26,10 +30,11 @@ const QUIET: Duration = Duration::from_millis(15);
 pub(super) const PROPERTY: Property = Property {
     name: "robust",
     about: "after an invalid message on one connection the case still holds on one that was open already and on a new one",
-    sends: "on one connection the case up to a message and that message spoilt (bounds in each byte, numbers that lie, long runs, \
-            nesting, zeros, cuts, chance); then the whole case on an old and on a new connection",
+    sends: "on one connection the case up to a message and that message spoilt (where the protocol is described: bounds of each field and \
+            just beyond, lengths that lie; then bounds in each byte, numbers that lie, long runs, nesting, zeros, cuts, chance); then \
+            the whole case on an old and on a new connection",
     judges: "the case's own expectations on the two others; what the first one hears is nobody's business",
-    cost: "some 200 plays, or as many as `cases` says",
+    cost: "some 200 plays for each message, or as many as `cases` says; up to 256 more with a description",
     asked: None,
     parameters: &[("cases", Kind::Number, "how many invalid messages there are by chance: 64")],
     reduces: true,
@@ -45,7 +50,10 @@ fn plan(base: &Base, parameters: &Parameters, random: &mut Random) -> Result<Vec
     let own = base.case.lanes().first().map(|(_, steps)| steps.to_vec()).unwrap_or_default();
     let mut variants = Vec::new();
     for (number, sent) in base.sends.iter().enumerate() {
-        for (what, bytes) in spoilt(&sent.bytes, parameters.number("cases").unwrap_or(RANDOM), random) {
+        let lies = base.protocol.as_ref().map(|protocol| lies(protocol, &sent.bytes, base.transport.is_datagram()));
+        let lies = lies.into_iter().flatten().take(LIES_MAX);
+        let spoilt = spoilt(&sent.bytes, parameters.number("cases").unwrap_or(RANDOM), random);
+        for (what, bytes) in lies.chain(spoilt) {
             let bytes = if base.transport.is_datagram() { bytes[..bytes.len().min(1400)].to_vec() } else { bytes };
             let mut steps = Vec::new();
             if base.side_by_side {

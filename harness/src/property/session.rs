@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::base::Base;
 use super::edit::hasten;
 use super::judge::Confirmed;
-use super::{Selected, Variant, isolation};
+use super::{Selected, Variant, isolation, linearizable};
 use crate::event::Verdict;
 use crate::random::Random;
 use crate::reduce::Size;
@@ -83,6 +83,10 @@ pub struct Violation {
     pub verdict: &'static str,
     /// How often it fails.
     pub probability: f64,
+    /// What happened, line by line, where a case does not tell that.
+    pub timeline: Vec<String>,
+    /// Whether the case fails by itself. Otherwise it takes somebody who judges what was seen.
+    pub fails_alone: bool,
     /// Its size, and what it was before.
     pub sizes: (Size, Size),
     /// How many variants were played until it was found.
@@ -122,7 +126,7 @@ pub struct Session<'p> {
 }
 
 impl Session<'_> {
-    fn is_late(&self) -> bool {
+    pub(super) fn is_late(&self) -> bool {
         self.ends.is_some_and(|ends| self.clock.now() >= ends)
     }
 
@@ -136,11 +140,14 @@ impl Session<'_> {
         let mut base = base.clone();
         base.asked = selected.asked;
         let patience = self.patience(&base);
-        if property.name == isolation::PROPERTY.name {
+        if [isolation::PROPERTY.name, linearizable::PROPERTY.name].contains(&property.name) {
             base.words = self.words(&base, patience);
         }
-        let stream = format!("{}/{}", property.name, base.case.name());
-        let mut variants = match (property.plan)(&base, &selected.parameters, &mut Random::new(self.seed, &stream)) {
+        let mut random = Random::new(self.seed, &format!("{}/{}", property.name, base.case.name()));
+        if property.name == linearizable::PROPERTY.name {
+            return linearizable::test(self, selected, &base, &mut random, told);
+        }
+        let mut variants = match (property.plan)(&base, &selected.parameters, &mut random) {
             Ok(variants) => variants,
             Err(why) => return Outcome::LeftOut(why),
         };
@@ -163,7 +170,7 @@ impl Session<'_> {
                 FIRST
             };
             let some = &variants[played..(played + size).min(planned)];
-            match self.suspects(some, jobs, patience) {
+            match self.culprits(some, jobs, patience) {
                 Err(Replayed::Interrupted) => return Outcome::Interrupted,
                 Err(Replayed::Unplayable(error)) => return Outcome::Unknown(error.to_string()),
                 Ok(suspects) => {
@@ -186,6 +193,18 @@ impl Session<'_> {
             Some(why) => Outcome::Unknown(why),
             None => Outcome::Held { played, planned },
         }
+    }
+
+    /// [`Session::suspects`], those first that are to blame: where one variant has brought down the server of all, those that were
+    /// under way with it fail as well, and often before it.
+    fn culprits(&self, variants: &[Variant], jobs: usize, patience: Duration) -> Result<Vec<usize>, Replayed> {
+        let suspects = self.suspects(variants, jobs, patience)?;
+        if jobs == 1 || suspects.len() <= SUSPECTS_MAX {
+            return Ok(suspects);
+        }
+        let again: Vec<Variant> = suspects.iter().map(|at| variants[*at].clone()).collect();
+        let one_by_one = self.suspects(&again, 1, patience)?;
+        Ok(if one_by_one.is_empty() { suspects } else { one_by_one.into_iter().map(|at| suspects[at]).collect() })
     }
 
     /// Plays variants on the same targets: those that do not hold, the first to fail first.

@@ -1,5 +1,6 @@
 //! Plays a case as it stands, and finds out what its server can do before anybody accuses it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::base::{Base, closes};
@@ -7,7 +8,7 @@ use super::edit::{beside, hasten};
 use super::isolation;
 use super::session::{QUIET, Session, Unfit};
 use crate::event::Verdict;
-use crate::protocol::Message;
+use crate::protocol::Protocol;
 use crate::scenario::TargetKind;
 use crate::testcase::{Played, TestCase, step};
 
@@ -31,7 +32,7 @@ impl Session<'_> {
             return Err(Unfit::Skipped("nothing is connected to in it".into()));
         };
         base.ours = self.can_restart(case);
-        base.correlations = self.correlations(case);
+        base.protocol = self.protocol(case);
         let patience = self.patience(&base);
         if let Some(closing) = with_eof(case) {
             // Whoever has closed by now closes; others get a moment.
@@ -53,22 +54,20 @@ impl Session<'_> {
         Ok(base)
     }
 
-    /// By which fields the messages of a case's protocols are known.
-    fn correlations(&self, case: &TestCase) -> Vec<(String, String)> {
-        let Ok(scenario) = case.load("case.toml", &self.player.known) else { return Vec::new() };
-        let actors = scenario.cases.iter().flat_map(|case| &case.script.actors);
-        let protocols = actors.filter_map(|actor| Some(&actor.speaks.as_ref()?.protocol));
-        let messages = protocols.flat_map(|protocol| protocol.messages.iter());
-        let field = |message: &Message| {
-            let [at] = message.correlate.as_ref()?.path[..] else { return None };
-            Some((message.name.to_string(), message.fields.get(at)?.name.to_string()))
-        };
-        messages.filter_map(field).collect()
+    /// What its actors speak.
+    fn protocol(&self, case: &TestCase) -> Option<Arc<Protocol>> {
+        let scenario = case.load("case.toml", &self.player.known).ok()?;
+        scenario.actors.iter().find_map(|actor| actor.protocol.clone())
     }
 
     /// Which words of its messages can be others.
     pub(super) fn words(&self, base: &Base, patience: Duration) -> Vec<String> {
-        let words = isolation::words(base);
+        // A word of the language is none that can be another.
+        let is_valid = |word: &String| {
+            let other = isolation::renamed(&base.case, std::slice::from_ref(word));
+            other.load("case.toml", &self.player.known).is_ok()
+        };
+        let words: Vec<String> = isolation::words(base).into_iter().filter(is_valid).collect();
         if words.is_empty() || !base.side_by_side {
             return Vec::new();
         }

@@ -258,10 +258,11 @@ impl Reducer<'_> {
                 .collect();
             // Those that stay as they are; a byte that is simple already is no question.
             let kept = self.delete(all.len(), &|at| plain[at] == all[at], &|kept| {
-                let token = |at: usize| if kept.contains(&at) { all[at].clone() } else { plain[at].clone() };
+                let token =
+                    |at: usize| if kept.binary_search(&at).is_ok() { all[at].clone() } else { plain[at].clone() };
                 put(base.clone(), data.with((0..all.len()).map(token).collect()).write())
             });
-            for at in (0..all.len()).filter(|at| !kept.contains(at)) {
+            for at in (0..all.len()).filter(|at| kept.binary_search(at).is_err()) {
                 all[at] = plain[at].clone();
             }
         }

@@ -46,7 +46,7 @@ pub fn alone(file: &str, text: &str, known: &Known) -> Result<Alone, Vec<Mistake
     for Entry { key, node, .. } in &table.entries {
         match key.as_str() {
             "name" | "seed" | "about" | "bench" | "case" | "description" | "fragment" | "fuzz" | "include"
-            | "properties" => {}
+            | "model" | "properties" => {}
             "steps" | "play" => single.set(key.as_str(), node.clone()),
             key if CASE_KEYS.contains(&key) => single.set(key, node.clone()),
             key => shared.set(key, node.clone()),
@@ -92,7 +92,7 @@ fn case(variant: &Variant, name: &str) -> Table {
 }
 
 /// Takes out what fragments have left for those who read on.
-fn clean(node: &mut Node) {
+pub(super) fn clean(node: &mut Node) {
     match &mut node.value {
         Value::Array(items) => items.iter_mut().for_each(clean),
         Value::Table(table) => {

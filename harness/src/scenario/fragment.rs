@@ -36,7 +36,7 @@ struct Expansion<'t> {
 
 /// Whether there is anything to replace.
 pub(super) fn is_needed(table: &Table) -> bool {
-    let cases = table.entries.iter().filter(|entry| matches!(entry.key.as_str(), "case" | "play" | "steps"));
+    let cases = table.entries.iter().filter(|entry| matches!(entry.key.as_str(), "case" | "model" | "play" | "steps"));
     table.entry("fragment").is_some() || cases.into_iter().any(|entry| holds_use(&entry.node))
 }
 
@@ -55,6 +55,7 @@ pub(super) fn expand(reader: &mut Reader, table: &Table) -> Table {
         match entry.key.as_str() {
             "steps" => expansion.expand_node(reader, &mut entry.node),
             "play" => expansion.expand_play(reader, &mut entry.node),
+            "model" => expansion.expand_model(reader, &mut entry.node),
             "case" => {
                 let Value::Array(cases) = &mut entry.node.value else { continue };
                 for case in cases {
@@ -88,6 +89,17 @@ fn read<'t>(reader: &mut Reader, entry: &'t Entry) -> Option<Fragment<'t>> {
 }
 
 impl<'t> Expansion<'t> {
+    fn expand_model(&mut self, reader: &mut Reader, node: &mut Node) {
+        let Value::Table(model) = &mut node.value else { return };
+        model.get_mut("begin").into_iter().for_each(|steps| self.expand_node(reader, steps));
+        let Some(Value::Table(transitions)) = model.get_mut("transition").map(|node| &mut node.value) else { return };
+        for entry in &mut transitions.entries {
+            if let Value::Table(transition) = &mut entry.node.value {
+                transition.get_mut("steps").into_iter().for_each(|steps| self.expand_node(reader, steps));
+            }
+        }
+    }
+
     fn expand_play(&mut self, reader: &mut Reader, node: &mut Node) {
         let Value::Table(plays) = &mut node.value else { return };
         plays.entries.iter_mut().for_each(|entry| self.expand_node(reader, &mut entry.node));

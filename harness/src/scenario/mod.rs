@@ -14,6 +14,7 @@ mod include;
 pub mod lint;
 mod loops;
 pub(crate) mod message;
+mod model;
 mod outline;
 mod payload;
 mod preset;
@@ -37,6 +38,7 @@ pub use case::{Case, SkipUnless};
 pub use fragment::{EXPANDED_MAX, FRAGMENT_DEPTH_MAX};
 pub use include::INCLUDES_MAX;
 pub use loops::UNROLLED_MAX;
+pub use model::{Model, TRANSITIONS_MAX, Transition, WAYS_MAX};
 pub use outline::Outline;
 pub use payload::PAYLOADS;
 pub use preset::{PRESETS, Preset};
@@ -80,6 +82,8 @@ pub struct Scenario {
     pub outline: Outline,
     /// What commands do with it unless somebody says otherwise.
     pub presets: Vec<Preset>,
+    /// What its targets should do in which state.
+    pub model: Option<Arc<Model>>,
     /// What all chance in its cases comes from, where it is not what the run's comes from.
     pub seed: Option<u64>,
     /// What is known of it, where it is a stored case.
@@ -142,6 +146,7 @@ const KEYS: &[&str] = &[
     "properties",
     "fuzz",
     "bench",
+    "model",
     "strict_end",
     "quiet",
     "deadline",
@@ -195,6 +200,7 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known, outline: Outline) ->
     let faults = fault::lower_all(reader, table, &marked, &actors);
     let file_case = case::File { name: &name, tags, timeout, targets: &targets, actors: &actors, faults: &faults };
     let cases = lower_cases(reader, table, &file_case);
+    let model = model::lower(reader, table, &file_case).map(Arc::new);
     let presets = preset::lower_all(reader, table);
     let wants_tls_files = reader.source().mentions("${tls.");
     let actors = actors.list;
@@ -210,6 +216,7 @@ fn lower(reader: &mut Reader, table: &Table, known: &Known, outline: Outline) ->
         wants_tls_files,
         outline,
         presets,
+        model,
         seed,
         about,
     }

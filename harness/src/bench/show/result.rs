@@ -111,6 +111,7 @@ impl Page {
             (counts.late, "too late"),
             (counts.unasked, "unasked for"),
             (counts.overflows, "lost in this side's own socket"),
+            (counts.server_overflows, "lost in the server's socket"),
         ];
         let oddities: Vec<String> =
             oddities.iter().filter(|(of, _)| *of > 0).map(|(of, what)| format!("{} {what}", number(*of))).collect();

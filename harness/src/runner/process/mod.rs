@@ -30,6 +30,7 @@ pub use ports::Ports;
 pub use processes::Holder;
 pub use running::{Process, Stopped, spawn};
 pub use signal::{Exit, Signal, UnknownSignal};
+pub(crate) use sockets::{parse_ip, serves};
 pub use usage::{Usage, usage};
 
 /// A process to start.

@@ -49,7 +49,7 @@ fn internet(line: &str, state: &str, wanted: SocketAddr) -> Option<u64> {
 }
 
 /// Words of 32 bits in hex, each in the machine's own byte order.
-fn parse_ip(hex: &str) -> Option<IpAddr> {
+pub(crate) fn parse_ip(hex: &str) -> Option<IpAddr> {
     let word = |at: usize| Some(u32::from_str_radix(hex.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
     Some(match hex.len() {
         8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
@@ -65,7 +65,7 @@ fn parse_ip(hex: &str) -> Option<IpAddr> {
 }
 
 /// Whether a socket bound to `bound` answers who dials `wanted`.
-fn serves(bound: IpAddr, wanted: IpAddr) -> bool {
+pub(crate) fn serves(bound: IpAddr, wanted: IpAddr) -> bool {
     // Who dials the wildcard address reaches the loopback one.
     let wanted = match wanted.to_canonical() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -115,6 +115,53 @@ fn a_connection_that_is_lost_is_dialled_again_at_a_time_of_its_own() {
     assert_eq!((&counts["iterations"], &counts["broken"]), (&20.into(), &10.into()), "{counts}");
 }
 
+#[test]
+fn several_actors_are_refused_with_what_to_do() {
+    let actors = "[actor.one]\nconnect = \"target\"\n[actor.two]\nconnect = \"target\"\n";
+    let one_order = case("{ one.send = \"a\" }, { one.expect = \"a\" }, { two.send = \"b\" }, { two.expect = \"b\" }");
+    let side_by_side =
+        "[[case]]\nname = \"c\"\nplay.one = [{ send = \"a\" }, { expect = \"a\" }]\nplay.two = [{ send = \"b\" }]\n";
+    for steps in [one_order.as_str(), side_by_side] {
+        let folder = Folder::with(&format!("{ECHO}{actors}{steps}"));
+        bench(&folder, &["--iterations", "5"]).exits(4).says("2 actors").says("write a case for each");
+    }
+}
+
+/// A server over UDP, in Python.
+fn udp_server(body: &str) -> String {
+    let server = format!(
+        "import socket, sys, time\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)\ns.bind((\"127.0.0.1\", int(sys.argv[1])))\n{body}"
+    );
+    format!(
+        "[target]\ncommand = [\"python3\", \"-c\", '''{server}''', \"${{target.port}}\"]\nready = \"listening\"\n\
+         address = \"udp://127.0.0.1:${{target.port}}\"\n"
+    )
+}
+
+#[test]
+fn what_a_slow_server_has_no_room_for_is_told() {
+    let server = udp_server("while True:\n  d, a = s.recvfrom(2000)\n  time.sleep(0.03)\n  s.sendto(d, a)\n");
+    let steps = "{ send = { repeat = [1000, \"a\"] } }, { expect = { length = 1000 } }";
+    let folder = Folder::with(&format!("{server}{}", case(steps)));
+    bench(&folder, &["--iterations", "64", "--depth", "64", "--timeout", "400ms"]).exits(0);
+    let counts = result(&folder)["counts"].clone();
+    let count = |name: &str| counts[name].as_u64().expect("it is a number");
+    assert!(count("server_overflows") > 0 && count("overflows") == 0, "{counts}");
+    assert_eq!(count("server_overflows"), count("timeouts"), "{counts}");
+}
+
+#[test]
+fn what_this_side_has_no_room_for_is_told_apart() {
+    let server = udp_server("while True:\n  d, a = s.recvfrom(2000)\n  for _ in range(6000): s.sendto(d * 1000, a)\n");
+    let steps = "{ send = \"a\" }, { expect = { length = 1000 } }";
+    let folder = Folder::with(&format!("{server}{}", case(steps)));
+    bench(&folder, &["--iterations", "1", "--slow-reader", "600ms", "--timeout", "10s"]).exits(0);
+    let counts = result(&folder)["counts"].clone();
+    assert!(counts["overflows"].as_u64() > Some(0), "{counts}");
+    assert_eq!(counts["server_overflows"], 0, "{counts}");
+}
+
 /// Questions and answers that are alike but for a number, over UDP.
 fn asking(target: &str) -> Folder {
     let folder = Folder::with(&format!(

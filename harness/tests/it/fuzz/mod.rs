@@ -1,5 +1,9 @@
 //! `harness fuzz` as its users meet it: servers with one planted bug each, and servers with none.
 
+mod corpus;
+mod seeds;
+mod targets;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -78,6 +82,15 @@ fn fuzz(bug: &str, coverage: bool, arguments: &[&str]) -> Campaign {
     again(folder, arguments)
 }
 
+/// Fuzzes what this scenario says, in which `PROGRAM` is the server with planted bugs.
+#[track_caller]
+fn fuzz_scenario(scenario: &str, arguments: &[&str]) -> Campaign {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = scenario.replace("PROGRAM", &planted(false).to_string_lossy());
+    fs::write(folder.path().join("planted.toml"), scenario).expect("room");
+    again(folder, arguments)
+}
+
 #[track_caller]
 fn again(folder: tempfile::TempDir, arguments: &[&str]) -> Campaign {
     let mut command = harness(folder.path());
@@ -94,6 +107,20 @@ fn again(folder: tempfile::TempDir, arguments: &[&str]) -> Campaign {
 }
 
 impl Campaign {
+    /// A number for all that was said.
+    #[track_caller]
+    fn digest(&self) -> Value {
+        let text = fs::read_to_string(self.folder.path().join("out/checkpoint.json")).expect("it is there");
+        serde_json::from_str::<Value>(&text).expect("it is JSON")["digest"].clone()
+    }
+
+    /// Every case of the corpus.
+    #[track_caller]
+    fn journal(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.folder.path().join("out/journal.ndjson")).expect("it is there");
+        text.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect()
+    }
+
     /// A file of a finding.
     fn read(&self, finding: &Value, name: &str) -> String {
         let path = PathBuf::from(finding["path"].as_str().expect("a path")).join(name);
@@ -228,12 +255,8 @@ fn edges_are_counted_by_our_runtime() {
 
 #[test]
 fn the_same_seed_says_the_same() {
-    let digest = |campaign: &Campaign| {
-        let text = fs::read_to_string(campaign.folder.path().join("out/checkpoint.json")).expect("it is there");
-        serde_json::from_str::<Value>(&text).expect("it is JSON")["digest"].clone()
-    };
     let (first, second) = (fuzz("none", false, &["--cases", "400"]), fuzz("none", false, &["--cases", "400"]));
-    assert_eq!(digest(&first), digest(&second));
+    assert_eq!(first.digest(), second.digest());
 }
 
 #[test]
@@ -242,11 +265,7 @@ fn a_campaign_goes_on_where_it_was() {
     let part = fuzz("none", false, &["--cases", "250"]);
     let rest = again(part.folder, &["--cases", "400", "--resume"]);
     assert_eq!(rest.json["cases"], 400);
-    let digest = |campaign: &Campaign| {
-        let text = fs::read_to_string(campaign.folder.path().join("out/checkpoint.json")).expect("it is there");
-        serde_json::from_str::<Value>(&text).expect("it is JSON")["digest"].clone()
-    };
-    assert_eq!(digest(&whole), digest(&rest));
+    assert_eq!(whole.digest(), rest.digest());
 }
 
 #[test]

@@ -59,6 +59,31 @@ static void serve(int client) {
   close(client);
 }
 
+/* The same over UDP: a datagram is a line. */
+static int datagrams(struct sockaddr_in here) {
+  int own = socket(AF_INET, SOCK_DGRAM, 0);
+  if (bind(own, (struct sockaddr *)&here, sizeof here) != 0) return 1;
+  for (;;) {
+    char line[65536];
+    struct sockaddr_in from;
+    socklen_t size = sizeof from;
+    ssize_t len = recvfrom(own, line, sizeof line, 0, (struct sockaddr *)&from, &size);
+    if (is("crash-udp") && len > 40) abort();
+    if (len > 0) sendto(own, line, (size_t)len, 0, (struct sockaddr *)&from, size);
+  }
+}
+
+/* A client: it connects, and reads one line. */
+static int client(struct sockaddr_in there) {
+  char line[8192];
+  int own = socket(AF_INET, SOCK_STREAM, 0);
+  if (connect(own, (struct sockaddr *)&there, sizeof there) != 0) return 0;
+  FILE *server = fdopen(own, "r+");
+  if (fgets(line, sizeof line, server) && strlen(line) > 40) abort();
+  fclose(server);
+  return 0;
+}
+
 int main(int count, char **words) {
   if (count < 3) return 2;
   bug = words[2];
@@ -66,6 +91,8 @@ int main(int count, char **words) {
   int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1;
   struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(words[1]))};
   here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (is("udp") || is("crash-udp")) return datagrams(here);
+  if (is("client")) return client(here);
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   if (bind(listener, (struct sockaddr *)&here, sizeof here) != 0 || listen(listener, 64) != 0) return 1;
   for (;;) {

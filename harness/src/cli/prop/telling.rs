@@ -1,191 +1,67 @@
-//! `harness prop`: tests properties of a scenario's cases.
-
-#![expect(clippy::disallowed_methods, reason = "counterexamples are kept here, and what a play leaves is removed")]
+//! What comes of properties, told to people as it comes and to reporters as cases; counterexamples are on disk before that.
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
-use clap::builder::FalseyValueParser;
-
-use super::{Talk, complain, files};
-use crate::document::{did_you_mean, read_text};
-use crate::event::{EventKind, Verdict};
-use crate::exit::Exit;
-use crate::property::{Outcome, PROPERTIES, Selected, Session, Told, Unfit, Violation, select};
+use super::say;
+use crate::cli::{Talk, complain, stored};
+use crate::event::{CaseFinished, CaseStarted, EventKind, Failure, FailureKind, Place, Verdict};
+use crate::exit::{Exit, Flaky};
+use crate::property::{Base, Outcome, Selected, Session, Told, Unfit, Violation};
 use crate::reduce::Size;
 use crate::report::Look;
-use crate::report::place::push_mistake;
-use crate::runner::process::Guard;
-use crate::runner::{Clock, Filter, Url};
-use crate::scenario::{About, Known};
-use crate::testcase::{Class, Failed, Played, Player, TakeError, TestCase};
+use crate::runner::Clock;
+use crate::scenario::{About, Model};
+use crate::testcase::{Class, Failed, Played, TestCase};
 use crate::text::count;
 use crate::time::Time;
 
-/// Where counterexamples are kept.
-const CASES: &str = "cases";
+/// The property that walks through the model of a file.
+pub(super) const MODEL: &str = "model";
 
 /// The least time that a property has for a case, where there is some left.
 const SLICE_MIN: Duration = Duration::from_secs(2);
 
-/// What `harness prop` is given.
-#[derive(Clone, Debug, Args)]
-pub(super) struct PropArgs {
-    /// The scenario whose cases are varied
-    #[arg(value_name = "SCENARIO")]
-    path: PathBuf,
-    /// Test only these properties; without it those of the file's `[properties]`, or all that need nothing. `harness list
-    /// properties` shows them
-    #[arg(short, long, value_name = "NAME", value_delimiter = ',', value_parser = property, env = "HARNESS_PROPERTY")]
-    property: Vec<String>,
-    /// Play at most so many variants for a property and a case
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), env = "HARNESS_CASES")]
-    cases: Option<u32>,
-    /// How long to look, all properties together
-    #[arg(short, long, value_name = "DURATION", default_value = "60s", value_parser = super::run::duration, env = "HARNESS_TIME")]
-    time: Duration,
-    /// How long a counterexample may take to be made small
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = super::run::duration, env = "HARNESS_SHRINK_BUDGET")]
-    shrink_budget: Duration,
-    /// Keep counterexamples in `cases` below this folder; without it, in `cases` here
-    #[arg(long, value_name = "DIR", env = "HARNESS_OUT")]
-    out: Option<PathBuf>,
-    /// What all chance comes from; without it, another each time
-    #[arg(long, value_name = "N", value_parser = super::run::seed, env = "HARNESS_SEED")]
-    seed: Option<u64>,
-    /// Vary only these cases: `tag:fast and not line`, `case:"echoes a line"`
-    #[arg(short, long, value_name = "EXPR", value_parser = Filter::parse, env = "HARNESS_FILTER")]
-    filter: Option<Filter>,
-    /// Use this in place of a target: `NAME=URL`, or `URL` where there is one target; may be repeated
-    #[arg(long, value_name = "NAME=URL", value_parser = super::run::target, env = "HARNESS_TARGET", value_delimiter = '\n')]
-    target: Vec<(Option<String>, Url)>,
-    /// Give a variable a value; may be repeated
-    #[arg(long, value_name = "NAME=VALUE", value_parser = super::run::pair, env = "HARNESS_VAR", value_delimiter = '\n')]
-    var: Vec<(String, String)>,
-    /// Bound each play, whatever its own deadlines say
-    #[arg(long, value_name = "DURATION", value_parser = super::run::duration, env = "HARNESS_TIMEOUT")]
-    timeout: Option<Duration>,
-    /// Allow targets that are not on this machine
-    #[arg(long, env = "HARNESS_ALLOW_REMOTE", value_parser = FalseyValueParser::new())]
-    allow_remote: bool,
-}
-
-fn property(name: &str) -> Result<String, String> {
-    let known = || PROPERTIES.iter().map(|property| property.name);
-    match known().find(|known| *known == name) {
-        Some(known) => Ok(known.to_owned()),
-        None => Err(did_you_mean(name, known()).unwrap_or_else(|| "`harness list properties` shows them all".into())),
-    }
-}
-
-pub(super) fn prop(args: &PropArgs, talk: Talk) -> u8 {
-    let clock = Clock::start();
-    let seed = args.seed.unwrap_or_else(|| clock.unix_ns() % 1_000_000_007);
-    let known = Known {
-        vars: args.var.clone(),
-        env: files::environment(),
-        seed,
-        seed_given: args.seed.is_some(),
-        read: Some(read_text),
-    };
-    let loaded = files::load_all(&[(args.path.clone(), true)], &known).pop();
-    let text = read_text(&args.path);
-    let (Some(loaded), Ok(text)) = (loaded, text) else {
-        return complain(&format!("cannot read `{}`", args.path.display()), None, Exit::Invalid);
-    };
-    let selected = loaded.result.and_then(|scenario| {
-        let selected = select(&scenario.presets, &args.property)?;
-        // What is not selected is not played.
-        let is_played: Vec<bool> = scenario
-            .cases
-            .iter()
-            .map(|case| args.filter.as_ref().is_none_or(|filter| filter.takes(&scenario, case)))
-            .collect();
-        Ok((selected, is_played))
-    });
-    let (selected, is_played) = match selected {
-        Ok(selected) => selected,
-        Err(mistakes) => return invalid(&mistakes, talk),
-    };
-    let cases = match TestCase::all(&args.path, &text, &known) {
-        Ok(cases) => cases,
-        Err(TakeError::Invalid(mistakes)) => return invalid(&mistakes, talk),
-        Err(error) => return complain(&error.to_string(), None, Exit::Invalid),
-    };
-    let cases: Vec<TestCase> = cases.into_iter().zip(is_played).filter_map(|(case, is)| is.then_some(case)).collect();
-    if cases.is_empty() || selected.is_empty() {
-        return complain("nothing is selected", Some("`--filter` and `--property` say what is"), Exit::Nothing);
-    }
-    let guard = match Guard::of_this_program(format!("{}-{}", std::process::id(), clock.unix_ns())) {
-        Ok(guard) => guard,
-        Err(error) => return complain(&format!("cannot find this program: {error}"), None, Exit::Bug),
-    };
-    let scratch = std::env::temp_dir().join(format!("harness-prop-{}-{}", std::process::id(), clock.unix_ns()));
-    let mut player = Player::new(guard, &scratch);
-    player.known = known;
-    player.targets.clone_from(&args.target);
-    player.allow_remote = args.allow_remote;
-    player.timeout = args.timeout;
-    let session = Session {
-        player: &player,
-        seed,
-        cases: args.cases.map(|cases| cases as usize),
-        ends: None,
-        shrink: args.shrink_budget,
-        clock,
-    };
-    let mut told = Telling {
-        look: Look::of_stderr(talk.color()),
-        talk,
-        folder: args.out.clone().unwrap_or_default().join(CASES),
-        file: args.path.display().to_string(),
-        exits: Vec::new(),
-        counts: [0; 4],
-        error: None,
-    };
-    told.test_all(session, &cases, &selected, args.time);
-    let _ = fs::remove_dir_all(&scratch);
-    told.finish(seed)
-}
-
-fn invalid(mistakes: &[crate::event::Mistake], talk: Talk) -> u8 {
-    let look = Look::of_stderr(talk.color());
-    let mut output = String::new();
-    mistakes.iter().for_each(|mistake| push_mistake(&mut output, mistake, &look));
-    say(&output);
-    Exit::Invalid.code()
-}
-
-/// Says something on stderr; where that is closed nobody wants to know.
-fn say(text: &str) {
-    let _ = anstream::stderr().lock().write_all(text.as_bytes());
-}
-
 /// Tells what comes of it, and keeps what is found.
-struct Telling {
-    look: Look,
-    talk: Talk,
-    folder: PathBuf,
-    file: String,
-    exits: Vec<Exit>,
+pub(super) struct Telling {
+    pub(super) look: Look,
+    pub(super) talk: Talk,
+    pub(super) folder: PathBuf,
+    pub(super) file: String,
+    pub(super) exits: Vec<Exit>,
     /// Held, violated, unknown, left out.
-    counts: [usize; 4],
-    error: Option<String>,
+    pub(super) counts: [usize; 4],
+    pub(super) error: Option<String>,
+    pub(super) seed: u64,
+    pub(super) model: Option<Arc<Model>>,
+    /// What reporters of data are told.
+    pub(super) record: stored::Telling,
+    /// What time is told by.
+    pub(super) clock: Clock,
+    /// The case that is varied, and since when what is tested now is.
+    pub(super) now: (String, Time),
 }
 
 impl Telling {
-    fn test_all(&mut self, mut session: Session<'_>, cases: &[TestCase], selected: &[Selected], time: Duration) {
+    pub(super) fn test_all(
+        &mut self,
+        mut session: Session<'_>,
+        cases: &[TestCase],
+        selected: &[Selected],
+        time: Duration,
+    ) {
         let clock = session.clock;
         let ends = clock.now() + time;
         let mut left = cases.len() * selected.len();
+        let mut walked = false;
         for case in cases {
-            self.line(&format!("{}: {}", self.file, case.name().replace("$${", "${")));
+            self.now = (case.name().replace("$${", "${"), clock.now());
+            self.line(&format!("{}: {}", self.file, self.now.0));
             let base = match session.study(case) {
-                Ok(base) => base,
+                Ok(base) => Base { model: self.model.clone(), ..base },
                 Err(unfit) => {
                     left -= selected.len();
                     if self.unfit(&unfit) == Exit::Incomplete {
@@ -195,6 +71,11 @@ impl Telling {
                 }
             };
             for one in selected {
+                // It is the file's, and so it is walked through once.
+                if one.property.name == MODEL && std::mem::replace(&mut walked, true) {
+                    left = left.saturating_sub(1);
+                    continue;
+                }
                 let now = clock.now();
                 let name = one.property.name;
                 if now >= ends {
@@ -213,8 +94,9 @@ impl Telling {
     }
 
     /// Tests one property of one case; `false` if somebody wants no more.
-    fn test(&mut self, session: &Session<'_>, selected: &Selected, base: &crate::property::Base) -> bool {
+    fn test(&mut self, session: &Session<'_>, selected: &Selected, base: &Base) -> bool {
         let name = selected.property.name;
+        self.now.1 = self.clock.now();
         let mut kept: Option<PathBuf> = None;
         let outcome = session.test(selected, base, &mut |told| match told {
             Told::Progress(..) => {}
@@ -269,8 +151,18 @@ impl Telling {
             format!("First seen with this: {}.", violation.what),
         ];
         let capture = violation.played.as_deref().and_then(Played::capture);
-        self.keep(property.name, &case, capture.as_deref(), &mut kept);
+        // What does not fail by itself would be called fixed.
+        if violation.fails_alone {
+            self.keep(property.name, &case, capture.as_deref(), &mut kept);
+        } else if let Some(path) = kept.take() {
+            forget(&path);
+        }
         self.tell("violated", property.name, &violation.what, 1);
+        let again = match &kept {
+            Some(path) => format!("harness run {}", path.display()),
+            None => format!("harness prop --property {} --seed {} {}", property.name, self.seed, self.file),
+        };
+        self.record_violation(property.about, property.name, violation, &again);
         let mut more = String::new();
         let mut line = |label: &str, text: &str| {
             let _ = writeln!(more, "    {label:<12} {text}");
@@ -289,11 +181,71 @@ impl Telling {
                 _ => "each time; without what the property does to it, it holds".into(),
             },
         );
+        violation.timeline.iter().enumerate().for_each(|(at, told)| line(if at == 0 { "seen" } else { "" }, told));
         if let Some(path) = &kept {
             line("kept as", &path.display().to_string());
-            line("again", &format!("harness run {}", path.display()));
         }
+        line("again", &again);
         say(&more);
+    }
+
+    /// Tells the reporters of a violation: it fails with what the smallest case received, and says what the terminal says.
+    fn record_violation(&mut self, about: &str, property: &str, violation: &Violation, again: &str) {
+        let seen = violation.played.iter().flat_map(|played| &played.events).find_map(|event| match &event.kind {
+            EventKind::StepFailed { failure, .. } => Some((**failure).clone()),
+            _ => None,
+        });
+        let file: Arc<str> = self.file.as_str().into();
+        // The smallest case has other lines than the scenario.
+        let place = Place { file, line: 1, column: 1, width: 1, text: "".into() };
+        let mut notes = vec![format!("should hold: {about}"), format!("first seen with: {}", violation.what)];
+        notes.push(format!("smallest: {}", size(&violation.sizes.1)));
+        if violation.verdict == "flaky" {
+            notes.push(format!("happens about {:.0} % of the time", violation.probability * 100.0));
+        }
+        notes.extend(violation.timeline.iter().cloned());
+        let failure = Failure {
+            kind: seen.as_ref().map_or(FailureKind::Mismatch, |seen| seen.kind),
+            message: violation.failed.message.clone(),
+            place,
+            connection: None,
+            expected: seen.as_ref().and_then(|seen| seen.expected.clone()),
+            expected_bytes: seen.as_ref().and_then(|seen| seen.expected_bytes.clone()),
+            received: seen.as_ref().and_then(|seen| seen.received.clone()),
+            difference_at: seen.as_ref().and_then(|seen| seen.difference_at),
+            notes,
+            hint: Some(format!("`{again}`")),
+        };
+        let crashed = matches!(violation.failed.class, Class::Crash | Class::Hang);
+        let verdict = if crashed { Verdict::Crashed } else { Verdict::Failed };
+        self.recorded(property, verdict, Some(violation.failed.message.clone()), Some(failure), Some(again.to_owned()));
+    }
+
+    /// Tells the reporters what came of a property, or of the case itself.
+    fn recorded(
+        &mut self,
+        property: &str,
+        verdict: Verdict,
+        reason: Option<String>,
+        failure: Option<Failure>,
+        reproduce: Option<String>,
+    ) {
+        let (case, began) = self.now.clone();
+        let name = if property.is_empty() { case } else { format!("{case}: {property}") };
+        let stem = Path::new(&self.file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let started = CaseStarted {
+            scenario: stem.unwrap_or_else(|| self.file.clone()),
+            name,
+            file: self.file.clone(),
+            line: 1,
+            attempt: 1,
+            tags: Vec::new(),
+            spec: Vec::new(),
+            steps: Vec::new(),
+        };
+        let duration_ns = u64::try_from(self.clock.now().since(began).as_nanos()).unwrap_or(u64::MAX);
+        let finished = CaseFinished { verdict, reason, duration_ns, capture: None, frame: None, reproduce };
+        self.record.judged(began, started, failure, finished);
     }
 
     /// Writes a counterexample, in place of what was kept of it before.
@@ -335,6 +287,14 @@ impl Telling {
             Unfit::Unplayable(error) => ("fails", error.to_string(), Exit::Invalid),
         };
         self.tell(word, "", &why, if exit == Exit::Nothing { 3 } else { 1 });
+        let verdict = match exit {
+            Exit::Nothing => Verdict::Skipped,
+            Exit::Crashed => Verdict::Crashed,
+            Exit::Incomplete => Verdict::Interrupted,
+            Exit::Unreachable => Verdict::Unreachable,
+            _ => Verdict::Failed,
+        };
+        self.recorded("", verdict, Some(why), None, None);
         if exit != Exit::Nothing {
             let hint = format!("    hint: `harness run {}` tells more\n", self.file);
             say(&hint);
@@ -355,6 +315,14 @@ impl Telling {
             return;
         }
         self.counts[kind] += 1;
+        match (kind, self.exits.last()) {
+            (0, _) => self.recorded(name, Verdict::Passed, None, None, None),
+            (2, Some(Exit::Incomplete)) => self.recorded(name, Verdict::Interrupted, Some(text.into()), None, None),
+            (2, _) => self.recorded(name, Verdict::Skipped, Some(format!("unknown: {text}")), None, None),
+            (3, _) => self.recorded(name, Verdict::Skipped, Some(text.into()), None, None),
+            // What is violated is told with all that is known of it.
+            _ => {}
+        }
         if self.talk.quiet && kind != 1 {
             return;
         }
@@ -363,7 +331,7 @@ impl Telling {
         say(&format!("  {style}{word:<9}{style:#} {name:<14} {text}\n"));
     }
 
-    fn finish(&self, seed: u64) -> u8 {
+    pub(super) fn finish(self) -> u8 {
         if let Some(error) = &self.error {
             return complain(error, Some("`--out` names another folder"), Exit::Bug);
         }
@@ -371,11 +339,16 @@ impl Telling {
         let counts = self.counts.iter().zip(words).filter(|(count, _)| **count > 0);
         let counts: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
         say(&format!(
-            "{} (seed {seed})\n",
-            if counts.is_empty() { "nothing was tested".into() } else { counts.join(", ") }
+            "{} (seed {})\n",
+            if counts.is_empty() { "nothing was tested".into() } else { counts.join(", ") },
+            self.seed
         ));
         let order = [Exit::Invalid, Exit::Unreachable, Exit::Crashed, Exit::Failed, Exit::Incomplete, Exit::Held];
-        order.into_iter().find(|exit| self.exits.contains(exit)).unwrap_or(Exit::Nothing).code()
+        let exit = order.into_iter().find(|exit| self.exits.contains(exit)).unwrap_or(Exit::Nothing);
+        match self.record.end(Flaky::Pass, Some(exit)) {
+            Ok(exit) => exit.code(),
+            Err(error) => complain(&format!("cannot write all reports: {error}"), None, Exit::Bug),
+        }
     }
 }
 

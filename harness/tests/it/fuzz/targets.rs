@@ -1,0 +1,138 @@
+//! Targets of every kind: over UDP, several at once, clients, and those that count by other means.
+
+use std::fs;
+use std::process::Command;
+
+use super::super::run::{harness, ran};
+use super::{fuzz, fuzz_scenario};
+
+const DATAGRAMS: &str = r#"
+[target.server]
+command = ["PROGRAM", "${server.port}", "BUG"]
+address = "udp://127.0.0.1:${server.port}"
+
+[actor.client]
+connect = "server"
+
+[[case]]
+name = "echoes"
+steps = [{ send = "hello" }, { expect = "hello" }]
+"#;
+
+const CLIENT: &str = r#"
+[target.program]
+command = ["PROGRAM", "${server.port}", "client"]
+
+[actor.server]
+listen = "tcp://127.0.0.1:0"
+
+[[case]]
+name = "greets"
+steps = [{ accept = "c1" }, { c1.send = "220 hello\n" }]
+"#;
+
+#[test]
+fn a_server_of_datagrams_that_crashes_is_found() {
+    let campaign =
+        fuzz_scenario(&DATAGRAMS.replace("BUG", "crash-udp"), &["--cases", "3000", "--shrink-budget", "60s"]);
+    let finding = campaign.found("crash", 6, 6);
+    assert_eq!((&finding["verdict"], &finding["bytes"]), (&"deterministic".into(), &41.into()), "{}", campaign.stderr);
+}
+
+#[test]
+fn a_sound_server_of_datagrams_stays_silent() {
+    let campaign = fuzz_scenario(&DATAGRAMS.replace("BUG", "udp"), &["--cases", "600"]);
+    assert_eq!((campaign.code, &campaign.json["cases"]), (Some(0), &600.into()), "{}", campaign.stderr);
+}
+
+#[test]
+fn workers_share_the_cases_and_have_a_target_each() {
+    let campaign = fuzz("none", false, &["--cases", "500", "--jobs", "2"]);
+    assert_eq!((campaign.code, &campaign.json["cases"]), (Some(0), &500.into()), "{}", campaign.stderr);
+    fuzz("crash", false, &["--cases", "3000", "--jobs", "2"]).found("crash", 6, 6);
+}
+
+#[test]
+fn a_client_that_crashes_is_found() {
+    let campaign = fuzz_scenario(CLIENT, &["--cases", "1000"]);
+    assert_eq!(campaign.found("crash", 6, 6)["verdict"], "deterministic", "{}", campaign.stderr);
+}
+
+#[test]
+fn a_client_of_others_is_fuzzed() {
+    let curl = r#"
+[target.program]
+command = ["curl", "-s", "-m", "5", "http://${server.address}/"]
+expect_exit = 0
+
+[actor.server]
+listen = "tcp://127.0.0.1:0"
+
+[[case]]
+name = "answers"
+steps = [
+  { accept = "c1" },
+  { c1.expect = { prefix = "GET / HTTP/1.1\r\n" } },
+  { c1.send = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", then = "close" },
+]
+"#;
+    let campaign = fuzz_scenario(curl, &["--cases", "40", "--keep-going"]);
+    assert_eq!(campaign.json["cases"], 40, "{}", campaign.stderr);
+    let findings = campaign.json["findings"].as_array().expect("a list");
+    // What it says of a wrong answer is a status; none of its ends may be a signal.
+    assert!(findings.iter().all(|finding| !finding["bucket"].as_str().expect("text").contains("sig")), "{findings:?}");
+}
+
+#[test]
+fn counters_of_rust_are_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = folder.path().join("server.rs");
+    fs::write(
+        &source,
+        r#"
+use std::io::{Read, Write};
+fn main() {
+    let port: u16 = std::env::args().nth(1).unwrap().parse().unwrap();
+    for client in std::net::TcpListener::bind(("127.0.0.1", port)).unwrap().incoming() {
+        let (mut client, mut bytes) = (client.unwrap(), [0; 64]);
+        while let Ok(len @ 1..) = client.read(&mut bytes) {
+            let answer = match bytes[0] { b'A' => "a", b'B' => "b", b'\n' => "n", _ => "other" };
+            if client.write_all(&answer.as_bytes()[..len.min(answer.len())]).is_err() { break; }
+        }
+    }
+}
+"#,
+    )
+    .expect("room");
+    let program = folder.path().join("server");
+    let built = Command::new("rustc")
+        .args(["--edition", "2021", "-Cinstrument-coverage", "-Cdebuginfo=0", "-o"])
+        .args([&program, &source])
+        .output()
+        .expect("rustc is installed");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let scenario = r#"
+[target.server]
+command = ["SERVER", "${server.port}"]
+address = "tcp://127.0.0.1:${server.port}"
+[[case]]
+name = "asks"
+steps = [{ send = "A\n" }, { expect = "a" }]
+"#;
+    let scenario = scenario.replace("SERVER", &program.to_string_lossy());
+    let campaign = fuzz_scenario(&scenario, &["--cases", "300", "--coverage", "llvm"]);
+    assert_eq!(campaign.code, Some(0), "{}", campaign.stderr);
+    assert!(campaign.json["edges"].as_u64().expect("a number") > 2, "{}", campaign.json);
+    assert!(campaign.journal().iter().any(|entry| entry["feedback"] == "edge"), "{:?}", campaign.journal());
+}
+
+#[test]
+fn what_speaks_tls_is_refused_with_a_sentence() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = "[target]\nbuiltin = \"tcp-echo\"\n[actor.client]\nconnect = \"target\"\ntls = { insecure = true }\n\
+        [[case]]\nname = \"x\"\nsteps = [{ send = \"x\" }]\n";
+    fs::write(folder.path().join("tls.toml"), scenario).expect("room");
+    ran(harness(folder.path()).args(["fuzz", "tls.toml", "--out", "out"]))
+        .exits(4)
+        .says("the scenario's cases speak TLS");
+}
