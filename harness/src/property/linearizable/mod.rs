@@ -304,13 +304,16 @@ fn sometimes(
     let clock = Clock::start();
     let mut replays = 0;
     let mut shown: Option<(Program, Wrong)> = None;
-    let mut play = |program: &Program| {
-        replays += 1;
-        let played = session.player.play(&hasten(&shape.concurrent(program), patience, QUIET)).ok()?;
-        match see(shape, program, &played) {
+    // One after the other on the same targets: every play begins with a write to each key.
+    let mut play = |program: &Program, times: usize| -> Vec<Wrong> {
+        replays += times as u64;
+        let cases = vec![hasten(&shape.concurrent(program), patience, QUIET); times];
+        let Ok(batch) = session.player.play_all(&cases, 1) else { return Vec::new() };
+        let wrong = |played: &Played| match see(shape, program, played) {
             Seen::Wrong(wrong) => Some(wrong),
             Seen::Fine | Seen::Unclear(_) => None,
-        }
+        };
+        batch.played.iter().flatten().filter_map(wrong).collect()
     };
     let is_over = || clock.now().as_nanos() > u64::try_from(session.shrink.as_nanos()).unwrap_or(u64::MAX);
     delete(program.steps.len(), &|at| program.steps[at].first, &mut |kept| {
@@ -318,7 +321,7 @@ fn sometimes(
         if is_over() {
             return None;
         }
-        let found = (0..TRIES).find_map(|_| play(&smaller));
+        let found = play(&smaller, TRIES).into_iter().next();
         let is_wrong = found.is_some();
         shown = found.map(|wrong| (smaller, wrong)).or(shown.take());
         Some(is_wrong)
@@ -327,7 +330,7 @@ fn sometimes(
         Some((smallest, wrong)) => (smallest, wrong),
         None => (program, wrong),
     };
-    let times = (0..REPLAYS).filter(|_| play(smallest).is_some()).count();
+    let times = play(smallest, REPLAYS).len();
     let case = shape.concurrent(smallest);
     Confirmed::Yes(Box::new(Violation {
         what: format!("{} clients at once", shape.clients()),
