@@ -200,6 +200,12 @@ impl Matcher for Regex {
     }
 
     fn check(&self, input: Input<'_>, progress: &mut Progress) -> Outcome {
+        // A message that is whole needs no walk: that would be built anew for each, and says only where a mismatch is certain.
+        if input.ended
+            && let Some(found) = self.find(input.bytes)
+        {
+            return Outcome::Match(Match { may_grow: false, ..found });
+        }
         let state = progress.state.get_or_insert_with(|| Box::new(Walk::new(&self.dfa)));
         let walk = state.downcast_mut::<Walk>().expect("the progress is this matcher's own");
         walk.advance(&self.dfa, input.bytes);

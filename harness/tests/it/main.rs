@@ -7,6 +7,7 @@ mod capture;
 mod contract;
 mod dissector;
 mod docs;
+mod farm;
 mod framing;
 mod fuzz;
 mod laws;

@@ -159,7 +159,7 @@ impl Session {
                 reply.end_process(ProcessEnd::Exit(0));
                 return None;
             }
-            (Flaw::Hang, Request::Echo(text)) if text.windows(2).any(|pair| pair == b"%n" || pair == b"%s") => {
+            (Flaw::Hang, Request::Read) if self.channel == Channel::New => {
                 state.is_stuck = true;
                 return None;
             }
@@ -302,6 +302,7 @@ impl Service for Session {
     fn open(&mut self, reply: &mut Reply) {
         match self.shared.flaw {
             Flaw::AnswerAstray => self.bell = reply.bell(),
+            Flaw::LeakDescriptor => self.shared.lock().leak_descriptor(),
             Flaw::LeakMemory => self.shared.lock().leaked.push(Leaked::Memory(vec![1; LEAKED_LEN])),
             Flaw::LeakThread => _ = std::thread::spawn(std::thread::park),
             _ => {}
@@ -378,12 +379,8 @@ impl Drop for Session {
         let mut state = self.shared.lock();
         let name = state.names.remove(&self.number);
         state.halfway.take_if(|halfway| halfway.connection == self.number);
-        if !self.inbox.rest().is_empty() {
-            match self.shared.flaw {
-                Flaw::LeakDescriptor => state.leak_descriptor(),
-                Flaw::NameKept => state.names_kept.extend(name),
-                _ => {}
-            }
+        if self.shared.is(Flaw::NameKept) && !self.inbox.rest().is_empty() {
+            state.names_kept.extend(name);
         }
     }
 }

@@ -1,0 +1,176 @@
+//! The farm of planted bugs: whatever its row names finds each of them, and makes it as small as the row says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use targets::faulty::flawed::{FLAWS, Found, Row, Wire};
+
+use super::run::{harness, root};
+
+/// How many campaigns and properties are under way at once: most of their time they wait.
+const AT_ONCE: usize = 3;
+
+/// What makes counterexamples and findings small may take so long; it takes as long as it needs.
+const SHRINK: &str = "60s";
+
+/// So many cases are played of a server without a flaw.
+const SOUND_CASES: u32 = 3_000;
+
+fn scenario(wire: Wire) -> &'static str {
+    match wire {
+        Wire::Binary => "scenarios/farm/binary.toml",
+        Wire::Datagrams => "scenarios/farm/datagrams.toml",
+        Wire::Text => "scenarios/farm/text.toml",
+    }
+}
+
+/// What a command has said, and how it ended.
+struct Said {
+    code: Option<i32>,
+    text: String,
+}
+
+fn say(command: &mut Command) -> Said {
+    let output = command.output().expect("it was built");
+    let text = [output.stdout, output.stderr].concat();
+    Said { code: output.status.code(), text: String::from_utf8_lossy(&text).into_owned() }
+}
+
+/// A reproduction is small enough, and fails by itself.
+fn check_size(row: &Row, size: (usize, usize, usize), file: &Path, out: &Path, told: &str) -> Result<(), String> {
+    let most = row.smallest;
+    if size.0 > most.0 || size.1 > most.1 || size.2 > most.2 {
+        return Err(format!("expected at most {most:?} connections, messages and bytes, got {size:?}\n{told}"));
+    }
+    let said = say(harness(root()).arg("run").arg(file).arg("--out").arg(out.join("played")));
+    match said.code {
+        Some(1 | 6) => Ok(()),
+        code => Err(format!("the reproduction ends with {code:?}: {}\n{told}", said.text)),
+    }
+}
+
+/// The files below a folder with this ending.
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == ending)).collect()
+}
+
+fn property(row: &Row, name: &str, case: &str) -> Result<(), String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = harness(root());
+    command.args(["prop", scenario(row.wire), "--property", name, "--seed", "1", "--shrink-budget", SHRINK]);
+    command.args(["--filter", &format!("case:\"{case}\""), "--var", &format!("flaw={}", row.name)]);
+    let said = say(command.arg("--out").arg(folder.path()));
+    let stored = files(&folder.path().join("cases").join(name), "toml");
+    let [file] = stored.as_slice() else { return Err(format!("it is not found: {:?}\n{}", said.code, said.text)) };
+    let smallest = said.text.lines().find_map(|line| line.trim().strip_prefix("smallest"));
+    let smallest = smallest.and_then(|line| line.split(", made of").next()).unwrap_or_default();
+    let numbers = smallest.split(", ").map(|part| {
+        let digits = part.trim().split(' ').next().unwrap_or_default().replace(',', "");
+        digits.parse::<usize>().unwrap_or(usize::MAX)
+    });
+    let [connections, messages, bytes] = numbers.collect::<Vec<_>>()[..] else { return Err(said.text) };
+    check_size(row, (connections, messages, bytes), file, folder.path(), &said.text)
+}
+
+/// Looks for the flaws of these rows, some at once.
+#[track_caller]
+fn check(is_meant: impl Fn(&Row) -> bool) {
+    let rows: Vec<&Row> = FLAWS.iter().filter(|row| !row.late && is_meant(row)).collect();
+    assert!(!rows.is_empty());
+    let (left, failed) = (Mutex::new(rows), Mutex::new(Vec::new()));
+    let next = || left.lock().expect("nobody panics with it").pop();
+    let work = || {
+        while let Some(row) = next() {
+            let found = match row.found {
+                Found::Fuzz { .. } | Found::No { .. } => Ok(()),
+                Found::Property { name, case } => property(row, name, case),
+            };
+            if let Err(why) = found {
+                failed.lock().expect("nobody panics with it").push(format!("{}: {why}", row.name));
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..AT_ONCE).for_each(|_| _ = scope.spawn(work)));
+    let failed = failed.into_inner().expect("nobody panics with it");
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+}
+
+fn is_found_by_property(row: &Row) -> bool {
+    matches!(row.found, Found::Property { .. })
+}
+
+#[test]
+fn properties_find_the_flaws_in_messages_and_datagrams() {
+    check(|row| is_found_by_property(row) && row.wire != Wire::Text);
+}
+
+/// Whatever finds a flaw on this wire finds nothing where there is none.
+#[track_caller]
+fn is_silent(wire: Wire) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut names = Vec::new();
+    for row in FLAWS.iter().filter(|row| row.wire == wire) {
+        if let Found::Property { name, .. } = row.found
+            && !names.contains(&name)
+        {
+            names.push(name);
+        }
+    }
+    let mut command = harness(root());
+    command.args(["prop", scenario(wire), "--seed", "1", "--property", &names.join(","), "--time", "300s"]);
+    // Both are cases of all properties that make sense for them; the others would take minutes.
+    command.args(["--filter", &format!("case:\"{}\"", if wire == Wire::Text { "greets" } else { "keeps a value" })]);
+    let said = say(command.arg("--out").arg(folder.path()));
+    assert_eq!(said.code, Some(0), "{}", said.text);
+    let mut command = harness(root());
+    command.args(["fuzz", scenario(wire), "--seed", "1", "--cases", &SOUND_CASES.to_string()]);
+    let said = say(command.arg("--out").arg(folder.path()));
+    assert_eq!(said.code, Some(0), "{}", said.text);
+}
+
+#[test]
+fn a_sound_server_of_lines_is_silent() {
+    is_silent(Wire::Text);
+}
+
+#[test]
+fn a_sound_server_of_messages_is_silent() {
+    is_silent(Wire::Binary);
+}
+
+#[test]
+fn a_sound_server_of_datagrams_is_silent() {
+    is_silent(Wire::Datagrams);
+}
+
+/// A row of the page.
+fn told(row: &Row) -> String {
+    let wire = match row.wire {
+        Wire::Binary => "binary",
+        Wire::Datagrams => "datagrams",
+        Wire::Text => "text",
+    };
+    let late = if row.late { ", not in CI" } else { "" };
+    let (found, size) = match row.found {
+        Found::Fuzz { kind, cases } => (format!("`fuzz`: {kind}, {cases} cases{late}"), true),
+        Found::No { because } => (format!("no: {because}"), false),
+        Found::Property { name, .. } => (format!("`prop`: `{name}`{late}"), true),
+    };
+    let size = match row.smallest {
+        (connections, messages, bytes) if size => format!("{connections}, {messages}, {bytes}"),
+        _ => String::new(),
+    };
+    format!("| `{}` | {} | {wire} | {found} | {size} |", row.name, row.about).replace("|  |", "| |")
+}
+
+#[test]
+fn the_page_has_a_row_for_each_flaw() {
+    let page = include_str!("../../../docs/farm.md");
+    let expected: Vec<String> = FLAWS.iter().filter(|row| row.name != "none").map(told).collect();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(rows, expected, "\n{}\n", expected.join("\n"));
+}
