@@ -12,8 +12,8 @@ use super::run::{harness, root};
 /// How many campaigns and properties are under way at once: most of their time they wait.
 const AT_ONCE: usize = 3;
 
-/// What makes counterexamples and findings small may take so long; it takes as long as it needs.
-const SHRINK: &str = "60s";
+/// What makes counterexamples and findings small may take so long.
+const SHRINK: &str = "5s";
 
 /// So many cases are played of a server without a flaw.
 const SOUND_CASES: u32 = 3_000;
