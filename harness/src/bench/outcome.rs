@@ -53,8 +53,6 @@ pub struct Bench {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// Much data one way.
-    Bulk,
     /// A connection for each iteration.
     Churn,
     /// The next iteration begins when the one before has ended.
@@ -75,7 +73,6 @@ impl Mode {
     /// Its name in files and on the terminal.
     pub fn name(self) -> &'static str {
         match self {
-            Mode::Bulk => "bulk",
             Mode::Churn => "churn",
             Mode::Closed => "closed",
             Mode::Find => "find",

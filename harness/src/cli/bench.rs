@@ -11,14 +11,12 @@ mod self_test;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{CommandFactory as _, Parser as _};
-
 pub(super) use self::args::BenchArgs;
 use self::args::{Due, Sweep, recorded, settings};
 use self::compare::{Other, variant};
 use self::run::Run;
 use self::self_test::self_test;
-use super::{Arguments, Command, Talk, complain, files, folder, presets};
+use super::{Command, Talk, complain, files, folder, presets};
 use crate::bench::files::HLOG;
 use crate::bench::hlog::Log;
 use crate::bench::merge::{MergeError, read_log};
@@ -54,19 +52,10 @@ pub(super) fn bench(args: &BenchArgs, talk: Talk, words: &[OsString]) -> u8 {
         Err(mistakes) => return super::check::tell_mistakes(&mistakes, talk),
     };
     // What the file says comes first, so that the command line wins.
-    let whole = Arguments::command();
-    let command = whole.find_subcommand("bench").expect("it is this one");
-    let words = match presets::apply(command, &scenario.presets, words) {
-        Ok(words) => words,
-        Err(mistakes) => return super::check::tell_mistakes(&mistakes, talk),
-    };
-    let args = match Arguments::try_parse_from(&words) {
-        Ok(Arguments { command: Command::Bench(args), .. }) => args,
+    let args = match presets::parse("bench", &scenario.presets, words, talk) {
+        Ok(Command::Bench(args)) => args,
         Ok(_) => unreachable!("it was this command before"),
-        Err(error) => {
-            let _ = error.print();
-            return Exit::Invalid.code();
-        }
+        Err(code) => return code,
     };
     let folder = match make_folder(&args, &found, clock) {
         Ok(folder) => folder,

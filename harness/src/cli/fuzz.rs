@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use clap::{ArgAction, Args, CommandFactory as _, FromArgMatches as _, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
 use super::run::{duration, jobs, pair, seed, target};
-use super::{Talk, complain, files, folder, print};
+use super::{Command, Talk, complain, files, folder, presets, print};
 use crate::campaign::{self, CampaignError, CoverageKind, Ending, Finding, Kind, Options, Summary, Watcher};
 use crate::document::{Source, Value, did_you_mean, parse};
 use crate::exit::Exit;
 use crate::protocol::{self, Protocol};
 use crate::runner::process::Guard;
 use crate::runner::{Clock, Url};
-use crate::scenario::{Known, load};
+use crate::scenario::{self, Known, load};
 
 /// How long a finding may be made smaller unless somebody says otherwise.
 const SHRINK_BUDGET: &str = "20s";
@@ -169,8 +169,8 @@ pub(super) fn fuzz(mut args: FuzzArgs, talk: Talk, words: &[OsString]) -> u8 {
             Ok(text) => text,
             Err(message) => return complain(&message, None, Exit::Invalid),
         };
-        args = match with_defaults(args, &path, &text, words) {
-            Ok(args) => args,
+        args = match with_defaults(&path, &text, words, talk) {
+            Ok(args) => *args,
             Err(code) => return code,
         };
         let source = Source::new(&path.to_string_lossy(), text.as_str());
@@ -315,65 +315,24 @@ fn find_protocol(name: &str) -> Result<Arc<Protocol>, String> {
     })
 }
 
-/// The options with the scenario's `[fuzz]` below them: what the command line or the environment says goes first.
-fn with_defaults(args: FuzzArgs, path: &Path, text: &str, words: &[OsString]) -> Result<FuzzArgs, u8> {
+/// The options with the scenario's `[fuzz]` before them. Files that it names lie beside the scenario.
+fn with_defaults(path: &Path, text: &str, words: &[OsString], talk: Talk) -> Result<Box<FuzzArgs>, u8> {
     let source = Source::new(&path.to_string_lossy(), text);
-    let (table, _) = parse(&source);
-    let Some(Value::Table(table)) = table.get("fuzz").map(|node| &node.value) else { return Ok(args) };
-    let command = super::Arguments::command();
-    let own = command.find_subcommand("fuzz").expect("it is this one");
-    let mut defaults: Vec<OsString> = vec!["harness".into(), "fuzz".into()];
-    for entry in &table.entries {
-        let known: Vec<&str> = own.get_arguments().filter_map(clap::Arg::get_long).collect();
-        let key = entry.key.replace('_', "-");
-        let place = source.place(entry.key_span.clone());
-        let Some(arg) = own.get_arguments().find(|arg| arg.get_long() == Some(key.as_str())) else {
-            let hint = did_you_mean(&key, known.into_iter());
-            return Err(complain(
-                &format!("{place}: unknown key `{}` in `[fuzz]`", entry.key),
-                hint.as_deref(),
-                Exit::Invalid,
-            ));
+    let mut presets = scenario::presets(&source, &parse(&source).0);
+    for preset in presets.iter_mut().filter(|preset| preset.table == "fuzz") {
+        let Value::String(value) = &mut preset.value else { continue };
+        let is_path = match preset.key.as_str() {
+            "corpus" | "dictionary" | "seeds" => true,
+            key => key == "protocol" && value.contains('/'),
         };
-        // The environment goes before the file.
-        if arg.get_env().is_some_and(|env| std::env::var_os(env).is_some()) {
-            continue;
+        if let Some(folder) = path.parent().filter(|_| is_path) {
+            *value = folder.join(&*value).to_string_lossy().into_owned();
         }
-        let value = match &entry.node.value {
-            Value::String(text) => text.clone(),
-            Value::Integer(number) => number.to_string(),
-            Value::Boolean(true) if matches!(arg.get_action(), ArgAction::SetTrue) => {
-                defaults.push(format!("--{key}").into());
-                continue;
-            }
-            Value::Boolean(false) if matches!(arg.get_action(), ArgAction::SetTrue) => continue,
-            other => {
-                let message =
-                    format!("{place}: expected a string or a number for `{}`, got {}", entry.key, other.kind());
-                return Err(complain(&message, None, Exit::Invalid));
-            }
-        };
-        let is_path =
-            matches!(key.as_str(), "dictionary" | "corpus" | "seeds") || (key == "protocol" && value.contains('/'));
-        let value = match path.parent().filter(|_| is_path) {
-            Some(folder) => folder.join(&value).to_string_lossy().into_owned(),
-            None => value,
-        };
-        defaults.push(format!("--{key}={value}").into());
     }
-    // What stands later wins.
-    let rest = words.iter().skip(1).position(|word| word == "fuzz").map_or(words.len(), |at| at + 2);
-    defaults.extend(words.iter().skip(rest).cloned());
-    let overriding = super::Arguments::command().mut_subcommand("fuzz", |fuzz| fuzz.args_override_self(true));
-    let matches = overriding.try_get_matches_from(defaults).map_err(|error| {
-        let _ = error.print();
-        Exit::Invalid.code()
-    })?;
-    let (_, own) = matches.subcommand().expect("it is this one");
-    FuzzArgs::from_arg_matches(own).map_err(|error| {
-        let _ = error.print();
-        Exit::Invalid.code()
-    })
+    match presets::parse("fuzz", &presets, words, talk)? {
+        Command::Fuzz(args) => Ok(args),
+        _ => unreachable!("it was this command before"),
+    }
 }
 
 /// Tells on stderr how it goes: on a terminal in one line that is written anew, elsewhere now and then.

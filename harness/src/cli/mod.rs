@@ -104,6 +104,7 @@ enum Command {
     /// Write a dissector of a protocol that tshark and Wireshark load
     Dissector(dissector::DissectorArgs),
     /// Spoil what a scenario says, and see what that does to its target
+    #[command(args_override_self = true)]
     Fuzz(Box<fuzz::FuzzArgs>),
     /// Show what there is: targets, matchers, verbs, …
     List(list::ListArgs),

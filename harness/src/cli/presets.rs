@@ -2,17 +2,28 @@
 
 use std::ffi::OsString;
 
+use clap::{CommandFactory as _, Parser as _};
+
+use super::{Arguments, Command, Talk};
 use crate::document::did_you_mean;
 use crate::event::Mistake;
+use crate::exit::Exit;
 use crate::scenario::Preset;
+
+/// What a command is given, with a file's presets in it. Mistakes in them are told, and the exit code is that of a bad file.
+pub(super) fn parse(name: &str, presets: &[Preset], words: &[OsString], talk: Talk) -> Result<Command, u8> {
+    let whole = Arguments::command();
+    let command = whole.find_subcommand(name).expect("it is being carried out");
+    let words = apply(command, presets, words).map_err(|mistakes| super::check::tell_mistakes(&mistakes, talk))?;
+    Arguments::try_parse_from(&words).map(|arguments| arguments.command).map_err(|error| {
+        let _ = error.print();
+        Exit::Invalid.code()
+    })
+}
 
 /// The command line with a file's presets in it: behind the subcommand, so that what somebody has typed wins. Options that the
 /// environment sets are left to it.
-pub(super) fn apply(
-    command: &clap::Command,
-    presets: &[Preset],
-    words: &[OsString],
-) -> Result<Vec<OsString>, Vec<Mistake>> {
+fn apply(command: &clap::Command, presets: &[Preset], words: &[OsString]) -> Result<Vec<OsString>, Vec<Mistake>> {
     let mut mistakes = Vec::new();
     let mut added: Vec<OsString> = Vec::new();
     for preset in presets.iter().filter(|preset| preset.table == command.get_name()) {
@@ -43,6 +54,6 @@ pub(super) fn apply(
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    let at = words.iter().position(|word| word == command.get_name()).map_or(words.len(), |at| at + 1);
+    let at = words.iter().skip(1).position(|word| word == command.get_name()).map_or(words.len(), |at| at + 2);
     Ok([&words[..at], &added, &words[at..]].concat())
 }

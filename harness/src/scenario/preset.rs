@@ -2,7 +2,7 @@
 //!
 //! The keys are the commands' long options, which only the command line knows; here they are kept with their places.
 
-use crate::document::{Node, Reader, Table, Value};
+use crate::document::{Entry, Node, Reader, Source, Table, Value};
 use crate::event::Place;
 
 /// The tables that hold presets.
@@ -49,16 +49,26 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
+/// The presets of a file, whatever else it holds.
+pub fn presets(source: &Source, table: &Table) -> Vec<Preset> {
+    let tables = PRESETS.iter().filter_map(|name| match &table.get(name)?.value {
+        Value::Table(inner) => Some((*name, inner)),
+        _ => None,
+    });
+    let preset = |name: &str, entry: &Entry| Preset {
+        table: name.into(),
+        key: entry.key.clone(),
+        value: entry.node.value.clone(),
+        place: source.place(entry.key_span.clone()),
+    };
+    tables.flat_map(|(name, inner)| inner.entries.iter().map(move |entry| preset(name, entry))).collect()
+}
+
 pub(super) fn lower_all(reader: &mut Reader, table: &Table) -> Vec<Preset> {
-    let mut presets = Vec::new();
     for name in PRESETS {
-        let Some(node) = table.get(name) else { continue };
-        let Some(inner) = reader.table(node, &format!("`[{name}]`")) else { continue };
-        for entry in &inner.entries {
-            let place = reader.source().place(entry.key_span.clone());
-            let value = entry.node.value.clone();
-            presets.push(Preset { table: (*name).into(), key: entry.key.clone(), value, place });
+        if let Some(node) = table.get(name) {
+            reader.table(node, &format!("`[{name}]`"));
         }
     }
-    presets
+    presets(reader.source(), table)
 }

@@ -13,7 +13,6 @@ use crate::report::text::{count, cut, escape, number, pad};
 impl Page {
     pub(super) fn head(&mut self, outcome: &Outcome) {
         let how = match outcome.mode {
-            Mode::Bulk => "bulk",
             Mode::Churn => "closed loop, a connection each",
             Mode::Closed => "closed loop",
             Mode::Find => "open loop, searching for the highest rate",

@@ -282,7 +282,7 @@ fn a_scenario_holds_defaults() {
     assert_eq!(again(folder, &[]).json["cases"], 40);
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("planted.toml"), format!("{scenario}\n[fuzz]\ncase = 40\n")).expect("room");
-    ran(harness(folder.path()).args(["fuzz", "planted.toml"])).exits(3).says("unknown key `case` in `[fuzz]`");
+    ran(harness(folder.path()).args(["fuzz", "planted.toml"])).exits(3).says("`harness fuzz` has no option `--case`");
 }
 
 #[test]
