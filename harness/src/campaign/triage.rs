@@ -1,6 +1,6 @@
 //! Whether a sign is there: cases played on a target as it is, and on fresh ones.
 //!
-//! Not here: how a case that shows one is made small, which is [`reduction`](super::reduction).
+//! Not here: how a case that shows one is made small, which is `reduction`.
 
 #![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
 

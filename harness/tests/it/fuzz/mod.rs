@@ -97,7 +97,7 @@ fn again(folder: tempfile::TempDir, arguments: &[&str]) -> Campaign {
     command.args(["fuzz", "planted.toml", "--out", "out", "--seed", "1"]).args(arguments);
     // Where it has to be as small as it gets, the test says so.
     if !arguments.contains(&"--shrink-budget") {
-        command.args(["--shrink-budget", "5s"]);
+        command.args(["--shrink-budget", "1s"]);
     }
     let output = command.output().expect("it was built");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -30,7 +30,7 @@ fn scenario(server: &str, bug: &str, steps: &str) -> String {
 }
 
 fn session(player: &Player) -> Session<'_> {
-    Session { player, seed: 1, cases: None, ends: None, shrink: Duration::from_secs(2), clock: Clock::start() }
+    Session { player, seed: 1, cases: None, ends: None, shrink: Duration::from_secs(1), clock: Clock::start() }
 }
 
 /// What comes of some properties, or of those that are tested without being asked for.

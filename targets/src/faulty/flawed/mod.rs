@@ -13,7 +13,7 @@
 //! | `QUIT` | `BYE`, and the connection closes |
 //! | anything else | `ERROR why` |
 //!
-//! As text each is a line. In binary it has a magic number, an identifier, a length and a checksum, see [`wire`] and
+//! As text each is a line. In binary it has a magic number, an identifier, a length and a checksum, see `wire` and
 //! `scenarios/protocols/flawed.toml`. A datagram is one request with a number in front, `7 GET colour`, and so is its answer.
 //!
 //! Each row of [`FLAWS`] says what is wrong, what has to find it, and how small that has to make it.
