@@ -22,7 +22,7 @@ ABOVE, BELOW = 1.05, 0.90
 
 def program():
     """The benchmark, built."""
-    words = ["cargo", "bench", "--quiet", "-p", "benches", "--bench", "instructions", "--no-run", "--message-format=json"]
+    words = ["cargo", "bench", "--quiet", "--workspace", "--bench", "instructions", "--no-run", "--message-format=json"]
     # As `.ci/run` builds benchmarks: the counts are of this profile.
     environment = dict(os.environ, CARGO_PROFILE_BENCH_LTO="off", CARGO_PROFILE_BENCH_CODEGEN_UNITS="16", CARGO_INCREMENTAL="0",
                        CARGO_PROFILE_BENCH_STRIP="debuginfo")
