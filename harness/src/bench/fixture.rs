@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::engine::{Pace, Plan};
 use super::environment::Environment;
 use super::measure::{Interval, Measured, serialized};
 use super::outcome::{Bench, Mode, Outcome, Slice, VERSION};
+use super::plan::{Pace, Plan};
 use super::tally::{Tally, histogram};
 use super::workload::Workload;
 use crate::runner::Address;
 
 /// What a test may change about a plan and a tally.
 pub(super) mod with {
-    use super::super::engine::{Pace, Plan};
+    use super::super::plan::{Pace, Plan};
     use super::super::schedule::Arrivals;
     use super::super::tally::Tally;
 

@@ -12,7 +12,8 @@ use hdrhistogram::serialization::{Serializer as _, V2Serializer};
 
 use super::clock::now;
 use super::drops::Drops;
-use super::engine::{Pace, Plan, Report, Signals, Worker};
+use super::engine::Worker;
+use super::plan::{Pace, Plan, Report, Signals};
 use super::tally::{Counts, Tally};
 use crate::event::TlsSession;
 use crate::runner::Address;

@@ -32,6 +32,7 @@ pub mod modes;
 pub mod outcome;
 pub mod pairs;
 pub mod place;
+pub mod plan;
 pub mod quantiles;
 pub mod schedule;
 pub mod self_test;

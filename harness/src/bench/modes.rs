@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::engine::{Pace, Plan};
 use super::measure::{Interval, Measured};
 use super::outcome::{Found, Mode, Outcome};
+use super::plan::{Pace, Plan};
 use super::schedule::Arrivals;
 use super::session::{Session, SessionError, Subject};
 use super::threshold::Threshold;

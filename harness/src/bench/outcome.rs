@@ -6,11 +6,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::compare::{Comparison, Unpaired};
-use super::engine::{Pace, Plan};
 use super::environment::Environment;
 use super::floor::Floor;
 use super::judge;
 use super::measure::{Interval, Measured};
+use super::plan::{Pace, Plan};
 use super::quantiles::Quantiles;
 use super::schedule::Arrivals;
 use super::tally::Counts;

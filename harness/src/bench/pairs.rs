@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::compare::{Sample, Side, order};
-use super::engine::Plan;
+use super::plan::Plan;
 use super::session::{Session, SessionError};
 
 /// Measures so many pairs, each side for as long as `each`. Fewer where it is ended early.

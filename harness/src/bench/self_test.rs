@@ -9,12 +9,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::compare::{Comparison, PAIRS, Verdict, band};
-use super::engine::{Pace, Plan};
 use super::environment::{OTHERS_MAX, Ticks};
 use super::figure::{rate, share, time};
 use super::measure::Measured;
 use super::outcome::{Mode, Outcome};
 use super::pairs::pairs;
+use super::plan::{Pace, Plan};
 use super::schedule::Arrivals;
 use super::session::{Session, SessionError};
 use crate::scenario::Scenario;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::engine::{Pace, Plan};
 use super::environment::{Environment, Ticks};
 use super::floor::{self, Floor};
 use super::measure::{Interval, Measured, measure};
 use super::place;
+use super::plan::{Pace, Plan};
 use super::workload::{Unfit, Workload};
 use crate::event::Failure;
 use crate::runner::process::Guard;

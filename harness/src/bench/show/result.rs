@@ -187,9 +187,9 @@ impl Page {
 mod tests {
     use super::super::outcome;
     use super::super::page::check;
-    use crate::bench::engine::Plan;
     use crate::bench::fixture::{self, with};
     use crate::bench::floor::Floor;
+    use crate::bench::plan::Plan;
     use crate::bench::tally::{Tally, histogram};
     use crate::bench::threshold::Threshold;
     use crate::report::Look;
