@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use hdrhistogram::Histogram;
 
-use super::hlog::{self, Line, Log, encode};
+use super::hlog::{self, Line, Log};
 use super::html;
 use super::measure::Measured;
 use super::outcome::{Bench, Outcome};
+use super::packed::Packed;
 use super::quantiles::Quantiles;
 use crate::report::Output;
 
@@ -78,14 +79,11 @@ pub(crate) fn histograms(bench: &Bench, measured: &[&Measured]) -> Log {
     let mut lines = Vec::new();
     for ((tag, outcome), measured) in tags(&bench.results).into_iter().zip(&bench.results).zip(measured) {
         let ms = |nanos: u64| (nanos + 500_000) / 1_000_000;
-        lines.extend(measured.intervals.iter().map(|interval| {
-            let latency = hlog::decode(&interval.latency).expect("it was made here");
-            Line {
-                tag: format!("{tag}/latency"),
-                begins_ms: ms(interval.begins),
-                length_ms: ms(interval.length),
-                histogram: encode(&latency),
-            }
+        lines.extend(measured.intervals.iter().map(|interval| Line {
+            tag: format!("{tag}/latency"),
+            begins_ms: ms(interval.begins),
+            length_ms: ms(interval.length),
+            histogram: interval.latency.clone(),
         }));
         let total = &measured.total;
         let whole = [
@@ -101,7 +99,7 @@ pub(crate) fn histograms(bench: &Bench, measured: &[&Measured]) -> Log {
             tag: format!("{tag}/{name}"),
             begins_ms: 0,
             length_ms,
-            histogram: encode(histogram),
+            histogram: Packed::of(histogram),
         }));
     }
     Log { start_ms: bench.unix_ns / 1_000_000, lines }
@@ -256,7 +254,7 @@ mod tests {
         let shown: Vec<&str> = log.lines.iter().map(|line| line.tag.as_str()).collect();
         let tag = |name: &str| format!("echoes-a-line/closed-1x1/{name}");
         assert_eq!(shown, [tag("latency"), tag("service"), tag("step-1")]);
-        assert_eq!(hlog::decode(&log.lines[0].histogram).expect("it was read"), measured.total.latency);
+        assert_eq!(log.lines[0].histogram.histogram(), measured.total.latency);
     }
 
     #[test]

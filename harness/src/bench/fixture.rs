@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::environment::Environment;
-use super::measure::{Interval, Measured, serialized};
+use super::measure::{Interval, Measured};
 use super::outcome::{Bench, Mode, Outcome, Slice, VERSION};
+use super::packed::Packed;
 use super::plan::{Pace, Plan};
 use super::tally::{Tally, histogram};
 use super::workload::Workload;
@@ -91,7 +92,7 @@ pub(super) fn measured(plan: &Plan) -> Measured {
     let interval = Interval {
         begins: 0,
         length: 1_000_000_000,
-        latency: serialized(&first),
+        latency: Packed::of(&first),
         shown: [10_000; 3],
         counts: total.counts,
     };

@@ -8,11 +8,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Serializer as _, V2Serializer};
 
 use super::clock::now;
 use super::drops::Drops;
 use super::engine::Worker;
+use super::packed::Packed;
 use super::plan::{Pace, Plan, Report, Signals};
 use super::tally::{Counts, Tally};
 use crate::event::TlsSession;
@@ -31,8 +31,8 @@ pub struct Interval {
     pub begins: u64,
     /// How long it was.
     pub length: u64,
-    /// The latencies, as a V2 `HdrHistogram` that is not compressed: a histogram takes 27 times as much.
-    pub latency: Vec<u8>,
+    /// The latencies.
+    pub latency: Packed,
     /// The median, the 99th percentile and the maximum, in nanoseconds.
     pub shown: [u64; 3],
     /// How many of what.
@@ -219,13 +219,16 @@ impl Collected {
 
 fn interval(number: u64, length: u64, tally: &Tally) -> Interval {
     let latency = &tally.latency;
-    let shown = [latency.value_at_quantile(0.5), latency.value_at_quantile(0.99), latency.max()];
-    Interval { begins: number * length, length, latency: serialized(latency), shown, counts: tally.counts }
+    Interval {
+        begins: number * length,
+        length,
+        latency: Packed::of(latency),
+        shown: shown(latency),
+        counts: tally.counts,
+    }
 }
 
-/// A histogram as bytes, in the V2 format without compression.
-pub(super) fn serialized(histogram: &Histogram<u64>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    V2Serializer::new().serialize(histogram, &mut bytes).expect("a vector takes everything");
-    bytes
+/// What is told of an interval.
+pub(super) fn shown(latency: &Histogram<u64>) -> [u64; 3] {
+    [latency.value_at_quantile(0.5), latency.value_at_quantile(0.99), latency.max()]
 }
