@@ -2,14 +2,16 @@
 //!
 //! What they mean is told elsewhere, and nothing here waits for more than one system call.
 
-use std::io::{self, Read as _, Write as _};
+mod session;
+
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
-use rustls::ClientConnection;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use self::session::Session;
 use super::tally::Counts;
 use crate::event::TlsSession;
 use crate::runner::{Address, TlsClient};
@@ -32,9 +34,6 @@ const READ_LEN_MAX: usize = 256 << 10;
 
 /// The most bytes that a TLS session keeps of records that are not whole yet (RFC 8446, section 5.2, and a handshake's).
 const RECORDS_LEN_MAX: usize = 128 << 10;
-
-/// How many of a server's first bytes are kept, to see whether they are TLS at all.
-const FIRST_LEN: usize = 64;
 
 /// What a read gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,37 +74,6 @@ pub struct Opening {
     pub wait: Option<Duration>,
     /// How TLS is done, where it is.
     pub tls: Option<TlsClient>,
-}
-
-/// TLS on a socket.
-#[derive(Debug)]
-struct Session {
-    tls: ClientConnection,
-    /// The server's first bytes.
-    first: Vec<u8>,
-    /// Whether the server has said that no more will come.
-    ended: bool,
-}
-
-impl Session {
-    /// Gives the session what has come; says how much of `plain` it has filled.
-    fn take(&mut self, mut came: &[u8], plain: &mut [u8]) -> Result<usize, rustls::Error> {
-        let room = FIRST_LEN - self.first.len();
-        self.first.extend_from_slice(&came[..came.len().min(room)]);
-        let mut filled = 0;
-        while !came.is_empty() {
-            self.tls.read_tls(&mut came).expect("what was read before leaves room");
-            self.tls.process_new_packets()?;
-            while !self.ended && filled < plain.len() {
-                match self.tls.reader().read(&mut plain[filled..]) {
-                    Ok(0) => self.ended = true,
-                    Ok(len) => filled += len,
-                    Err(_) => break,
-                }
-            }
-        }
-        Ok(filled)
-    }
 }
 
 /// A socket, and what it has not taken yet.
