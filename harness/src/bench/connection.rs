@@ -372,16 +372,22 @@ impl Connection {
         }
         let (bytes, more) = match got {
             Got::Again => return Ok(true),
-            Got::Bytes(&[], more) if !self.wire.is_datagram() => return Ok(more),
+            Got::Bytes(&[], more) => return Ok(more),
             Got::Bytes(bytes, more) => (bytes, more),
+            Got::Datagrams(bytes, size) => {
+                let now = now();
+                if bytes.is_empty() {
+                    self.datagram(shared, bytes, now)?;
+                }
+                for datagram in bytes.chunks(size.max(1)) {
+                    self.datagram(shared, datagram, now)?;
+                }
+                return Ok(shared.opening.wait.is_none() && !self.flights.is_empty());
+            }
             Got::End => return self.ended(shared, now()).map(|()| false),
             Got::Nothing => return Ok(false),
         };
         let now = now();
-        if self.wire.is_datagram() {
-            self.datagram(shared, bytes, now)?;
-            return Ok(shared.opening.wait.is_none() && !self.flights.is_empty());
-        }
         if self.carried.is_empty() {
             let mut rest = bytes;
             self.advance(shared, &mut rest, now)?;

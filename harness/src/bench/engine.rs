@@ -75,7 +75,7 @@ impl Worker {
         let workload = if plan.address.transport().is_datagram() { workload } else { workload.for_stream() };
         let tally = Tally::new(workload.steps.len());
         let wait = blocking.then_some(plan.timeout);
-        let opening = Opening { address: plan.address.clone(), wait, tls: plan.tls.clone() };
+        let opening = Opening { address: plan.address.clone(), wait, tls: plan.tls.clone(), segments: plan.segments };
         let shared = Shared {
             workload: Rc::new(workload),
             buffers: Buffers::new(&opening),

@@ -123,7 +123,7 @@ impl Worker {
             let given_up = self.connections[at].give_up(before);
             self.shared.tally.counts.timeouts += if counted { given_up } else { 0 };
             if self.schedule.is_none()
-                && let Err(failing) = self.fill(at)
+                && let Err(failing) = self.fill(at).and_then(|()| self.connections[at].flush(&mut self.shared))
             {
                 return self.failed(at, failing);
             }
