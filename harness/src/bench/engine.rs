@@ -32,6 +32,9 @@ const EVENTS_MAX: usize = 1024;
 /// How long before an iteration is due the thread stops to sleep: as long as a sleeping core takes to wake, and some.
 const SPIN: u64 = 50_000;
 
+/// How long before an iteration is due the thread looks at nothing but the clock: longer than a look at its sockets takes.
+const DEAF: u64 = 1_000;
+
 /// How often connections are looked at for iterations that take too long.
 const LOOK_EVERY: u64 = 20_000_000;
 
@@ -301,8 +304,12 @@ impl Worker {
             if due >= end || self.left == Some(0) {
                 return None;
             }
-            if due > now() {
+            let mut time = now();
+            if due > time + DEAF {
                 return Some(due);
+            }
+            while time < due {
+                time = now();
             }
             // Where every connection is busy it waits for one, and its latency counts from when it was due.
             let Some(at) = self.free.pop_front() else { return Some(due + LOOK_EVERY) };
@@ -313,8 +320,8 @@ impl Worker {
             if !self.take_one(due) {
                 return None;
             }
+            let begun = self.begin(at, due, time);
             self.schedule.as_mut().expect("it has one").advance();
-            let begun = self.begin(at, due, now());
             if let Err(failing) = begun.and_then(|()| self.connections[at].flush(&mut self.shared)) {
                 self.failed(at, failing);
             } else {
