@@ -9,6 +9,7 @@ use super::outcome::{Bench, Mode, Outcome, Slice, VERSION};
 use super::packed::Packed;
 use super::plan::{Pace, Plan};
 use super::tally::{Tally, histogram};
+use super::wire::Segments;
 use super::workload::Workload;
 use crate::runner::Address;
 
@@ -76,6 +77,7 @@ pub(super) fn plan() -> Plan {
         timeout: Duration::from_secs(5),
         seed: 1,
         read_every: None,
+        segments: Segments::default(),
     }
 }
 

@@ -149,6 +149,12 @@ pub struct Outcome {
     /// The field by which answers were matched to what had been asked, where there was one.
     #[serde(default)]
     pub correlate: Option<String>,
+    /// Whether datagrams left together, by `UDP_SEGMENT`.
+    #[serde(default)]
+    pub gso: bool,
+    /// Whether they came together, by `UDP_GRO`.
+    #[serde(default)]
+    pub gro: bool,
     /// What TLS was agreed on, where it was.
     #[serde(default)]
     pub tls: Option<TlsSession>,
@@ -305,6 +311,8 @@ impl Outcome {
             connect_ns: Quantiles::default(),
             handshake_ns: Quantiles::default(),
             correlate: plan.workload.correlation.as_ref().map(|known| known.name.to_string()),
+            gso: plan.segments.gso,
+            gro: plan.segments.gro,
             tls: None,
             steps: plan.workload.steps.iter().map(step).collect(),
             floor: None,

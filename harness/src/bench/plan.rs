@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::drops::Drops;
 use super::schedule::Arrivals;
 use super::tally::Tally;
+use super::wire::Segments;
 use super::workload::Workload;
 use crate::event::TlsSession;
 use crate::runner::{Address, TlsClient};
@@ -57,6 +58,8 @@ pub struct Plan {
     pub seed: u64,
     /// How long each connection waits before each read, for clients that are slow on purpose.
     pub read_every: Option<Duration>,
+    /// Whether datagrams leave and come together.
+    pub segments: Segments,
 }
 
 /// What a thread tells.

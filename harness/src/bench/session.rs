@@ -11,6 +11,7 @@ use super::floor::{self, Floor};
 use super::measure::{Interval, Measured, measure};
 use super::place;
 use super::plan::{Pace, Plan};
+use super::wire::Segments;
 use super::workload::{Unfit, Workload};
 use crate::event::Failure;
 use crate::runner::process::Guard;
@@ -64,6 +65,8 @@ pub struct Settings {
     pub seed: u64,
     /// A pause before each read.
     pub read_every: Option<Duration>,
+    /// Whether datagrams leave and come together.
+    pub segments: Segments,
     /// Where targets are instead.
     pub targets: Vec<(Option<String>, Url)>,
     /// Whether anything may be sent off this machine.
@@ -189,7 +192,15 @@ impl Session {
             timeout,
             seed: settings.seed,
             read_every: settings.read_every,
+            segments: settings.segments,
         };
+        if settings.segments != Segments::default() && !matches!(plan.address, Address::Udp(_)) {
+            return Err(SessionError::Unfit(Unfit {
+                why: format!("`--gso` and `--gro` are for datagrams over UDP, and it is at {}", plan.address),
+                hint: None,
+                place: case.script.place.clone(),
+            }));
+        }
         let mut notes = Vec::new();
         if !plan.address.transport().is_datagram() {
             plan.workload.correlation = None;

@@ -37,7 +37,13 @@ impl Page {
         };
         let verify = if outcome.verify { "answers verified" } else { "answers not verified" };
         let matched = outcome.correlate.as_ref().map(|name| format!(" and matched by `{}`", escape(name)));
-        let verify = format!("{verify}{}", matched.unwrap_or_default());
+        let together = match (outcome.gso, outcome.gro) {
+            (true, true) => "; datagrams leave and come together (UDP_SEGMENT, UDP_GRO)",
+            (true, false) => "; datagrams leave together (UDP_SEGMENT)",
+            (false, true) => "; datagrams come together (UDP_GRO)",
+            (false, false) => "",
+        };
+        let verify = format!("{verify}{}{together}", matched.unwrap_or_default());
         let target = escape(&outcome.target);
         self.dim("", &format!("{how}{arrivals}, {connections}{depth} to {target}; {cores}; {verify}"));
     }

@@ -13,6 +13,7 @@ use crate::bench::modes::{self, RATES_MAX, Step};
 use crate::bench::schedule::Arrivals;
 use crate::bench::session::{Pin, Settings};
 use crate::bench::threshold::{Threshold, parse_rate};
+use crate::bench::wire::Segments;
 use crate::document::parse_duration;
 use crate::runner::{Filter, Url};
 use crate::text::count;
@@ -94,6 +95,12 @@ pub(in crate::cli) struct BenchArgs {
     /// Wait so long before each read, as slow clients do
     #[arg(long, value_name = "DURATION", value_parser = duration, env = "HARNESS_SLOW_READER")]
     pub(super) slow_reader: Option<Duration>,
+    /// Let datagrams of one size leave together, by `UDP_SEGMENT`: for `--depth`. It changes how they arrive
+    #[arg(long, env = "HARNESS_GSO", value_parser = FalseyValueParser::new())]
+    pub(super) gso: bool,
+    /// Take datagrams together that came together, by `UDP_GRO`
+    #[arg(long, env = "HARNESS_GRO", value_parser = FalseyValueParser::new())]
+    pub(super) gro: bool,
     /// Do not compare answers: only their number and length count
     #[arg(long, env = "HARNESS_NO_VERIFY", value_parser = FalseyValueParser::new())]
     pub(super) no_verify: bool,
@@ -241,6 +248,7 @@ pub(super) fn settings(args: &BenchArgs, seed: u64, folder: &Path) -> Settings {
         floor: !args.no_floor,
         seed,
         read_every: args.slow_reader,
+        segments: Segments { gso: args.gso, gro: args.gro },
         targets: args.target.clone(),
         allow_remote: args.allow_remote,
         folder: folder.to_path_buf(),
