@@ -72,33 +72,34 @@ impl Worker {
         spare: Receiver<Box<Tally>>,
         signals: Arc<Signals>,
     ) -> io::Result<Worker> {
-        let own = share(plan.connections, number, plan.threads);
-        let blocking = plan.pace == Pace::Closed && own == 1 && plan.read_every.is_none() && fits(&plan);
+        let own = share(plan.load.connections, number, plan.load.threads);
+        let blocking = plan.pace == Pace::Closed && own == 1 && plan.load.read_every.is_none() && fits(&plan);
         let workload = plan.workload.clone();
         let workload = if plan.address.transport().is_datagram() { workload } else { workload.for_stream() };
         let tally = Tally::new(workload.steps.len());
         let wait = blocking.then_some(plan.timeout);
-        let opening = Opening { address: plan.address.clone(), wait, tls: plan.tls.clone(), segments: plan.segments };
+        let opening =
+            Opening { address: plan.address.clone(), wait, tls: plan.tls.clone(), segments: plan.load.segments };
         let shared = Shared {
             workload: Rc::new(workload),
             buffers: Buffers::new(&opening),
             opening,
             agreed: None,
-            verify: plan.verify,
+            verify: plan.load.verify,
             timeout: nanos(plan.timeout),
             tally,
             counted_from: u64::MAX,
             begun: (number as u64) << 48,
         };
         let connections: Vec<Connection> =
-            (0..own).map(|at| Connection::new(&shared, plan.seed, at * plan.threads + number)).collect();
+            (0..own).map(|at| Connection::new(&shared, plan.load.seed, at * plan.load.threads + number)).collect();
         let schedule = match &plan.pace {
             Pace::Closed => None,
             Pace::Open(rate, arrivals) => {
-                Some(Schedule::new(arrivals.clone(), *rate, (number, plan.threads), plan.seed))
+                Some(Schedule::new(arrivals.clone(), *rate, (number, plan.load.threads), plan.load.seed))
             }
         };
-        let left = plan.iterations.map(|iterations| share(iterations as usize, number, plan.threads) as u64);
+        let left = plan.load.iterations.map(|iterations| share(iterations as usize, number, plan.load.threads) as u64);
         Ok(Worker {
             number,
             is_free: vec![false; connections.len()],
@@ -141,8 +142,8 @@ impl Worker {
                 begin => break begin,
             }
         };
-        let counted_from = begin + nanos(self.plan.warmup);
-        let end = counted_from + nanos(self.plan.duration);
+        let counted_from = begin + nanos(self.plan.load.warmup);
+        let end = counted_from + nanos(self.plan.load.duration);
         self.shared.counted_from = counted_from;
         if self.is_blocking() {
             self.drive_one(begin, counted_from, end);
@@ -170,8 +171,8 @@ impl Worker {
         let connection = &self.connections[at];
         let takes = connection.standing() == Standing::Open
             && !connection.is_clogged()
-            && connection.under_way() < self.plan.depth
-            && !(self.plan.fresh && connection.under_way() > 0);
+            && connection.under_way() < self.plan.load.depth
+            && !(self.plan.load.fresh && connection.under_way() > 0);
         if takes && !self.is_free[at] {
             self.is_free[at] = true;
             self.free.push_back(at);
@@ -209,7 +210,7 @@ impl Worker {
             connection.flush(&mut self.shared)?;
         }
         if broken || flags.contains(epoll::EventFlags::IN) {
-            match self.plan.read_every {
+            match self.plan.load.read_every {
                 Some(pause) if connection.read_at.is_none() => {
                     let read_at = now() + nanos(pause);
                     connection.read_at = Some(read_at);
@@ -252,7 +253,7 @@ impl Worker {
     fn go_on(&mut self, at: usize) -> Result<(), Failing> {
         let connection = &mut self.connections[at];
         let is_idle = connection.under_way() == 0 && connection.standing() == Standing::Open;
-        if connection.is_spent() || (self.plan.fresh && is_idle && connection.begun() > 0) {
+        if connection.is_spent() || (self.plan.load.fresh && is_idle && connection.begun() > 0) {
             self.connections[at].close(&mut self.shared);
             self.dial(at);
             return Ok(());
@@ -267,7 +268,7 @@ impl Worker {
 
     /// Begins iterations on a connection until it is full.
     fn fill(&mut self, at: usize) -> Result<(), Failing> {
-        let most = if self.plan.fresh { 1 } else { self.plan.depth };
+        let most = if self.plan.load.fresh { 1 } else { self.plan.load.depth };
         while self.connections[at].standing() == Standing::Open
             && self.connections[at].under_way() < most
             && !self.connections[at].is_clogged()
@@ -356,7 +357,7 @@ impl Worker {
                     return;
                 }
             }
-            if let Some(pause) = self.plan.read_every {
+            if let Some(pause) = self.plan.load.read_every {
                 self.read_slowly(nanos(pause));
             }
             self.dial_again(time);
@@ -397,7 +398,7 @@ impl Worker {
             let time = now();
             if time >= rotated {
                 self.rotate(time, counted_from);
-                rotated = counted_from + (self.interval + 1) * nanos(self.plan.interval);
+                rotated = counted_from + (self.interval + 1) * nanos(self.plan.load.interval);
                 if self.signals.stop.load(Ordering::Relaxed) {
                     return;
                 }
@@ -433,7 +434,7 @@ impl Worker {
             }
         }
         let connection = &self.connections[0];
-        if connection.is_spent() || (self.plan.fresh && connection.under_way() == 0) {
+        if connection.is_spent() || (self.plan.load.fresh && connection.under_way() == 0) {
             self.connections[0].close(&mut self.shared);
             self.dial(0);
         }
@@ -454,7 +455,7 @@ impl Worker {
         if time < counted_from {
             return;
         }
-        let interval = (time - counted_from) / nanos(self.plan.interval).max(1);
+        let interval = (time - counted_from) / nanos(self.plan.load.interval).max(1);
         self.count_from_now();
         if interval != self.interval {
             self.hand_over();
@@ -495,7 +496,7 @@ fn share(whole: usize, number: usize, threads: usize) -> usize {
 /// Whether everything under way at once fits the buffers of a socket, so that writing never waits for reading.
 fn fits(plan: &Plan) -> bool {
     let (sent, heard) = plan.workload.sizes();
-    (sent + heard) * plan.depth <= 16 << 10
+    (sent + heard) * plan.load.depth <= 16 << 10
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -68,7 +68,7 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
     let (reports, inbox) = channel();
     let mut spares: Vec<Sender<Box<Tally>>> = Vec::new();
     let mut threads = Vec::new();
-    for number in 0..plan.threads {
+    for number in 0..plan.load.threads {
         let (spare, spare_inbox) = channel();
         // The first ones are made here: a thread that measures allocates nothing as long as we keep up.
         (0..2).for_each(|_| {
@@ -96,7 +96,7 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
         let mut patience = Duration::from_millis(50);
         if let (Address::Udp(server), None, 1..) = (&plan.address, signals.drops.get(), begin) {
             // What is dropped while it warms up does not count.
-            match (begin + nanos(plan.warmup)).saturating_sub(now()) {
+            match (begin + nanos(plan.load.warmup)).saturating_sub(now()) {
                 0 => _ = signals.drops.set(Drops::look(*server)),
                 left => patience = patience.min(Duration::from_nanos(left)),
             }
@@ -106,8 +106,8 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
             Ok(Report::Ready) => {
                 ready += 1;
-                if ready == plan.threads {
-                    if let (Address::Udp(server), true) = (&plan.address, plan.warmup.is_zero()) {
+                if ready == plan.load.threads {
+                    if let (Address::Udp(server), true) = (&plan.address, plan.load.warmup.is_zero()) {
                         let _ = signals.drops.set(Drops::look(*server));
                     }
                     begin = now() + START_AFTER;
@@ -144,12 +144,12 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
     if let (Address::Udp(server), Some(before)) = (&plan.address, signals.drops.get()) {
         collected.total.counts.server_overflows = Drops::look(*server).server_since(before);
     }
-    let counted_from = begin + nanos(plan.warmup);
+    let counted_from = begin + nanos(plan.load.warmup);
     let ran = last_end.saturating_sub(counted_from);
     // An open loop waits for answers after its last iteration was due: that is no part of what was asked.
     let is_open = matches!(plan.pace, Pace::Open(..));
-    let asked = nanos(plan.duration);
-    let window = if plan.iterations.is_none() && (is_open || ran > asked) { asked.min(ran) } else { ran };
+    let asked = nanos(plan.load.duration);
+    let window = if plan.load.iterations.is_none() && (is_open || ran > asked) { asked.min(ran) } else { ran };
     let interrupted = signals.stop.load(Ordering::Relaxed);
     Ok(collected.finish(window.max(1), interrupted, progress))
 }
@@ -174,8 +174,8 @@ struct Collected {
 impl Collected {
     fn new(plan: &Plan) -> Collected {
         Collected {
-            threads: plan.threads,
-            length: nanos(plan.interval),
+            threads: plan.load.threads,
+            length: nanos(plan.load.interval),
             open: BTreeMap::new(),
             total: Tally::new(plan.workload.steps.len()),
             intervals: Vec::new(),

@@ -250,7 +250,8 @@ impl Bench<'_> {
 
     /// Every iteration and every byte is counted, and nothing else.
     async fn counts(&mut self) -> Result<(), SessionError> {
-        let many = |plan: &mut Plan| (plan.iterations, plan.connections, plan.depth) = (Some(1000), 4, 4);
+        let many =
+            |plan: &mut Plan| (plan.load.iterations, plan.load.connections, plan.load.depth) = (Some(1000), 4, 4);
         let plan = self.plan("echo", many).await?;
         let (measured, ..) = self.measure(&plan).await?;
         let counts = measured.total.counts;
@@ -265,7 +266,7 @@ impl Bench<'_> {
     /// its 10th to its 500th.
     async fn losses(&mut self) -> Result<(), SessionError> {
         let many = |plan: &mut Plan| {
-            (plan.iterations, plan.connections, plan.timeout) = (Some(500), 100, Duration::from_secs(1));
+            (plan.load.iterations, plan.load.connections, plan.timeout) = (Some(500), 100, Duration::from_secs(1));
         };
         let plan = self.plan("drop", many).await?;
         let (measured, ..) = self.measure(&plan).await?;
@@ -278,7 +279,7 @@ impl Bench<'_> {
     /// Pairs are swapped, and known by their identifier. The server counts from its first, and three were rehearsed: the
     /// first is the second of a pair, and of the others each second answer comes behind a later one.
     async fn order(&mut self) -> Result<(), SessionError> {
-        let many = |plan: &mut Plan| (plan.iterations, plan.depth) = (Some(501), 2);
+        let many = |plan: &mut Plan| (plan.load.iterations, plan.load.depth) = (Some(501), 2);
         let plan = self.plan("reorder", many).await?;
         let (measured, ..) = self.measure(&plan).await?;
         let counts = measured.total.counts;
@@ -289,7 +290,7 @@ impl Bench<'_> {
 
     /// Twenty connections that wait 50 ms for each answer, twenty times: so many are under way.
     async fn delays(&mut self) -> Result<(), SessionError> {
-        let twenty = |plan: &mut Plan| (plan.connections, plan.iterations) = (20, Some(400));
+        let twenty = |plan: &mut Plan| (plan.load.connections, plan.load.iterations) = (20, Some(400));
         let plan = self.plan("delay", twenty).await?;
         let (_, outcome, meanwhile) = self.measure(&plan).await?;
         let latency = &outcome.latency_ns;
@@ -306,7 +307,7 @@ impl Bench<'_> {
 
     /// Uniform between 10 ms and 30 ms.
     async fn draws(&mut self) -> Result<(), SessionError> {
-        let many = |plan: &mut Plan| (plan.connections, plan.iterations) = (50, Some(2000));
+        let many = |plan: &mut Plan| (plan.load.connections, plan.load.iterations) = (50, Some(2000));
         let plan = self.plan("jitter", many).await?;
         let (_, outcome, meanwhile) = self.measure(&plan).await?;
         for (name, expected, measured) in [
@@ -323,7 +324,7 @@ impl Bench<'_> {
     async fn stalls(&mut self) -> Result<(), SessionError> {
         let open = |plan: &mut Plan| {
             plan.pace = Pace::Open(2000.0, Arrivals::Constant);
-            (plan.connections, plan.depth, plan.duration) = (8, 32, Duration::from_secs(2));
+            (plan.load.connections, plan.load.depth, plan.load.duration) = (8, 32, Duration::from_secs(2));
         };
         let plan = self.plan("stall", open).await?;
         let (_, outcome, meanwhile) = self.measure(&plan).await?;
@@ -339,7 +340,7 @@ impl Bench<'_> {
     async fn schedule(&mut self) -> Result<(), SessionError> {
         let open = |plan: &mut Plan| {
             plan.pace = Pace::Open(10_000.0, Arrivals::Constant);
-            (plan.connections, plan.duration) = (4, Duration::from_secs(1));
+            (plan.load.connections, plan.load.duration) = (4, Duration::from_secs(1));
         };
         let plan = self.plan("echo", open).await?;
         let (measured, outcome, meanwhile) = self.measure(&plan).await?;

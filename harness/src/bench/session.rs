@@ -10,7 +10,7 @@ use super::environment::{Environment, Ticks};
 use super::floor::{self, Floor};
 use super::measure::{Interval, Measured, measure};
 use super::place;
-use super::plan::{Pace, Plan};
+use super::plan::{Load, Pace, Plan};
 use super::wire::Segments;
 use super::workload::{Unfit, Workload};
 use crate::event::Failure;
@@ -35,38 +35,16 @@ pub enum Pin {
 /// What a benchmark needs to know besides its scenario.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Connections, over all threads.
-    pub connections: usize,
-    /// Iterations under way on a connection at most.
-    pub depth: usize,
-    /// Threads of the load generator.
-    pub threads: usize,
+    /// How much is done.
+    pub load: Load,
     /// Where everything runs.
     pub pin: Pin,
-    /// What is played before anything is counted.
-    pub warmup: Duration,
-    /// How long is measured.
-    pub duration: Duration,
-    /// After how many iterations it ends, if before.
-    pub iterations: Option<u64>,
-    /// How often counts are handed over.
-    pub interval: Duration,
-    /// Whether answers are compared.
-    pub verify: bool,
-    /// Whether each iteration has a connection of its own.
-    pub fresh: bool,
     /// The mark after which iterations begin.
     pub from: Option<String>,
     /// How long an iteration may take, if not as long as the scenario says.
     pub timeout: Option<Duration>,
     /// Whether the floor is measured.
     pub floor: bool,
-    /// What chance comes from.
-    pub seed: u64,
-    /// A pause before each read.
-    pub read_every: Option<Duration>,
-    /// Whether datagrams leave and come together.
-    pub segments: Segments,
     /// Where targets are instead.
     pub targets: Vec<(Option<String>, Url)>,
     /// Whether anything may be sent off this machine.
@@ -162,7 +140,7 @@ impl Session {
     pub async fn prepare(&self, scenario: &Scenario, case: &Case) -> Result<Subject, SessionError> {
         let settings = &self.settings;
         let mut workload =
-            Workload::new(scenario, case, settings.from.as_deref(), settings.seed).map_err(SessionError::Unfit)?;
+            Workload::new(scenario, case, settings.from.as_deref(), settings.load.seed).map_err(SessionError::Unfit)?;
         let known = self.fixture.variables();
         workload.variables.extend(known.iter().map(|(name, value)| (Arc::clone(name), value.clone())));
         let address = self.address(scenario, case, workload.actor).await?;
@@ -174,27 +152,9 @@ impl Session {
             true => workload.timeout.min(Duration::from_secs(1)),
             false => workload.timeout,
         });
-        let mut plan = Plan {
-            fresh: settings.fresh,
-            workload,
-            address,
-            tls,
-            connections: settings.connections,
-            depth: settings.depth,
-            threads: settings.threads.min(settings.connections),
-            cores: self.cores.1.clone(),
-            pace: Pace::Closed,
-            warmup: settings.warmup,
-            duration: settings.duration,
-            iterations: settings.iterations,
-            interval: settings.interval,
-            verify: settings.verify,
-            timeout,
-            seed: settings.seed,
-            read_every: settings.read_every,
-            segments: settings.segments,
-        };
-        if settings.segments != Segments::default() && !matches!(plan.address, Address::Udp(_)) {
+        let load = Load { threads: settings.load.threads.min(settings.load.connections), ..settings.load.clone() };
+        let mut plan = Plan { load, workload, address, tls, cores: self.cores.1.clone(), pace: Pace::Closed, timeout };
+        if settings.load.segments != Segments::default() && !matches!(plan.address, Address::Udp(_)) {
             return Err(SessionError::Unfit(Unfit {
                 why: format!("`--gso` and `--gro` are for datagrams over UDP, and it is at {}", plan.address),
                 hint: None,
@@ -205,12 +165,14 @@ impl Session {
         if !plan.address.transport().is_datagram() {
             plan.workload.correlation = None;
         }
-        if let Some(correlation) = plan.workload.correlation.take_if(|known| known.capacity() < 2 * plan.depth as u64) {
+        if let Some(correlation) =
+            plan.workload.correlation.take_if(|known| known.capacity() < 2 * plan.load.depth as u64)
+        {
             notes.push(format!(
                 "answers are not matched by `{}`: it has {} values, too few for `--depth {}`",
                 correlation.name,
                 correlation.capacity(),
-                plan.depth
+                plan.load.depth
             ));
         }
         let mut first = self.rehearse(&plan, 1).await?;
@@ -226,10 +188,10 @@ impl Session {
                 _ => SessionError::Rehearsal(first.failures),
             });
         }
-        if !plan.workload.ends_connection && !plan.fresh {
+        if !plan.workload.ends_connection && !plan.load.fresh {
             let second = self.rehearse(&plan, 2).await?;
             if second.total.counts.iterations < 2 {
-                plan.fresh = true;
+                plan.load.fresh = true;
                 if self.rehearse(&plan, 2).await?.total.counts.iterations < 2 {
                     return Err(SessionError::Rehearsal(second.failures));
                 }
@@ -240,14 +202,17 @@ impl Session {
                 ));
             }
         }
-        plan.fresh |= plan.workload.ends_connection;
-        if plan.depth > 1 && (plan.fresh || !plan.workload.can_pipeline()) {
-            let why = match plan.fresh {
+        plan.load.fresh |= plan.workload.ends_connection;
+        if plan.load.depth > 1 && (plan.load.fresh || !plan.workload.can_pipeline()) {
+            let why = match plan.load.fresh {
                 true => "each of its iterations has a connection of its own",
                 false => "its iterations send again after they have expected something, or depend on answers",
             };
             return Err(SessionError::Unfit(Unfit {
-                why: format!("several iterations on a connection at once (`--depth {}`) cannot be: {why}", plan.depth),
+                why: format!(
+                    "several iterations on a connection at once (`--depth {}`) cannot be: {why}",
+                    plan.load.depth
+                ),
                 hint: None,
                 place: case.script.place.clone(),
             }));
@@ -257,9 +222,9 @@ impl Session {
 
     async fn rehearse(&self, plan: &Plan, iterations: u64) -> Result<Measured, SessionError> {
         let mut plan = plan.clone();
-        (plan.connections, plan.threads, plan.depth) = (1, 1, 1);
-        (plan.warmup, plan.duration) = (Duration::ZERO, plan.timeout * 2 + Duration::from_secs(1));
-        (plan.iterations, plan.pace, plan.verify) = (Some(iterations), Pace::Closed, true);
+        (plan.load.connections, plan.load.threads, plan.load.depth) = (1, 1, 1);
+        (plan.load.warmup, plan.load.duration) = (Duration::ZERO, plan.timeout * 2 + Duration::from_secs(1));
+        (plan.load.iterations, plan.pace, plan.load.verify) = (Some(iterations), Pace::Closed, true);
         self.measure(plan, |_| {}).await
     }
 

@@ -49,7 +49,7 @@ impl Worker {
             }
             let socket = self.connections[at].socket().expect("it was just made");
             let edges = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
-            let flags = match (self.shared.opening.address.transport().is_datagram(), self.plan.read_every) {
+            let flags = match (self.shared.opening.address.transport().is_datagram(), self.plan.load.read_every) {
                 // A datagram more or less cannot be told from a short read, so there it is asked each time.
                 (true, None) => epoll::EventFlags::IN,
                 // What waits for a slow reader must not wake it.

@@ -249,7 +249,7 @@ cost        2.040 system calls a message, 0.55 cores for making the load
         };
         let change = |plan: &mut Plan, window: &mut u64| {
             with::poisson(plan, 12_000.0);
-            (plan.connections, plan.depth, *window) = (64, 16, 1_000_000_000);
+            (plan.load.connections, plan.load.depth, *window) = (64, 16, 1_000_000_000);
             plan.workload.steps.push("expect `\u{1b}[31m`".into());
         };
         let mut shown = fixture::outcome(change, record);

@@ -10,6 +10,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 
 use crate::bench::modes::{self, RATES_MAX, Step};
+use crate::bench::plan::Load;
 use crate::bench::schedule::Arrivals;
 use crate::bench::session::{Pin, Settings};
 use crate::bench::threshold::{Threshold, parse_rate};
@@ -232,23 +233,26 @@ fn pin(text: &str) -> Result<Pin, String> {
 }
 
 pub(super) fn settings(args: &BenchArgs, seed: u64, folder: &Path) -> Settings {
-    Settings {
+    let load = Load {
         connections: args.connections as usize,
         depth: args.depth as usize,
         threads: args.threads as usize,
-        pin: args.pin.clone().unwrap_or_default(),
         warmup: args.warmup,
         duration: args.duration,
         iterations: args.iterations,
         interval: args.interval,
         verify: !args.no_verify,
         fresh: args.fresh,
-        from: args.from.clone(),
-        timeout: args.timeout,
-        floor: !args.no_floor,
         seed,
         read_every: args.slow_reader,
         segments: Segments { gso: args.gso, gro: args.gro },
+    };
+    Settings {
+        load,
+        pin: args.pin.clone().unwrap_or_default(),
+        from: args.from.clone(),
+        timeout: args.timeout,
+        floor: !args.no_floor,
         targets: args.target.clone(),
         allow_remote: args.allow_remote,
         folder: folder.to_path_buf(),
