@@ -78,7 +78,13 @@ impl Worker {
         let workload = if plan.address.transport().is_datagram() { workload } else { workload.for_stream() };
         let tally = Tally::new(workload.steps.len());
         let wait = blocking.then_some(plan.timeout);
-        let opening = Opening { address: plan.address.clone(), wait, tls: plan.tls.clone(), segments: plan.segments };
+        let opening = Opening {
+            address: plan.address.clone(),
+            wait,
+            tls: plan.tls.clone(),
+            segments: plan.segments,
+            stamps: plan.stamps,
+        };
         let shared = Shared {
             workload: Rc::new(workload),
             buffers: Buffers::new(&opening),
@@ -87,6 +93,7 @@ impl Worker {
             verify: plan.verify,
             timeout: nanos(plan.timeout),
             tally,
+            ahead: 0,
             counted_from: u64::MAX,
             begun: (number as u64) << 48,
         };
@@ -144,6 +151,7 @@ impl Worker {
         let counted_from = begin + nanos(self.plan.warmup);
         let end = counted_from + nanos(self.plan.duration);
         self.shared.counted_from = counted_from;
+        self.set_clock();
         if self.is_blocking() {
             self.drive_one(begin, counted_from, end);
         } else {
@@ -197,6 +205,9 @@ impl Worker {
         let connection = &mut self.connections[at];
         if connection.standing() == Standing::Gone {
             return Ok(());
+        }
+        if flags.contains(epoll::EventFlags::ERR) {
+            connection.collect(&mut self.shared);
         }
         let broken = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);
         if connection.standing() == Standing::Connecting {
@@ -351,6 +362,7 @@ impl Worker {
             self.rotate(time, counted_from);
             if time >= look {
                 self.look(time);
+                self.set_clock();
                 look = time + LOOK_EVERY;
                 if self.signals.stop.load(Ordering::Relaxed) {
                     return;
@@ -397,6 +409,7 @@ impl Worker {
             let time = now();
             if time >= rotated {
                 self.rotate(time, counted_from);
+                self.set_clock();
                 rotated = counted_from + (self.interval + 1) * nanos(self.plan.interval);
                 if self.signals.stop.load(Ordering::Relaxed) {
                     return;
@@ -447,6 +460,13 @@ impl Worker {
         let sockets =
             self.connections.iter().filter_map(|connection| connection.socket()?.local_addr().ok()?.as_socket());
         Drops::look(server).own_since(before, sockets)
+    }
+
+    /// Sees how far the clock of the kernel's timestamps is ahead: somebody may set it meanwhile.
+    fn set_clock(&mut self) {
+        if self.plan.stamps.is_some() {
+            self.shared.ahead = super::clock::ahead();
+        }
     }
 
     /// Hands over what was counted, once an interval.

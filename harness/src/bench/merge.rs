@@ -209,6 +209,9 @@ fn measured(tag: &str, outcome: &Outcome, series: &BTreeMap<&str, Vec<&Line>>) -
         lateness: whole("lateness")?,
         connect: whole("connect")?,
         handshake: whole("handshake")?,
+        sending: whole("sending")?,
+        away: whole("away")?,
+        waking: whole("waking")?,
         steps: (1..=outcome.steps.len()).map(|step| whole(&format!("step-{step}"))).collect::<Result<_, _>>()?,
         counts: outcome.counts,
     };

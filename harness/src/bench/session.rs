@@ -11,7 +11,7 @@ use super::floor::{self, Floor};
 use super::measure::{Interval, Measured, measure};
 use super::place;
 use super::plan::{Pace, Plan};
-use super::wire::Segments;
+use super::wire::{Segments, Stamps};
 use super::workload::{Unfit, Workload};
 use crate::event::Failure;
 use crate::runner::process::Guard;
@@ -67,6 +67,8 @@ pub struct Settings {
     pub read_every: Option<Duration>,
     /// Whether datagrams leave and come together.
     pub segments: Segments,
+    /// Which timestamps the kernel is asked for.
+    pub stamps: Option<Stamps>,
     /// Where targets are instead.
     pub targets: Vec<(Option<String>, Url)>,
     /// Whether anything may be sent off this machine.
@@ -193,13 +195,20 @@ impl Session {
             seed: settings.seed,
             read_every: settings.read_every,
             segments: settings.segments,
+            stamps: settings.stamps,
+        };
+        let unfit = |why: String| {
+            let place = case.script.place.clone();
+            Err(SessionError::Unfit(Unfit { why, hint: None, place }))
         };
         if settings.segments != Segments::default() && !matches!(plan.address, Address::Udp(_)) {
-            return Err(SessionError::Unfit(Unfit {
-                why: format!("`--gso` and `--gro` are for datagrams over UDP, and it is at {}", plan.address),
-                hint: None,
-                place: case.script.place.clone(),
-            }));
+            return unfit(format!("`--gso` and `--gro` are for datagrams over UDP, and it is at {}", plan.address));
+        }
+        if settings.stamps.is_some() && !matches!(plan.address, Address::Tcp(_) | Address::Udp(_)) {
+            return unfit(format!("`--stamps` is for TCP and UDP, and it is at {}", plan.address));
+        }
+        if settings.stamps == Some(Stamps::RxTx) && plan.depth > 1 {
+            return unfit("`--stamps rxtx` is for one iteration on a connection at once, without `--depth`".into());
         }
         let mut notes = Vec::new();
         if !plan.address.transport().is_datagram() {
