@@ -15,7 +15,7 @@ use super::clock::now;
 use super::correlation::Asked;
 use super::expectation::{Expectation, Mismatch, shown};
 use super::tally::{LATENCY_MAX, Tally};
-use super::wire::{Broken, Buffers, Got, Opening, Wire};
+use super::wire::{Broken, Buffers, Got, Opening, Stamps, Wire};
 use super::workload::{Operation, Workload, fill};
 use crate::event::TlsSession;
 use crate::random::Random;
@@ -94,6 +94,8 @@ pub struct Shared {
     pub agreed: Option<TlsSession>,
     /// What is counted.
     pub tally: Tally,
+    /// How far the clock of the kernel's timestamps is ahead, where they are asked for.
+    pub ahead: u64,
     /// From when on what ends is counted.
     pub counted_from: u64,
     /// Iterations that were begun, by every connection of the thread.
@@ -259,6 +261,7 @@ impl Connection {
             self.expectation.variables.insert(Arc::from(super::workload::ITERATION), number.to_string().into());
         }
         let mut at = 0;
+        self.wire.begins();
         let first = self.flights.is_empty();
         let mut flight = Flight { intended, begun, stepped: begun, at: 0, asked: Asked::default() };
         while let Some(operation) = workload.operations.get(at) {
@@ -357,6 +360,11 @@ impl Connection {
         Ok(self.wire.flush(&mut shared.tally.counts)?)
     }
 
+    /// Takes what the kernel has to say of what has left.
+    pub fn collect(&mut self, shared: &mut Shared) {
+        self.wire.collect(&mut shared.tally.counts, true);
+    }
+
     /// Reads what is there and goes on as far as that leads. `true` if there may be more.
     pub fn read(&mut self, shared: &mut Shared) -> Result<bool, Failing> {
         let mut buffers = std::mem::take(&mut shared.buffers);
@@ -376,6 +384,7 @@ impl Connection {
             Got::Bytes(bytes, more) => (bytes, more),
             Got::Datagrams(bytes, size) => {
                 let now = now();
+                self.wire.collect(&mut shared.tally.counts, false);
                 if bytes.is_empty() {
                     self.datagram(shared, bytes, now)?;
                 }
@@ -388,6 +397,7 @@ impl Connection {
             Got::Nothing => return Ok(false),
         };
         let now = now();
+        self.wire.collect(&mut shared.tally.counts, false);
         if self.carried.is_empty() {
             let mut rest = bytes;
             self.advance(shared, &mut rest, now)?;
@@ -521,6 +531,11 @@ impl Connection {
             return;
         }
         tally.counts.iterations += 1;
+        if let Some(stamps) = shared.opening.stamps {
+            let [left, came] = <[_; 2]>::from(self.wire.stamps()).map(|at| Some(at?.saturating_sub(shared.ahead)));
+            let left = if stamps == Stamps::RxTx { left } else { Some(flight.begun) };
+            tally.split(stamps, [Some(flight.begun), left, came, Some(now)]);
+        }
         let took = |since: u64| now.saturating_sub(since).clamp(1, LATENCY_MAX);
         tally.latency.saturating_record(took(flight.intended));
         if flight.intended != flight.begun {

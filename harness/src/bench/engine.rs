@@ -78,8 +78,13 @@ impl Worker {
         let workload = if plan.address.transport().is_datagram() { workload } else { workload.for_stream() };
         let tally = Tally::new(workload.steps.len());
         let wait = blocking.then_some(plan.timeout);
-        let opening =
-            Opening { address: plan.address.clone(), wait, tls: plan.tls.clone(), segments: plan.load.segments };
+        let opening = Opening {
+            address: plan.address.clone(),
+            wait,
+            tls: plan.tls.clone(),
+            segments: plan.load.segments,
+            stamps: plan.load.stamps,
+        };
         let shared = Shared {
             workload: Rc::new(workload),
             buffers: Buffers::new(&opening),
@@ -88,6 +93,7 @@ impl Worker {
             verify: plan.load.verify,
             timeout: nanos(plan.timeout),
             tally,
+            ahead: 0,
             counted_from: u64::MAX,
             begun: (number as u64) << 48,
         };
@@ -145,6 +151,7 @@ impl Worker {
         let counted_from = begin + nanos(self.plan.load.warmup);
         let end = counted_from + nanos(self.plan.load.duration);
         self.shared.counted_from = counted_from;
+        self.set_clock();
         if self.is_blocking() {
             self.drive_one(begin, counted_from, end);
         } else {
@@ -198,6 +205,9 @@ impl Worker {
         let connection = &mut self.connections[at];
         if connection.standing() == Standing::Gone {
             return Ok(());
+        }
+        if flags.contains(epoll::EventFlags::ERR) {
+            connection.collect(&mut self.shared);
         }
         let broken = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);
         if connection.standing() == Standing::Connecting {
@@ -352,6 +362,7 @@ impl Worker {
             self.rotate(time, counted_from);
             if time >= look {
                 self.look(time);
+                self.set_clock();
                 look = time + LOOK_EVERY;
                 if self.signals.stop.load(Ordering::Relaxed) {
                     return;
@@ -398,6 +409,7 @@ impl Worker {
             let time = now();
             if time >= rotated {
                 self.rotate(time, counted_from);
+                self.set_clock();
                 rotated = counted_from + (self.interval + 1) * nanos(self.plan.load.interval);
                 if self.signals.stop.load(Ordering::Relaxed) {
                     return;
@@ -448,6 +460,13 @@ impl Worker {
         let sockets =
             self.connections.iter().filter_map(|connection| connection.socket()?.local_addr().ok()?.as_socket());
         Drops::look(server).own_since(before, sockets)
+    }
+
+    /// Sees how far the clock of the kernel's timestamps is ahead: somebody may set it meanwhile.
+    fn set_clock(&mut self) {
+        if self.plan.load.stamps.is_some() {
+            self.shared.ahead = super::clock::ahead();
+        }
     }
 
     /// Hands over what was counted, once an interval.

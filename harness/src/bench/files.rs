@@ -91,6 +91,9 @@ pub(crate) fn histograms(bench: &Bench, measured: &[&Measured]) -> Log {
             ("lateness", &total.lateness),
             ("connect", &total.connect),
             ("handshake", &total.handshake),
+            ("sending", &total.sending),
+            ("away", &total.away),
+            ("waking", &total.waking),
         ];
         let whole = whole.into_iter().map(|(name, histogram)| (name.to_owned(), histogram));
         let steps = total.steps.iter().enumerate().map(|(at, histogram)| (format!("step-{}", at + 1), histogram));
@@ -173,6 +176,12 @@ fn results_csv(results: &[Outcome]) -> String {
         row.extend(columns("latency", &outcome.latency_ns));
         row.extend(columns("service", &outcome.service_ns));
         row.extend(columns("lateness", &outcome.lateness_ns));
+        if let Some(stamps) = &outcome.stamps {
+            row.push(("stamped".to_owned(), stamps.share.to_string()));
+            row.extend(columns("sending", &stamps.sending_ns));
+            row.extend(columns("away", &stamps.away_ns));
+            row.extend(columns("waking", &stamps.waking_ns));
+        }
         row
     };
     csv(results.iter().zip(tags(results)).map(row))

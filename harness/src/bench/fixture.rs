@@ -72,6 +72,7 @@ pub(super) fn plan() -> Plan {
         seed: 1,
         read_every: None,
         segments: Segments::default(),
+        stamps: None,
     };
     Plan {
         workload,

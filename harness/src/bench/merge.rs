@@ -263,9 +263,18 @@ impl Series {
             true => Ok(()),
             false => Err(MergeError::Different { tag: line.tag.clone(), what: "the bounds of histograms" }),
         };
-        let Tally { latency, service, lateness, connect, handshake, steps, counts } = &mut self.total;
+        let Tally { latency, service, lateness, connect, handshake, sending, away, waking, steps, counts } =
+            &mut self.total;
         let latencies = named("latency");
-        let whole = [("service", service), ("lateness", lateness), ("connect", connect), ("handshake", handshake)];
+        let whole = [
+            ("service", service),
+            ("lateness", lateness),
+            ("connect", connect),
+            ("handshake", handshake),
+            ("sending", sending),
+            ("away", away),
+            ("waking", waking),
+        ];
         let whole = whole.into_iter().map(|(name, whole)| (name.to_owned(), whole));
         let steps = steps.iter_mut().enumerate().map(|(at, step)| (format!("step-{}", at + 1), step));
         for (name, whole) in whole.chain(steps) {

@@ -13,7 +13,8 @@ use super::measure::{Interval, Measured};
 use super::plan::{Pace, Plan};
 use super::quantiles::Quantiles;
 use super::schedule::Arrivals;
-use super::tally::Counts;
+use super::tally::{Counts, Tally};
+use super::wire::Stamps;
 use crate::event::TlsSession;
 
 /// The version of the format.
@@ -155,6 +156,9 @@ pub struct Outcome {
     /// Whether they came together, by `UDP_GRO`.
     #[serde(default)]
     pub gro: bool,
+    /// What the kernel's timestamps say, where they were asked for.
+    #[serde(default)]
+    pub stamps: Option<Split>,
     /// What TLS was agreed on, where it was.
     #[serde(default)]
     pub tls: Option<TlsSession>,
@@ -193,6 +197,33 @@ pub struct Step {
     pub name: String,
     /// How long it took.
     pub ns: Quantiles,
+}
+
+/// Where the time of an iteration went, by the kernel's timestamps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Split {
+    /// Which there were.
+    pub kind: Stamps,
+    /// The share of iterations that have them, from 0 to 1.
+    pub share: f64,
+    /// From when it began until its first bytes left the kernel; nothing without stamps of what leaves.
+    pub sending_ns: Quantiles,
+    /// From then, or from when it began, until its last answer came to the kernel.
+    pub away_ns: Quantiles,
+    /// From then until it had been read.
+    pub waking_ns: Quantiles,
+}
+
+impl Split {
+    fn of(kind: Stamps, total: &Tally) -> Split {
+        Split {
+            kind,
+            share: rounded(over(total.waking.len() as f64, total.counts.iterations as f64), 6),
+            sending_ns: Quantiles::of(&total.sending),
+            away_ns: Quantiles::of(&total.away),
+            waking_ns: Quantiles::of(&total.waking),
+        }
+    }
 }
 
 /// A latency against what the machine itself takes.
@@ -313,6 +344,7 @@ impl Outcome {
             correlate: plan.workload.correlation.as_ref().map(|known| known.name.to_string()),
             gso: plan.load.segments.gso,
             gro: plan.load.segments.gro,
+            stamps: plan.load.stamps.map(|kind| Split::of(kind, &measured.total)),
             tls: None,
             steps: plan.workload.steps.iter().map(step).collect(),
             floor: None,
@@ -350,6 +382,7 @@ impl Outcome {
         self.lateness_ns = Quantiles::of(&total.lateness);
         self.connect_ns = Quantiles::of(&total.connect);
         self.handshake_ns = Quantiles::of(&total.handshake);
+        self.stamps = self.stamps.take().map(|split| Split::of(split.kind, total));
         self.tls = measured.tls.clone();
         for (step, times) in self.steps.iter_mut().zip(&total.steps) {
             step.ns = Quantiles::of(times);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::drops::Drops;
 use super::schedule::Arrivals;
 use super::tally::Tally;
-use super::wire::Segments;
+use super::wire::{Segments, Stamps};
 use super::workload::Workload;
 use crate::event::TlsSession;
 use crate::runner::{Address, TlsClient};
@@ -48,6 +48,8 @@ pub struct Load {
     pub read_every: Option<Duration>,
     /// Whether datagrams leave and come together.
     pub segments: Segments,
+    /// Which timestamps the kernel is asked for.
+    pub stamps: Option<Stamps>,
 }
 
 /// What one measurement does.

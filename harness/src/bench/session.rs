@@ -11,7 +11,7 @@ use super::floor::{self, Floor};
 use super::measure::{Interval, Measured, measure};
 use super::place;
 use super::plan::{Load, Pace, Plan};
-use super::wire::Segments;
+use super::wire::{Segments, Stamps};
 use super::workload::{Unfit, Workload};
 use crate::event::Failure;
 use crate::runner::process::Guard;
@@ -154,12 +154,18 @@ impl Session {
         });
         let load = Load { threads: settings.load.threads.min(settings.load.connections), ..settings.load.clone() };
         let mut plan = Plan { load, workload, address, tls, cores: self.cores.1.clone(), pace: Pace::Closed, timeout };
+        let unfit = |why: String| {
+            let place = case.script.place.clone();
+            Err(SessionError::Unfit(Unfit { why, hint: None, place }))
+        };
         if settings.load.segments != Segments::default() && !matches!(plan.address, Address::Udp(_)) {
-            return Err(SessionError::Unfit(Unfit {
-                why: format!("`--gso` and `--gro` are for datagrams over UDP, and it is at {}", plan.address),
-                hint: None,
-                place: case.script.place.clone(),
-            }));
+            return unfit(format!("`--gso` and `--gro` are for datagrams over UDP, and it is at {}", plan.address));
+        }
+        if settings.load.stamps.is_some() && !matches!(plan.address, Address::Tcp(_) | Address::Udp(_)) {
+            return unfit(format!("`--stamps` is for TCP and UDP, and it is at {}", plan.address));
+        }
+        if settings.load.stamps == Some(Stamps::RxTx) && plan.load.depth > 1 {
+            return unfit("`--stamps rxtx` is for one iteration on a connection at once, without `--depth`".into());
         }
         let mut notes = Vec::new();
         if !plan.address.transport().is_datagram() {

@@ -4,6 +4,7 @@
 
 mod received;
 mod session;
+mod stamps;
 mod train;
 
 use std::io::{self, Write as _};
@@ -14,6 +15,8 @@ use rustix::net::SendFlags;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use self::session::Session;
+use self::stamps::Stamped;
+pub use self::stamps::Stamps;
 use self::train::Train;
 use super::tally::Counts;
 use crate::event::TlsSession;
@@ -92,6 +95,8 @@ pub struct Opening {
     pub tls: Option<TlsClient>,
     /// Whether datagrams leave and come together.
     pub segments: Segments,
+    /// Which timestamps the kernel is asked for.
+    pub stamps: Option<Stamps>,
 }
 
 /// A socket, and what it has not taken yet.
@@ -110,6 +115,8 @@ pub struct Wire {
     train: Option<Train>,
     /// Whether datagrams come together.
     gro: bool,
+    /// The kernel's timestamps, where they are asked for.
+    stamped: Option<Stamped>,
 }
 
 impl Wire {
@@ -127,6 +134,7 @@ impl Wire {
             clogged: false,
             train: (datagram && opening.segments.gso).then(Train::default),
             gro: datagram && opening.segments.gro,
+            stamped: opening.stamps.map(Stamped::new),
         }
     }
 
@@ -187,10 +195,10 @@ impl Wire {
     }
 
     /// What became of connecting, once the socket says that it knows.
-    pub fn connected(&self, address: &Address) -> Result<(), Broken> {
+    pub fn connected(&mut self, address: &Address) -> Result<(), Broken> {
         match self.opened().take_error().ok().flatten() {
             Some(error) => Err(Broken(format!("no connection to {address}: {error}"))),
-            None => Ok(()),
+            None => self.ask_for_stamps(),
         }
     }
 
@@ -236,7 +244,7 @@ impl Wire {
             return self.join(counts, bytes);
         }
         if self.datagram {
-            return self.put(counts, bytes).map(|_| ());
+            return self.put(counts, bytes).map(|taken| self.took(taken));
         }
         if let Some(session) = &mut self.session {
             session.tls.writer().write_all(bytes).expect("its buffer has no limit");
@@ -246,12 +254,19 @@ impl Wire {
         // Small ones leave together; one that is large need not be copied.
         if self.unsent.is_empty() && bytes.len() > LARGE_LEN {
             let taken = self.put(counts, bytes)?;
+            self.took(taken);
             self.clogged = taken < bytes.len();
             self.unsent.extend_from_slice(&bytes[taken..]);
         } else {
             self.unsent.extend_from_slice(bytes);
         }
         Ok(())
+    }
+
+    fn took(&mut self, taken: usize) {
+        if let Some(stamped) = &mut self.stamped {
+            stamped.took(taken, self.datagram);
+        }
     }
 
     fn put(&self, counts: &mut Counts, bytes: &[u8]) -> Result<usize, Broken> {
@@ -274,6 +289,7 @@ impl Wire {
         self.depart(counts)?;
         while !self.unsent.is_empty() {
             let taken = self.put(counts, &self.unsent)?;
+            self.took(taken);
             self.clogged = taken < self.unsent.len();
             if self.clogged {
                 self.unsent.drain(..taken);
@@ -283,6 +299,10 @@ impl Wire {
             if !self.blocking {
                 break;
             }
+        }
+        if !self.blocking {
+            // What waits there would wake the thread; one that waits in its reads takes it after the answer.
+            self.collect(counts, false);
         }
         if self.shut && self.unsent.is_empty() {
             self.shut = false;

@@ -7,6 +7,7 @@ use anstyle::Style;
 use super::page::{LABEL, Page};
 use crate::bench::figure::{bytes_rate, rate, seconds, share, time};
 use crate::bench::outcome::{Mode, Outcome, Steady};
+use crate::bench::wire::Stamps;
 use crate::event::TlsSession;
 use crate::report::text::{count, cut, escape, number, pad};
 
@@ -69,6 +70,15 @@ impl Page {
         }
         if outcome.handshake_ns.count > 0 && outcome.fresh {
             self.distribution("handshake", &outcome.handshake_ns, Style::new());
+        }
+        if let Some(split) = &outcome.stamps {
+            for (name, times) in
+                [("sending", &split.sending_ns), ("away", &split.away_ns), ("waking", &split.waking_ns)]
+            {
+                if times.count > 0 {
+                    self.distribution(name, times, Style::new());
+                }
+            }
         }
         if outcome.steps.len() > 1 {
             for (at, step) in outcome.steps.iter().enumerate() {
@@ -157,6 +167,20 @@ impl Page {
                 false => format!("{} bytes there and {} back", floor.request, floor.response),
             };
             self.dim("floor", &format!("{ratio}{p50} for {sizes} between two processes that do nothing else"));
+        }
+        if let Some(split) = &outcome.stamps {
+            let (sending, until) = match split.kind {
+                Stamps::Rx => ("", "the beginning"),
+                Stamps::RxTx => ("sending is until the first bytes left the kernel, ", "there"),
+            };
+            self.dim(
+                "stamps",
+                &format!(
+                    "{sending}away is from {until} until the kernel had the answer, waking is until this program had it; \
+                     known of {} of the iterations",
+                    share(split.share)
+                ),
+            );
         }
         if let Some(TlsSession { version, cipher, alpn, .. }) = &outcome.tls {
             let alpn = alpn.as_ref().map(|name| format!(", {}", escape(name))).unwrap_or_default();

@@ -34,7 +34,7 @@ impl Wire {
             self.depart(counts)?;
         }
         if datagram.is_empty() {
-            return self.put(counts, datagram).map(drop);
+            return self.put(counts, datagram).map(|taken| self.took(taken));
         }
         let train = self.train.as_mut().expect("just seen");
         if self.unsent.is_empty() {
@@ -61,7 +61,8 @@ impl Wire {
             let set = setsockopt(self.opened(), sockopt::UdpGsoSegment, &(cuts as i32));
             set.map_err(|error| Broken::of("no UDP_SEGMENT", Errno::from_raw_os_error(error as i32)))?;
         }
-        self.put(counts, &self.unsent)?;
+        let taken = self.put(counts, &self.unsent)?;
+        self.took(taken);
         self.unsent.clear();
         Ok(())
     }

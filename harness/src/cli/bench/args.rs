@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
 use crate::bench::modes::{self, RATES_MAX, Step};
@@ -14,7 +14,7 @@ use crate::bench::plan::Load;
 use crate::bench::schedule::Arrivals;
 use crate::bench::session::{Pin, Settings};
 use crate::bench::threshold::{Threshold, parse_rate};
-use crate::bench::wire::Segments;
+use crate::bench::wire::{Segments, Stamps};
 use crate::document::parse_duration;
 use crate::runner::{Filter, Url};
 use crate::text::count;
@@ -102,6 +102,10 @@ pub(in crate::cli) struct BenchArgs {
     /// Take datagrams together that came together, by `UDP_GRO`
     #[arg(long, env = "HARNESS_GRO", value_parser = FalseyValueParser::new())]
     pub(super) gro: bool,
+    /// Ask the kernel when what came came to it (`rx`), and also when what was sent left it (`rxtx`): the report then says how much
+    /// of the latency lies away from this program
+    #[arg(long, value_name = "WHICH", value_parser = PossibleValuesParser::new(["rx", "rxtx"]).map(|which| stamps(&which)), env = "HARNESS_STAMPS")]
+    pub(super) stamps: Option<Stamps>,
     /// Do not compare answers: only their number and length count
     #[arg(long, env = "HARNESS_NO_VERIFY", value_parser = FalseyValueParser::new())]
     pub(super) no_verify: bool,
@@ -206,6 +210,10 @@ fn sweep(text: &str) -> Result<Sweep, String> {
     }
 }
 
+fn stamps(which: &str) -> Stamps {
+    if which == "rx" { Stamps::Rx } else { Stamps::RxTx }
+}
+
 fn ramp(text: &str) -> Result<(f64, f64), String> {
     let (low, high) = text.split_once(':').ok_or("expected `LOW:HIGH`")?;
     Ok((rate(low)?, rate(high)?))
@@ -246,6 +254,7 @@ pub(super) fn settings(args: &BenchArgs, seed: u64, folder: &Path) -> Settings {
         seed,
         read_every: args.slow_reader,
         segments: Segments { gso: args.gso, gro: args.gro },
+        stamps: args.stamps,
     };
     Settings {
         load,

@@ -6,6 +6,7 @@ mod baseline;
 mod datagrams;
 mod engine;
 mod self_test;
+mod stamps;
 
 use std::fs;
 
