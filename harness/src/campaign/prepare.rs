@@ -32,8 +32,11 @@ const PROBES_MAX: usize = 8;
 /// The longest that an answer is waited for where it is known to take its time.
 const REPLY_WITHIN_MAX: Duration = Duration::from_millis(400);
 
-/// What is quick is answered before the target rests.
+/// The least that an answer is waited for where nobody can be watched.
 const QUICK: Duration = Duration::from_millis(3);
+
+/// The least that is waited for a target that has been seen to rest before it answered.
+const LATE_MIN: Duration = Duration::from_millis(1);
 
 /// How targets of this campaign are started.
 pub(super) struct Stage<'s> {
@@ -172,11 +175,12 @@ fn start(player: &mut Player) -> Result<(), CampaignError> {
 
 /// How long an answer is waited for.
 fn reply_within(recorded: &[Seed], is_watched: bool) -> Duration {
-    let slowest = recorded.iter().map(|seed| seed.slowest).max().unwrap_or_default();
+    let longest = |of: fn(&Seed) -> Duration| recorded.iter().map(of).max().unwrap_or_default();
+    let (slowest, late) = (longest(|seed| seed.slowest), longest(|seed| seed.late));
     match is_watched {
-        // Who rests without an answer gives none, unless answers are known to take their time.
-        true if slowest < QUICK => Duration::ZERO,
-        true => (slowest * 2).min(REPLY_WITHIN_MAX),
+        // Who rests without an answer gives none, unless answers are known to come from somebody who waits.
+        true if late.is_zero() => Duration::ZERO,
+        true => (late * 4).clamp(LATE_MIN, REPLY_WITHIN_MAX),
         false => (slowest * 4).clamp(QUICK, REPLY_WITHIN_MAX),
     }
 }

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 static const char *bug;
-static int turns, filled;
+static int turns, filled, clients;
 
 static void *idle(void *nothing) { for (;;) pause(); return nothing; }
 
@@ -59,6 +59,17 @@ static void serve(int client) {
   close(client);
 }
 
+/* Kills the grandparent, which is the harness; once for each folder. */
+static void kill_harness(void) {
+  char text[512], path[64];
+  fclose(fopen("killed", "w"));
+  snprintf(path, sizeof path, "/proc/%d/stat", getppid());
+  FILE *stat = fopen(path, "r");
+  if (!stat || !fgets(text, sizeof text, stat)) abort();
+  kill(atoi(strrchr(text, ')') + 4), SIGKILL);
+  pause();
+}
+
 /* The same over UDP: a datagram is a line. */
 static int datagrams(struct sockaddr_in here) {
   int own = socket(AF_INET, SOCK_DGRAM, 0);
@@ -95,8 +106,10 @@ int main(int count, char **words) {
   if (is("client")) return client(here);
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   if (bind(listener, (struct sockaddr *)&here, sizeof here) != 0 || listen(listener, 64) != 0) return 1;
+  int last = strncmp(bug, "kill-", 5) == 0 && access("killed", F_OK) != 0 ? atoi(bug + 5) : 0;
   for (;;) {
     int client = accept(listener, 0, 0);
+    if (++clients == last) kill_harness();
     if (client >= 0) serve(client);
   }
 }
