@@ -35,7 +35,7 @@ builtin = "jitter"
 settings = { from = "10ms", to = "30ms" }
 [target.reorder]
 builtin = "reorder"
-settings = { hold = "1s" }
+settings = { hold = "400ms" }
 listen = "udp://127.0.0.1:0"
 [target.slower]
 builtin = "tcp-echo"
