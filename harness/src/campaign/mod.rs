@@ -1,7 +1,7 @@
 //! Fuzzing over the network: cases that mutators have spoilt, played on targets that keep running.
 //!
 //! - [`case`](Case) is what is said; `seeds` writes down what a scenario says; `schedule` chooses what is spoilt, and how.
-//! - `player` plays it on sockets of its own, `rest` knows when the target is done with it, `coverage` reads its counters.
+//! - `player` plays it on sockets of its own and knows when the target is done with it, `coverage` reads its counters.
 //! - `feedback` says what is new, `oracle` what is wrong, `sign` and `triage` make that a [`Finding`].
 //! - `prepare` is what comes before the first case, `run` the campaign, `worker` its loop, `state` what all workers share;
 //!   `standing` is what a worker knows by itself.
@@ -24,7 +24,6 @@ pub mod player;
 mod prepare;
 pub mod reading;
 mod reduction;
-pub mod rest;
 mod run;
 pub mod schedule;
 pub mod seeds;
@@ -49,7 +48,6 @@ pub use finding::Finding;
 pub use journal::seed as seed_of;
 pub use oracle::Kind;
 pub use player::REPLY_LEN_MAX;
-pub use rest::THREADS_MAX;
 pub use socket::UNREAD_MAX;
 pub use state::{Ending, Summary};
 pub use status::{Status, Watcher};

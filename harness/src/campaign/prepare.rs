@@ -32,6 +32,9 @@ const PROBES_MAX: usize = 8;
 /// The longest that an answer is waited for where it is known to take its time.
 const REPLY_WITHIN_MAX: Duration = Duration::from_millis(400);
 
+/// How much of a processor a target uses with nothing to do before it is known for one that never rests.
+const RESTLESS_FOR: Duration = Duration::from_millis(50);
+
 /// The least that an answer is waited for where nobody can be watched.
 const QUICK: Duration = Duration::from_millis(3);
 
@@ -115,7 +118,7 @@ impl Stage<'_> {
         let plan = Arc::new(plan);
         let (mut first, counters) = self.find_counters(&plan)?;
         let is_watched = first.is_watched() && options.quiescence;
-        let is_restless = is_watched && first.busy_share(Duration::from_millis(100)) > 0.5;
+        let is_restless = is_watched && first.works_on(RESTLESS_FOR);
 
         // Each on a fresh target.
         let (mut recorded, mut patterns, mut normal) = (Vec::new(), Vec::new(), Vec::new());

@@ -21,11 +21,10 @@ pub use trace::{REPLY_LEN_MAX, Reply, Trace};
 
 use super::coverage::Coverage;
 use super::plan::{Actor, Place, Plan};
-use super::rest::{Rest, State, family};
 use super::socket::Link;
 use crate::event::{Failure, OutputLine};
 use crate::matcher::Pattern;
-use crate::runner::process::Address;
+use crate::runner::process::{Activity, Address, Rest, family};
 use crate::runner::{Ground, Up};
 use crate::template::Variables;
 
@@ -49,7 +48,7 @@ pub struct Player {
     /// For each process, the number of the last of its lines that was told.
     lines_seen: Vec<u64>,
     /// What the target was when it had nothing left to do; `None` as soon as something is done to it.
-    idle: Option<State>,
+    idle: Option<Activity>,
     /// What coverage is read from.
     pub coverage: Coverage,
     /// Whether the target's threads are watched for rest; without, replies are waited for by time alone.

@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::super::rest::{Rest, State};
 use super::super::socket::Link;
 use super::{Player, Trace};
 use crate::event::OutputLine;
 use crate::framing::Decoded;
 use crate::matcher::{Input, Outcome, Pattern, Progress};
 use crate::runner::Up;
-use crate::runner::process::Exit;
+use crate::runner::process::{Activity, Came, Exit, Rest};
 
 /// How long a target may work on a message before it is no longer waited for.
 const SETTLE_MAX: Duration = Duration::from_millis(20);
@@ -37,19 +36,9 @@ const LOOKS_AT_ONCE: u32 = 4;
 const END_WITHIN: Duration = Duration::from_secs(3);
 
 impl Player {
-    /// How much time of a processor the target uses in that time, as a share.
-    pub fn busy_share(&mut self, within: Duration) -> f64 {
-        let Some(rest) = &mut self.rest else { return 0.0 };
-        let before = rest.ticks();
-        // The wait is the measurement; only the end of the process cuts it short.
-        if let Some(up) = &self.up
-            && let Some((_, process)) = up.processes().first()
-        {
-            up.wait_exit(process, within);
-        }
-        // A tick is 10 ms on every system that Rust's Linux targets have.
-        let used = Duration::from_millis(10) * u32::try_from(rest.ticks().saturating_sub(before)).unwrap_or(u32::MAX);
-        used.as_secs_f64() / within.as_secs_f64()
+    /// Whether the target uses so much time of a processor without coming to rest in between.
+    pub fn works_on(&mut self, work: Duration) -> bool {
+        self.rest.as_mut().is_some_and(|rest| self.ground.wait(rest.come(work)) == Came::Working)
     }
 
     /// Waits for what is expected. What it took is added to `kept`.
@@ -58,7 +47,7 @@ impl Player {
         let plan = Arc::clone(&self.plan);
         let began = Instant::now();
         let mut progress = Progress::default();
-        let (mut state, mut asleep) = (State::Busy, 0);
+        let (mut state, mut asleep) = (Activity::Busy, 0);
         let mut patience = LOOK_FIRST;
         // Since when the target rests, as far as is known.
         let mut rests: Option<Instant> = None;
@@ -144,14 +133,14 @@ impl Player {
                     return false;
                 }
             }
-            state = self.rest.as_mut().map_or(State::Busy, Rest::look);
-            asleep = if state == State::Busy { 0 } else { asleep + 1 };
+            state = self.rest.as_mut().map_or(Activity::Busy, Rest::look);
+            asleep = if state == Activity::Busy { 0 } else { asleep + 1 };
             if began.elapsed() >= REPLY_WITHIN.max(self.reply_within) {
                 let used = self.rest.as_mut().map_or(0, Rest::ticks);
                 let since = *ticks.get_or_insert(used);
-                let is_starved = state == State::Busy && used.saturating_sub(since) < SETTLE_TICKS;
+                let is_starved = state == Activity::Busy && used.saturating_sub(since) < SETTLE_TICKS;
                 if !is_starved || !watched || began.elapsed() >= STARVED_WITHIN.max(self.reply_within) {
-                    trace.busy |= state == State::Busy;
+                    trace.busy |= state == Activity::Busy;
                     return false;
                 }
             }
@@ -167,7 +156,7 @@ impl Player {
     }
 
     /// Waits until the target rests, and reads what comes meanwhile.
-    pub fn settle(&mut self, trace: &mut Trace) -> State {
+    pub fn settle(&mut self, trace: &mut Trace) -> Activity {
         if self.read_all() {
             self.idle = None;
         }
@@ -187,23 +176,23 @@ impl Player {
                 let open = self.links.iter().flatten().find(|link| link.end.is_none());
                 match open {
                     Some(link) if link.wait(within) => {}
-                    _ => break State::Asleep,
+                    _ => break Activity::Asleep,
                 }
                 if began.elapsed() >= REPLY_WITHIN {
-                    break State::Busy;
+                    break Activity::Busy;
                 }
                 continue;
             };
             match rest.look() {
-                State::Gone => break State::Gone,
-                State::Asleep => asleep += 1,
-                State::Busy => asleep = 0,
+                Activity::Gone => break Activity::Gone,
+                Activity::Asleep => asleep += 1,
+                Activity::Busy => asleep = 0,
             }
             if asleep >= 2 {
                 // What has come since was written before the last look.
                 if !self.read_all() {
-                    self.idle = Some(State::Asleep);
-                    break State::Asleep;
+                    self.idle = Some(Activity::Asleep);
+                    break Activity::Asleep;
                 }
                 asleep = 0;
                 continue;
@@ -218,10 +207,10 @@ impl Player {
                     let since = *ticks.get_or_insert(used);
                     if used.saturating_sub(since) >= SETTLE_TICKS {
                         trace.busy = true;
-                        break State::Busy;
+                        break Activity::Busy;
                     }
                     if began.elapsed() >= STARVED_WITHIN {
-                        break State::Busy;
+                        break Activity::Busy;
                     }
                 }
                 at_once += 1;
@@ -246,7 +235,7 @@ impl Player {
         // What was said last is read before it is cut off.
         let state = self.settle(trace);
         let lost = self.links.iter().flatten().any(|link| link.end.is_some()) || trace.refused.is_some();
-        trace.ended = self.ended(lost || state == State::Gone);
+        trace.ended = self.ended(lost || state == Activity::Gone);
         self.lines(&mut trace.lines);
         if close {
             self.idle = None;

@@ -184,6 +184,15 @@ fn a_server_that_is_busy_with_nothing_is_found() {
 }
 
 #[test]
+fn a_thread_that_spins_beside_one_that_answers_is_found() {
+    let campaign = fuzz("spin", false, &["--cases", "3000"]);
+    let finding = campaign.found("hang", 6, 1);
+    assert_eq!(finding["verdict"], "deterministic", "{}", campaign.stderr);
+    let repro = campaign.read(finding, "repro.toml");
+    assert!(repro.contains("idle_work = \"300ms\""), "{repro}");
+}
+
+#[test]
 fn descriptors_that_leak_are_found() {
     let campaign = fuzz("leak", false, &["--cases", "3000"]);
     assert_eq!(

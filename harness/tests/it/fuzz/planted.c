@@ -12,6 +12,8 @@ static int turns, filled, clients;
 
 static void *idle(void *nothing) { for (;;) pause(); return nothing; }
 
+static void *spin(void *nothing) { for (;;) filled++; return nothing; }
+
 static int is(const char *name) { return strcmp(bug, name) == 0; }
 
 static void answer(int client, const char *text) {
@@ -38,12 +40,12 @@ static void serve(int client) {
     if (is("busy") && strncmp(line, "ECHO", 4) == 0 && len > 40) for (;;) turns++;
     if (is("leak") && strncmp(line, "USER", 4) != 0 && len > 40 && dup(client) < 0) abort();
     if (is("forget") && strncmp(line, "USER", 4) != 0 && len > 40) memset(malloc(8192), 1, 8192);
-    if (is("spawn") && strncmp(line, "USER", 4) != 0 && len > 40) {
+    if ((is("spawn") || is("spin")) && strncmp(line, "USER", 4) != 0 && len > 40) {
       pthread_t thread;
       pthread_attr_t small;
       pthread_attr_init(&small);
       pthread_attr_setstacksize(&small, 65536);
-      if (pthread_create(&thread, &small, idle, NULL) != 0) abort();
+      if (pthread_create(&thread, &small, is("spin") ? spin : idle, NULL) != 0) abort();
     }
     if (is("cache") && filled < 40 && len > 40) { filled++; memset(malloc(8192), 1, 8192); if (dup(client) < 0) abort(); }
     if (is("exit") && len > 40) exit(0);
