@@ -3,6 +3,7 @@
 //! It says what leaves by its [`Wire`] and what has come of that; nothing in it waits. Bytes that were read are looked at
 //! where they lie; only what is not whole yet is copied.
 
+mod bulk;
 mod datagrams;
 
 use std::collections::VecDeque;
@@ -11,12 +12,13 @@ use std::sync::Arc;
 
 use socket2::Socket;
 
+pub use self::bulk::Moved;
 use super::clock::now;
 use super::correlation::Asked;
 use super::expectation::{Expectation, Mismatch, shown};
 use super::tally::{LATENCY_MAX, Tally};
 use super::wire::{Broken, Buffers, Got, Opening, Stamps, Wire};
-use super::workload::{Operation, Workload, fill};
+use super::workload::{Bulk, Operation, Workload, fill};
 use crate::event::TlsSession;
 use crate::random::Random;
 
@@ -132,6 +134,13 @@ pub struct Connection {
     spent: bool,
     /// How many iterations it has begun.
     begun: u64,
+    /// What goes one way: how much of a piece has gone, when one was whole last, when anything moved last,
+    /// whether the socket has no more of it, and whether its peer has said that nothing more comes.
+    moved: usize,
+    piece_at: u64,
+    moved_at: u64,
+    is_idle: bool,
+    hung_up: bool,
     /// Before when nothing is read, where it reads slowly on purpose and something is there.
     pub read_at: Option<u64>,
 }
@@ -156,6 +165,11 @@ impl Connection {
             free_since: 0,
             spent: false,
             begun: 0,
+            moved: 0,
+            piece_at: 0,
+            moved_at: 0,
+            is_idle: false,
+            hung_up: false,
             read_at: None,
         }
     }
@@ -168,6 +182,11 @@ impl Connection {
     /// Its socket.
     pub fn socket(&self) -> Option<&Socket> {
         self.wire.socket()
+    }
+
+    /// What its TCP does about congestion, by the kernel's name for it.
+    pub fn congestion(&self) -> Option<String> {
+        rustix::net::sockopt::tcp_congestion(self.wire.socket()?).ok()
     }
 
     /// How many iterations are under way.
@@ -451,6 +470,10 @@ impl Connection {
         let mut took = false;
         loop {
             let Some(flight) = self.flights.front().copied() else {
+                if workload.bulk.is_some() {
+                    // It is the beginning of what comes.
+                    *rest = &[];
+                }
                 if !rest.is_empty() {
                     shared.tally.counts.unasked += rest.len() as u64;
                     let why = format!("nothing was asked, and {} came", shown(rest));
@@ -560,6 +583,10 @@ impl Connection {
         (self.questions, self.answered) = (0, 0);
         self.spent = false;
         self.begun = 0;
+        if !matches!(shared.workload.bulk, Some(Bulk::Receive)) {
+            self.moved = 0;
+        }
+        (self.is_idle, self.hung_up) = (false, false);
         self.read_at = None;
         self.expectation.reset();
         lost

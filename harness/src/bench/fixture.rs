@@ -57,6 +57,7 @@ pub(super) fn plan() -> Plan {
         variables: BTreeMap::new().into_iter().collect(),
         is_static: true,
         correlation: None,
+        bulk: None,
     };
     Plan {
         workload,
@@ -106,6 +107,7 @@ pub(super) fn measured(plan: &Plan) -> Measured {
         processor: 300_000_000,
         interrupted: false,
         tls: None,
+        congestion: None,
     }
 }
 

@@ -227,6 +227,7 @@ fn measured(tag: &str, outcome: &Outcome, series: &BTreeMap<&str, Vec<&Line>>) -
         processor: (outcome.processor_share * (seconds + outcome.warmup_s) * 1e9) as u64,
         interrupted: outcome.interrupted,
         tls: outcome.tls.clone(),
+        congestion: outcome.bulk.as_ref().and_then(|bulk| bulk.congestion_control.clone()),
     })
 }
 

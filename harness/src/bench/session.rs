@@ -12,7 +12,7 @@ use super::measure::{Interval, Measured, measure};
 use super::place;
 use super::plan::{Pace, Plan};
 use super::wire::{Segments, Stamps};
-use super::workload::{Unfit, Workload};
+use super::workload::{Bulk, Unfit, Workload};
 use crate::event::Failure;
 use crate::runner::process::Guard;
 use crate::runner::{Address, Fixture, FixtureOptions, Starter, Url};
@@ -69,6 +69,8 @@ pub struct Settings {
     pub segments: Segments,
     /// Which timestamps the kernel is asked for.
     pub stamps: Option<Stamps>,
+    /// Whether what is sent, or comes, goes one way.
+    pub bulk: bool,
     /// Where targets are instead.
     pub targets: Vec<(Option<String>, Url)>,
     /// Whether anything may be sent off this machine.
@@ -163,8 +165,11 @@ impl Session {
     /// Sees whether a case can be measured, and plays it twice to know how.
     pub async fn prepare(&self, scenario: &Scenario, case: &Case) -> Result<Subject, SessionError> {
         let settings = &self.settings;
-        let mut workload =
-            Workload::new(scenario, case, settings.from.as_deref(), settings.seed).map_err(SessionError::Unfit)?;
+        let workload = match settings.bulk {
+            true => Workload::one_way(scenario, case, settings.seed),
+            false => Workload::new(scenario, case, settings.from.as_deref(), settings.seed),
+        };
+        let mut workload = workload.map_err(SessionError::Unfit)?;
         let known = self.fixture.variables();
         workload.variables.extend(known.iter().map(|(name, value)| (Arc::clone(name), value.clone())));
         let address = self.address(scenario, case, workload.actor).await?;
@@ -190,7 +195,7 @@ impl Session {
             duration: settings.duration,
             iterations: settings.iterations,
             interval: settings.interval,
-            verify: settings.verify,
+            verify: settings.verify && !settings.bulk,
             timeout,
             seed: settings.seed,
             read_every: settings.read_every,
@@ -203,6 +208,9 @@ impl Session {
         };
         if settings.segments != Segments::default() && !matches!(plan.address, Address::Udp(_)) {
             return unfit(format!("`--gso` and `--gro` are for datagrams over UDP, and it is at {}", plan.address));
+        }
+        if settings.bulk && (plan.address.transport().is_datagram() || plan.depth > 1) {
+            return unfit("`--bulk` is for streams, without `--depth`".into());
         }
         if settings.stamps.is_some() && !matches!(plan.address, Address::Tcp(_) | Address::Udp(_)) {
             return unfit(format!("`--stamps` is for TCP and UDP, and it is at {}", plan.address));
@@ -302,6 +310,18 @@ impl Session {
             };
             Ok((here, same))
         });
+        Ok(Some(measured.await.map_err(std::io::Error::other)??))
+    }
+
+    /// The floor of what goes one way, in bytes a second.
+    pub async fn floor_one_way(&self, subject: &Subject, bulk: &Bulk) -> Result<Option<f64>, SessionError> {
+        if !self.settings.floor || !matches!(subject.plan.address, Address::Tcp(_)) {
+            return Ok(None);
+        }
+        let program = self.guard.program().to_path_buf();
+        let (sends, piece) = (matches!(bulk, Bulk::Send(_)), bulk.piece_len());
+        let cores = (self.cores.0.first().copied(), self.cores.1.first().copied());
+        let measured = tokio::task::spawn_blocking(move || floor::measure_one_way(&program, sends, piece, cores));
         Ok(Some(measured.await.map_err(std::io::Error::other)??))
     }
 

@@ -263,6 +263,23 @@ impl Wire {
         Ok(())
     }
 
+    /// Gives a stream's socket as much as it takes now, and says how much that was.
+    pub fn push(&mut self, counts: &mut Counts, bytes: &[u8]) -> Result<usize, Broken> {
+        if self.session.is_none() {
+            counts.messages += 1;
+            let taken = self.put(counts, bytes)?;
+            counts.bytes_sent += taken as u64;
+            return Ok(taken);
+        }
+        self.flush(counts)?;
+        if self.wants_to_write() {
+            return Ok(0);
+        }
+        self.write(counts, bytes)?;
+        self.flush(counts)?;
+        Ok(bytes.len())
+    }
+
     fn took(&mut self, taken: usize) {
         if let Some(stamped) = &mut self.stamped {
             stamped.took(taken, self.datagram);

@@ -3,6 +3,7 @@
 //! No test asks how fast anything is: only whether what was counted is right.
 
 mod baseline;
+mod bulk;
 mod datagrams;
 mod engine;
 mod self_test;
