@@ -128,6 +128,8 @@ pub struct Connection {
     dialled: u64,
     /// When its socket was connected.
     connected: u64,
+    /// When both sides began to agree on TLS in mid-stream, where they have not yet.
+    upgrading: Option<u64>,
     /// Since when it has nothing to do.
     free_since: u64,
     /// Whether its iteration has ended the connection.
@@ -162,6 +164,7 @@ impl Connection {
             random: Random::new(seed, &format!("connection {number}")),
             dialled: 0,
             connected: 0,
+            upgrading: None,
             free_since: 0,
             spent: false,
             begun: 0,
@@ -244,7 +247,7 @@ impl Connection {
             shared.tally.connect.saturating_record((now - self.dialled).clamp(1, LATENCY_MAX));
         }
         self.connected = now;
-        if let Some(client) = &shared.opening.tls {
+        if let Some(client) = shared.opening.tls.as_ref().filter(|_| !shared.opening.upgrades) {
             self.standing = Standing::Shaking;
             return Ok(self.wire.shake(client, &mut shared.tally.counts)?);
         }
@@ -252,15 +255,25 @@ impl Connection {
     }
 
     /// Both sides have agreed on TLS.
-    fn shaken(&mut self, shared: &mut Shared) -> Result<(), Failing> {
+    fn shaken(&mut self, shared: &mut Shared, began: u64) -> u64 {
         let now = now();
         if now >= shared.counted_from {
-            shared.tally.handshake.saturating_record((now - self.connected).clamp(1, LATENCY_MAX));
+            shared.tally.handshake.saturating_record((now - began).clamp(1, LATENCY_MAX));
         }
         if shared.agreed.is_none() {
             shared.agreed = self.wire.agreed();
         }
-        self.begin_opening(shared, now)
+        now
+    }
+
+    /// Goes on with TLS.
+    fn upgrade(&mut self, shared: &mut Shared) -> Result<(), Failing> {
+        self.flush(shared)?;
+        let Some(client) = shared.opening.tls.as_ref().filter(|_| !self.wire.is_protected()) else {
+            return Err(Failing::Mismatch("TLS has begun on this connection already".into()));
+        };
+        self.upgrading = Some(now());
+        Ok(self.wire.shake(client, &mut shared.tally.counts)?)
     }
 
     fn begin_opening(&mut self, shared: &mut Shared, now: u64) -> Result<(), Failing> {
@@ -342,6 +355,7 @@ impl Connection {
                 self.expectation.variables.insert(Arc::clone(name), value);
                 Ok(())
             }
+            Operation::StartTls => self.upgrade(shared),
             Operation::Shutdown => Ok(self.wire.shutdown(&mut shared.tally.counts)?),
             Operation::Close | Operation::Reset => {
                 self.flush(shared)?;
@@ -395,7 +409,12 @@ impl Connection {
     fn read_into(&mut self, shared: &mut Shared, buffers: &mut Buffers) -> Result<bool, Failing> {
         let got = self.wire.read(&mut shared.tally.counts, &shared.opening.address, buffers)?;
         if self.standing == Standing::Shaking && !self.wire.is_shaking() {
-            self.shaken(shared)?;
+            let now = self.shaken(shared, self.connected);
+            self.begin_opening(shared, now)?;
+        }
+        if let Some(began) = self.upgrading.filter(|_| !self.wire.is_shaking()) {
+            self.upgrading = None;
+            self.shaken(shared, began);
         }
         let (bytes, more) = match got {
             Got::Again => return Ok(true),
@@ -491,6 +510,11 @@ impl Connection {
                     *rest = &rest[used..];
                     took = true;
                     self.held(shared, expecting.step, now);
+                    let follows = self.flights.front().and_then(|flight| operations.get(flight.at));
+                    if matches!(follows, Some(Operation::StartTls)) && !rest.is_empty() {
+                        let why = format!("in the clear, where TLS was to begin, came {}", shown(rest));
+                        return Err(Failing::Mismatch(why));
+                    }
                     self.next(shared, &workload, now)?;
                 }
                 Some(Operation::ExpectEof(_)) => {
@@ -586,7 +610,7 @@ impl Connection {
         if !matches!(shared.workload.bulk, Some(Bulk::Receive)) {
             self.moved = 0;
         }
-        (self.is_idle, self.hung_up) = (false, false);
+        (self.is_idle, self.hung_up, self.upgrading) = (false, false, None);
         self.read_at = None;
         self.expectation.reset();
         lost

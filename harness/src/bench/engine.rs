@@ -84,10 +84,12 @@ impl Worker {
         let workload = if plan.address.transport().is_datagram() { workload } else { workload.for_stream() };
         let tally = Tally::new(workload.steps.len());
         let wait = blocking.then_some(plan.timeout);
+        let upgrades = workload.starttls.is_some();
         let opening = Opening {
             address: plan.address.clone(),
             wait,
             tls: plan.tls.clone(),
+            upgrades,
             segments: plan.segments,
             stamps: plan.stamps,
         };

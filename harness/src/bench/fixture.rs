@@ -58,6 +58,7 @@ pub(super) fn plan() -> Plan {
         is_static: true,
         correlation: None,
         bulk: None,
+        starttls: None,
     };
     Plan {
         workload,

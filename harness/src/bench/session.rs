@@ -173,7 +173,8 @@ impl Session {
         let known = self.fixture.variables();
         workload.variables.extend(known.iter().map(|(name, value)| (Arc::clone(name), value.clone())));
         let address = self.address(scenario, case, workload.actor).await?;
-        let tls = scenario.actors[workload.actor].tls.and_then(|profile| case.tls.get(profile));
+        let profile = scenario.actors[workload.actor].tls.or(workload.starttls);
+        let tls = profile.and_then(|profile| case.tls.get(profile));
         let tls = tls.map(|tls| self.starter.tls_client(tls, &workload.variables, &address)).transpose();
         let tls = tls.map_err(SessionError::Target)?;
         let timeout = settings.timeout.unwrap_or_else(|| match address.transport().is_datagram() {

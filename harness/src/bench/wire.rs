@@ -93,6 +93,8 @@ pub struct Opening {
     pub wait: Option<Duration>,
     /// How TLS is done, where it is.
     pub tls: Option<TlsClient>,
+    /// Whether it begins in mid-stream.
+    pub upgrades: bool,
     /// Whether datagrams leave and come together.
     pub segments: Segments,
     /// Which timestamps the kernel is asked for.
@@ -216,6 +218,11 @@ impl Wire {
     pub fn agreed(&self) -> Option<TlsSession> {
         let session = self.session.as_ref().filter(|session| !session.tls.is_handshaking())?;
         Some(TlsClient::agreed(&session.tls))
+    }
+
+    /// Whether TLS has begun.
+    pub fn is_protected(&self) -> bool {
+        self.session.is_some()
     }
 
     /// Whether TLS has begun, and both sides have not agreed yet.

@@ -60,6 +60,8 @@ pub struct Workload {
     pub correlation: Option<Correlation>,
     /// What goes one way, where that is what it is about: then there are no operations.
     pub bulk: Option<Bulk>,
+    /// How TLS is done from [`Operation::StartTls`] on, by its number in the case.
+    pub starttls: Option<usize>,
 }
 
 /// What goes one way.
@@ -102,6 +104,8 @@ pub enum Operation {
     Set(Arc<str>, Template),
     /// Say that no more will be sent.
     Shutdown,
+    /// Go on with TLS.
+    StartTls,
 }
 
 impl Operation {
@@ -193,9 +197,10 @@ impl Workload {
             from,
             opening: None,
             correlation: None,
+            starttls: None,
         };
         compiler.steps(&steps)?;
-        let Compiler { operations, names, opening, correlation, .. } = compiler;
+        let Compiler { operations, names, opening, correlation, starttls, .. } = compiler;
         let workload = Workload {
             case: case.name.clone(),
             actor,
@@ -209,6 +214,7 @@ impl Workload {
             is_static: true,
             correlation: None,
             bulk: None,
+            starttls,
         };
         Ok((workload, Compiled { operations, names, opening, correlation }))
     }
@@ -351,6 +357,7 @@ struct Compiler<'a> {
     opening: Option<usize>,
     /// The field by which answers to the last send are known.
     correlation: Option<Correlation>,
+    starttls: Option<usize>,
 }
 
 impl Compiler<'_> {
@@ -433,6 +440,12 @@ impl Compiler<'_> {
                 self.operations.extend(set);
             }
             Verb::Shutdown => self.operations.push(Operation::Shutdown),
+            Verb::StartTls(profile) => {
+                if self.starttls.replace(*profile).is_some() {
+                    return Err(self.unfit(step, "TLS begins twice in it".into()));
+                }
+                self.operations.push(Operation::StartTls);
+            }
             _ => {
                 let verb = self.script.infos[step.id as usize].verb.clone();
                 let mut failed = self.unfit(step, format!("`{verb}` cannot be part of a workload"));

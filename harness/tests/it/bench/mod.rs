@@ -8,6 +8,7 @@ mod datagrams;
 mod engine;
 mod self_test;
 mod stamps;
+mod starttls;
 
 use std::fs;
 
