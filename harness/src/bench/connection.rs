@@ -3,6 +3,7 @@
 //! It says what leaves by its [`Wire`] and what has come of that; nothing in it waits. Bytes that were read are looked at
 //! where they lie; only what is not whole yet is copied.
 
+mod bulk;
 mod datagrams;
 
 use std::collections::VecDeque;
@@ -11,12 +12,13 @@ use std::sync::Arc;
 
 use socket2::Socket;
 
+pub use self::bulk::Moved;
 use super::clock::now;
 use super::correlation::Asked;
 use super::expectation::{Expectation, Mismatch, shown};
 use super::tally::{LATENCY_MAX, Tally};
 use super::wire::{Broken, Buffers, Got, Opening, Stamps, Wire};
-use super::workload::{Operation, Workload, fill};
+use super::workload::{Bulk, Operation, Workload, fill};
 use crate::event::TlsSession;
 use crate::random::Random;
 
@@ -126,12 +128,21 @@ pub struct Connection {
     dialled: u64,
     /// When its socket was connected.
     connected: u64,
+    /// When both sides began to agree on TLS in mid-stream, where they have not yet.
+    upgrading: Option<u64>,
     /// Since when it has nothing to do.
     free_since: u64,
     /// Whether its iteration has ended the connection.
     spent: bool,
     /// How many iterations it has begun.
     begun: u64,
+    /// What goes one way: how much of a piece has gone, when one was whole last, when anything moved last,
+    /// whether the socket has no more of it, and whether its peer has said that nothing more comes.
+    moved: usize,
+    piece_at: u64,
+    moved_at: u64,
+    is_idle: bool,
+    hung_up: bool,
     /// Before when nothing is read, where it reads slowly on purpose and something is there.
     pub read_at: Option<u64>,
 }
@@ -153,9 +164,15 @@ impl Connection {
             random: Random::new(seed, &format!("connection {number}")),
             dialled: 0,
             connected: 0,
+            upgrading: None,
             free_since: 0,
             spent: false,
             begun: 0,
+            moved: 0,
+            piece_at: 0,
+            moved_at: 0,
+            is_idle: false,
+            hung_up: false,
             read_at: None,
         }
     }
@@ -168,6 +185,11 @@ impl Connection {
     /// Its socket.
     pub fn socket(&self) -> Option<&Socket> {
         self.wire.socket()
+    }
+
+    /// What its TCP does about congestion, by the kernel's name for it.
+    pub fn congestion(&self) -> Option<String> {
+        rustix::net::sockopt::tcp_congestion(self.wire.socket()?).ok()
     }
 
     /// How many iterations are under way.
@@ -225,7 +247,7 @@ impl Connection {
             shared.tally.connect.saturating_record((now - self.dialled).clamp(1, LATENCY_MAX));
         }
         self.connected = now;
-        if let Some(client) = &shared.opening.tls {
+        if let Some(client) = shared.opening.tls.as_ref().filter(|_| !shared.opening.upgrades) {
             self.standing = Standing::Shaking;
             return Ok(self.wire.shake(client, &mut shared.tally.counts)?);
         }
@@ -233,15 +255,25 @@ impl Connection {
     }
 
     /// Both sides have agreed on TLS.
-    fn shaken(&mut self, shared: &mut Shared) -> Result<(), Failing> {
+    fn shaken(&mut self, shared: &mut Shared, began: u64) -> u64 {
         let now = now();
         if now >= shared.counted_from {
-            shared.tally.handshake.saturating_record((now - self.connected).clamp(1, LATENCY_MAX));
+            shared.tally.handshake.saturating_record((now - began).clamp(1, LATENCY_MAX));
         }
         if shared.agreed.is_none() {
             shared.agreed = self.wire.agreed();
         }
-        self.begin_opening(shared, now)
+        now
+    }
+
+    /// Goes on with TLS.
+    fn upgrade(&mut self, shared: &mut Shared) -> Result<(), Failing> {
+        self.flush(shared)?;
+        let Some(client) = shared.opening.tls.as_ref().filter(|_| !self.wire.is_protected()) else {
+            return Err(Failing::Mismatch("TLS has begun on this connection already".into()));
+        };
+        self.upgrading = Some(now());
+        Ok(self.wire.shake(client, &mut shared.tally.counts)?)
     }
 
     fn begin_opening(&mut self, shared: &mut Shared, now: u64) -> Result<(), Failing> {
@@ -323,6 +355,7 @@ impl Connection {
                 self.expectation.variables.insert(Arc::clone(name), value);
                 Ok(())
             }
+            Operation::StartTls => self.upgrade(shared),
             Operation::Shutdown => Ok(self.wire.shutdown(&mut shared.tally.counts)?),
             Operation::Close | Operation::Reset => {
                 self.flush(shared)?;
@@ -376,7 +409,12 @@ impl Connection {
     fn read_into(&mut self, shared: &mut Shared, buffers: &mut Buffers) -> Result<bool, Failing> {
         let got = self.wire.read(&mut shared.tally.counts, &shared.opening.address, buffers)?;
         if self.standing == Standing::Shaking && !self.wire.is_shaking() {
-            self.shaken(shared)?;
+            let now = self.shaken(shared, self.connected);
+            self.begin_opening(shared, now)?;
+        }
+        if let Some(began) = self.upgrading.filter(|_| !self.wire.is_shaking()) {
+            self.upgrading = None;
+            self.shaken(shared, began);
         }
         let (bytes, more) = match got {
             Got::Again => return Ok(true),
@@ -451,6 +489,10 @@ impl Connection {
         let mut took = false;
         loop {
             let Some(flight) = self.flights.front().copied() else {
+                if workload.bulk.is_some() {
+                    // It is the beginning of what comes.
+                    *rest = &[];
+                }
                 if !rest.is_empty() {
                     shared.tally.counts.unasked += rest.len() as u64;
                     let why = format!("nothing was asked, and {} came", shown(rest));
@@ -468,6 +510,11 @@ impl Connection {
                     *rest = &rest[used..];
                     took = true;
                     self.held(shared, expecting.step, now);
+                    let follows = self.flights.front().and_then(|flight| operations.get(flight.at));
+                    if matches!(follows, Some(Operation::StartTls)) && !rest.is_empty() {
+                        let why = format!("in the clear, where TLS was to begin, came {}", shown(rest));
+                        return Err(Failing::Mismatch(why));
+                    }
                     self.next(shared, &workload, now)?;
                 }
                 Some(Operation::ExpectEof(_)) => {
@@ -560,6 +607,10 @@ impl Connection {
         (self.questions, self.answered) = (0, 0);
         self.spent = false;
         self.begun = 0;
+        if !matches!(shared.workload.bulk, Some(Bulk::Receive)) {
+            self.moved = 0;
+        }
+        (self.is_idle, self.hung_up, self.upgrading) = (false, false, None);
         self.read_at = None;
         self.expectation.reset();
         lost

@@ -4,6 +4,7 @@
 //! be kept, spins for the last moments. With a single connection and no schedule there is nothing to choose between, and it
 //! waits in `recv`.
 
+mod bulk;
 mod dialing;
 
 use std::collections::VecDeque;
@@ -24,6 +25,7 @@ use super::plan::{Pace, Plan, Report, Signals};
 use super::schedule::Schedule;
 use super::tally::Tally;
 use super::wire::{Buffers, Opening};
+use super::workload::Bulk;
 use crate::runner::Address;
 
 /// The most events that one wait gives.
@@ -73,15 +75,21 @@ impl Worker {
         signals: Arc<Signals>,
     ) -> io::Result<Worker> {
         let own = share(plan.load.connections, number, plan.load.threads);
-        let blocking = plan.pace == Pace::Closed && own == 1 && plan.load.read_every.is_none() && fits(&plan);
+        let blocking = plan.pace == Pace::Closed
+            && plan.workload.bulk.is_none()
+            && own == 1
+            && plan.load.read_every.is_none()
+            && fits(&plan);
         let workload = plan.workload.clone();
         let workload = if plan.address.transport().is_datagram() { workload } else { workload.for_stream() };
         let tally = Tally::new(workload.steps.len());
         let wait = blocking.then_some(plan.timeout);
+        let upgrades = workload.starttls.is_some();
         let opening = Opening {
             address: plan.address.clone(),
             wait,
             tls: plan.tls.clone(),
+            upgrades,
             segments: plan.load.segments,
             stamps: plan.load.stamps,
         };
@@ -152,7 +160,9 @@ impl Worker {
         let end = counted_from + nanos(self.plan.load.duration);
         self.shared.counted_from = counted_from;
         self.set_clock();
-        if self.is_blocking() {
+        if self.shared.workload.bulk.is_some() {
+            self.drive_bulk(begin, counted_from, end);
+        } else if self.is_blocking() {
             self.drive_one(begin, counted_from, end);
         } else {
             self.drive(begin, counted_from, end);
@@ -165,6 +175,7 @@ impl Worker {
             processor,
             overflows: self.overflows(),
             tls: self.shared.agreed.take(),
+            congestion: self.connections.iter().find_map(Connection::congestion),
         });
     }
 
@@ -206,6 +217,7 @@ impl Worker {
         if connection.standing() == Standing::Gone {
             return Ok(());
         }
+        let hung_up = flags.contains(epoll::EventFlags::RDHUP);
         if flags.contains(epoll::EventFlags::ERR) {
             connection.collect(&mut self.shared);
         }
@@ -215,6 +227,11 @@ impl Worker {
                 return Ok(());
             }
             connection.opened(&mut self.shared)?;
+        }
+        if let (Some(bulk), Standing::Open) = (&self.shared.workload.bulk, connection.standing()) {
+            connection.wake(hung_up);
+            let comes_back = matches!(bulk, Bulk::Send(_)) && (broken || flags.contains(epoll::EventFlags::IN));
+            return if comes_back { self.ignore_answers(at) } else { Ok(()) };
         }
         if connection.wants_to_write() && flags.contains(epoll::EventFlags::OUT) {
             connection.flush(&mut self.shared)?;
@@ -228,7 +245,14 @@ impl Worker {
                 }
                 Some(_) => {}
                 None => {
-                    while connection.read(&mut self.shared)? && (connection.under_way() > 0 || !connection.is_spent()) {
+                    // An end that came with the last bytes is told of once: a short read is not the last one then.
+                    let mut ends = hung_up;
+                    while connection.read(&mut self.shared)?
+                        || (connection.under_way() > 0 && std::mem::take(&mut ends))
+                    {
+                        if connection.under_way() == 0 && connection.is_spent() {
+                            break;
+                        }
                     }
                 }
             }
@@ -267,6 +291,9 @@ impl Worker {
             self.connections[at].close(&mut self.shared);
             self.dial(at);
             return Ok(());
+        }
+        if self.shared.workload.bulk.is_some() {
+            return self.connections[at].flush(&mut self.shared);
         }
         if self.schedule.is_none() && self.shared.counted_from != u64::MAX && !self.is_blocking() {
             self.fill(at)?;

@@ -58,6 +58,8 @@ pub(super) fn plan() -> Plan {
         variables: BTreeMap::new().into_iter().collect(),
         is_static: true,
         correlation: None,
+        bulk: None,
+        starttls: None,
     };
     let load = Load {
         connections: 1,
@@ -110,6 +112,7 @@ pub(super) fn measured(plan: &Plan) -> Measured {
         processor: 300_000_000,
         interrupted: false,
         tls: None,
+        congestion: None,
     }
 }
 

@@ -56,6 +56,8 @@ pub struct Measured {
     pub interrupted: bool,
     /// What the first connection has agreed on with TLS.
     pub tls: Option<TlsSession>,
+    /// What TCP did about congestion.
+    pub congestion: Option<String>,
 }
 
 /// What is told while it goes on: how long it has, and what the last interval had.
@@ -130,11 +132,12 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
                     collected.failures.push(text);
                 }
             }
-            Ok(Report::Ended { at, processor, overflows, tls }) => {
+            Ok(Report::Ended { at, processor, overflows, tls, congestion }) => {
                 last_end = last_end.max(at);
                 collected.processor += processor;
                 collected.total.counts.overflows += overflows;
                 collected.tls = collected.tls.take().or(tls);
+                collected.congestion = collected.congestion.take().or(congestion);
             }
         }
     }
@@ -167,6 +170,7 @@ struct Collected {
     failures: Vec<String>,
     processor: u64,
     tls: Option<TlsSession>,
+    congestion: Option<String>,
     empty: Option<Tally>,
     next_spare: usize,
 }
@@ -182,6 +186,7 @@ impl Collected {
             failures: Vec::new(),
             processor: 0,
             tls: None,
+            congestion: None,
             empty: None,
             next_spare: 0,
         }
@@ -212,8 +217,8 @@ impl Collected {
         }
         self.intervals.sort_by_key(|interval| interval.begins);
         // Answers that came after the end belong to the last interval that was counted.
-        let Collected { total, intervals, failures, processor, tls, .. } = self;
-        Measured { total, intervals, window, failures, processor, interrupted, tls }
+        let Collected { total, intervals, failures, processor, tls, congestion, .. } = self;
+        Measured { total, intervals, window, failures, processor, interrupted, tls, congestion }
     }
 }
 

@@ -324,6 +324,7 @@ impl Series {
             processor: self.processor,
             interrupted: outcome.interrupted,
             tls: outcome.tls.clone(),
+            congestion: outcome.bulk.as_ref().and_then(|bulk| bulk.congestion_control.clone()),
         })
     }
 }

@@ -110,6 +110,7 @@ pub async fn run(
     match load {
         Load::Closed => {
             let mode = match (plan.load.read_every, plan.load.fresh) {
+                _ if plan.workload.bulk.is_some() => Mode::Bulk,
                 (Some(_), _) => Mode::SlowReader,
                 (None, true) => Mode::Churn,
                 (None, false) => Mode::Closed,

@@ -15,6 +15,7 @@ use super::quantiles::Quantiles;
 use super::schedule::Arrivals;
 use super::tally::{Counts, Tally};
 use super::wire::Stamps;
+use super::workload::Bulk;
 use crate::event::TlsSession;
 
 /// The version of the format.
@@ -54,6 +55,8 @@ pub struct Bench {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
+    /// Everything goes one way, as fast as it goes.
+    Bulk,
     /// A connection for each iteration.
     Churn,
     /// The next iteration begins when the one before has ended.
@@ -74,6 +77,7 @@ impl Mode {
     /// Its name in files and on the terminal.
     pub fn name(self) -> &'static str {
         match self {
+            Mode::Bulk => "bulk",
             Mode::Churn => "churn",
             Mode::Closed => "closed",
             Mode::Find => "find",
@@ -156,6 +160,9 @@ pub struct Outcome {
     /// Whether they came together, by `UDP_GRO`.
     #[serde(default)]
     pub gro: bool,
+    /// What went one way, where it was about that.
+    #[serde(default)]
+    pub bulk: Option<OneWay>,
     /// What the kernel's timestamps say, where they were asked for.
     #[serde(default)]
     pub stamps: Option<Split>,
@@ -197,6 +204,21 @@ pub struct Step {
     pub name: String,
     /// How long it took.
     pub ns: Quantiles,
+}
+
+/// What went one way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OneWay {
+    /// Which way, from here: `sent` or `received`.
+    pub direction: String,
+    /// How many bytes a second.
+    pub bytes_per_s: f64,
+    /// How many between two processes that do nothing else, in the same place over TCP.
+    pub floor_bytes_per_s: Option<f64>,
+    /// How much of that it was.
+    pub ratio: Option<f64>,
+    /// What TCP did about congestion.
+    pub congestion_control: Option<String>,
 }
 
 /// Where the time of an iteration went, by the kernel's timestamps.
@@ -344,6 +366,13 @@ impl Outcome {
             correlate: plan.workload.correlation.as_ref().map(|known| known.name.to_string()),
             gso: plan.load.segments.gso,
             gro: plan.load.segments.gro,
+            bulk: plan.workload.bulk.as_ref().map(|bulk| OneWay {
+                direction: if matches!(bulk, Bulk::Receive) { "received" } else { "sent" }.to_owned(),
+                bytes_per_s: 0.0,
+                floor_bytes_per_s: None,
+                ratio: None,
+                congestion_control: None,
+            }),
             stamps: plan.load.stamps.map(|kind| Split::of(kind, &measured.total)),
             tls: None,
             steps: plan.workload.steps.iter().map(step).collect(),
@@ -382,6 +411,11 @@ impl Outcome {
         self.lateness_ns = Quantiles::of(&total.lateness);
         self.connect_ns = Quantiles::of(&total.connect);
         self.handshake_ns = Quantiles::of(&total.handshake);
+        if let Some(bulk) = &mut self.bulk {
+            bulk.bytes_per_s = if bulk.direction == "sent" { self.sent_bytes_per_s } else { self.received_bytes_per_s };
+            bulk.congestion_control = measured.congestion.clone();
+            (bulk.floor_bytes_per_s, bulk.ratio) = (None, None);
+        }
         self.stamps = self.stamps.take().map(|split| Split::of(split.kind, total));
         self.tls = measured.tls.clone();
         for (step, times) in self.steps.iter_mut().zip(&total.steps) {
@@ -404,6 +438,15 @@ impl Outcome {
         self.warnings.extend(same_core_p50_ns.and_then(|same| judge::waking(p50_ns, same)));
         let (request, response) = (floor.request, floor.response);
         self.floor = Some(Ratio { p50_ns, ratio, same_core_p50_ns, request, response });
+        self
+    }
+
+    /// Adds the floor of what goes one way.
+    pub fn with_floor_one_way(mut self, floor: f64) -> Outcome {
+        if let Some(bulk) = &mut self.bulk {
+            bulk.floor_bytes_per_s = Some(rounded(floor, 0));
+            bulk.ratio = Some(rounded(over(bulk.bytes_per_s, floor), 3));
+        }
         self
     }
 

@@ -90,6 +90,8 @@ pub enum Report {
         processor: u64,
         /// What its first connection has agreed on with TLS.
         tls: Option<TlsSession>,
+        /// What the TCP of its first connection does about congestion.
+        congestion: Option<String>,
     },
 }
 

@@ -12,7 +12,7 @@ use super::measure::{Interval, Measured, measure};
 use super::place;
 use super::plan::{Load, Pace, Plan};
 use super::wire::{Segments, Stamps};
-use super::workload::{Unfit, Workload};
+use super::workload::{Bulk, Unfit, Workload};
 use crate::event::Failure;
 use crate::runner::process::Guard;
 use crate::runner::{Address, Fixture, FixtureOptions, Starter, Url};
@@ -45,6 +45,8 @@ pub struct Settings {
     pub timeout: Option<Duration>,
     /// Whether the floor is measured.
     pub floor: bool,
+    /// Whether what is sent, or comes, goes one way.
+    pub bulk: bool,
     /// Where targets are instead.
     pub targets: Vec<(Option<String>, Url)>,
     /// Whether anything may be sent off this machine.
@@ -139,12 +141,16 @@ impl Session {
     /// Sees whether a case can be measured, and plays it twice to know how.
     pub async fn prepare(&self, scenario: &Scenario, case: &Case) -> Result<Subject, SessionError> {
         let settings = &self.settings;
-        let mut workload =
-            Workload::new(scenario, case, settings.from.as_deref(), settings.load.seed).map_err(SessionError::Unfit)?;
+        let workload = match settings.bulk {
+            true => Workload::one_way(scenario, case, settings.load.seed),
+            false => Workload::new(scenario, case, settings.from.as_deref(), settings.load.seed),
+        };
+        let mut workload = workload.map_err(SessionError::Unfit)?;
         let known = self.fixture.variables();
         workload.variables.extend(known.iter().map(|(name, value)| (Arc::clone(name), value.clone())));
         let address = self.address(scenario, case, workload.actor).await?;
-        let tls = scenario.actors[workload.actor].tls.and_then(|profile| case.tls.get(profile));
+        let profile = scenario.actors[workload.actor].tls.or(workload.starttls);
+        let tls = profile.and_then(|profile| case.tls.get(profile));
         let tls = tls.map(|tls| self.starter.tls_client(tls, &workload.variables, &address)).transpose();
         let tls = tls.map_err(SessionError::Target)?;
         let timeout = settings.timeout.unwrap_or_else(|| match address.transport().is_datagram() {
@@ -152,7 +158,11 @@ impl Session {
             true => workload.timeout.min(Duration::from_secs(1)),
             false => workload.timeout,
         });
-        let load = Load { threads: settings.load.threads.min(settings.load.connections), ..settings.load.clone() };
+        let load = Load {
+            threads: settings.load.threads.min(settings.load.connections),
+            verify: settings.load.verify && !settings.bulk,
+            ..settings.load.clone()
+        };
         let mut plan = Plan { load, workload, address, tls, cores: self.cores.1.clone(), pace: Pace::Closed, timeout };
         let unfit = |why: String| {
             let place = case.script.place.clone();
@@ -160,6 +170,9 @@ impl Session {
         };
         if settings.load.segments != Segments::default() && !matches!(plan.address, Address::Udp(_)) {
             return unfit(format!("`--gso` and `--gro` are for datagrams over UDP, and it is at {}", plan.address));
+        }
+        if settings.bulk && (plan.address.transport().is_datagram() || plan.load.depth > 1) {
+            return unfit("`--bulk` is for streams, without `--depth`".into());
         }
         if settings.load.stamps.is_some() && !matches!(plan.address, Address::Tcp(_) | Address::Udp(_)) {
             return unfit(format!("`--stamps` is for TCP and UDP, and it is at {}", plan.address));
@@ -264,6 +277,18 @@ impl Session {
             };
             Ok((here, same))
         });
+        Ok(Some(measured.await.map_err(std::io::Error::other)??))
+    }
+
+    /// The floor of what goes one way, in bytes a second.
+    pub async fn floor_one_way(&self, subject: &Subject, bulk: &Bulk) -> Result<Option<f64>, SessionError> {
+        if !self.settings.floor || !matches!(subject.plan.address, Address::Tcp(_)) {
+            return Ok(None);
+        }
+        let program = self.guard.program().to_path_buf();
+        let (sends, piece) = (matches!(bulk, Bulk::Send(_)), bulk.piece_len());
+        let cores = (self.cores.0.first().copied(), self.cores.1.first().copied());
+        let measured = tokio::task::spawn_blocking(move || floor::measure_one_way(&program, sends, piece, cores));
         Ok(Some(measured.await.map_err(std::io::Error::other)??))
     }
 

@@ -93,6 +93,8 @@ pub struct Opening {
     pub wait: Option<Duration>,
     /// How TLS is done, where it is.
     pub tls: Option<TlsClient>,
+    /// Whether it begins in mid-stream.
+    pub upgrades: bool,
     /// Whether datagrams leave and come together.
     pub segments: Segments,
     /// Which timestamps the kernel is asked for.
@@ -218,6 +220,11 @@ impl Wire {
         Some(TlsClient::agreed(&session.tls))
     }
 
+    /// Whether TLS has begun.
+    pub fn is_protected(&self) -> bool {
+        self.session.is_some()
+    }
+
     /// Whether TLS has begun, and both sides have not agreed yet.
     pub fn is_shaking(&self) -> bool {
         self.session.as_ref().is_some_and(|session| session.tls.is_handshaking())
@@ -261,6 +268,23 @@ impl Wire {
             self.unsent.extend_from_slice(bytes);
         }
         Ok(())
+    }
+
+    /// Gives a stream's socket as much as it takes now, and says how much that was.
+    pub fn push(&mut self, counts: &mut Counts, bytes: &[u8]) -> Result<usize, Broken> {
+        if self.session.is_none() {
+            counts.messages += 1;
+            let taken = self.put(counts, bytes)?;
+            counts.bytes_sent += taken as u64;
+            return Ok(taken);
+        }
+        self.flush(counts)?;
+        if self.wants_to_write() {
+            return Ok(0);
+        }
+        self.write(counts, bytes)?;
+        self.flush(counts)?;
+        Ok(bytes.len())
     }
 
     fn took(&mut self, taken: usize) {

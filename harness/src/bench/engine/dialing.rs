@@ -48,7 +48,8 @@ impl Worker {
                 return Ok(());
             }
             let socket = self.connections[at].socket().expect("it was just made");
-            let edges = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
+            let edges =
+                epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::OUT | epoll::EventFlags::ET;
             let flags = match (self.shared.opening.address.transport().is_datagram(), self.plan.load.read_every) {
                 // A datagram more or less cannot be told from a short read, so there it is asked each time.
                 (true, None) => epoll::EventFlags::IN,
@@ -135,7 +136,8 @@ impl Worker {
         if self.told < TOLD_MAX {
             self.told += 1;
             let within = crate::time::show_duration(self.plan.timeout);
-            let _ = self.reports.send(Report::Failed(format!("nothing was answered within {within}")));
+            let what = if self.shared.workload.bulk.is_some() { "nothing moved" } else { "nothing was answered" };
+            let _ = self.reports.send(Report::Failed(format!("{what} within {within}")));
         }
         self.dial(at);
     }

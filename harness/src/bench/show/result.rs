@@ -14,6 +14,7 @@ use crate::report::text::{count, cut, escape, number, pad};
 impl Page {
     pub(super) fn head(&mut self, outcome: &Outcome) {
         let how = match outcome.mode {
+            Mode::Bulk => "one way",
             Mode::Churn => "closed loop, a connection each",
             Mode::Closed => "closed loop",
             Mode::Find => "open loop, searching for the highest rate",
@@ -136,6 +137,11 @@ impl Page {
     }
     fn reading(&mut self, outcome: &Outcome) {
         match outcome.arrivals {
+            None if outcome.mode == Mode::Bulk => self.dim(
+                "",
+                "An iteration is a piece of what goes one way: until the system had all of it, or had given it. When the peer \
+                 had it is not known.",
+            ),
             None => self.dim(
                 "",
                 "A connection waits for its answer before it asks again, so a slow server is asked less often: not an \
@@ -158,6 +164,19 @@ impl Page {
         }
         if outcome.latency_ns.count > 0 && outcome.latency_ns.p9999.is_none() {
             self.dim("n/a", "fewer than 10 samples lie beyond it: measure longer");
+        }
+        if let Some(bulk) = &outcome.bulk {
+            let control = bulk.congestion_control.as_ref();
+            let control = control.map(|name| format!(", congestion control {}", escape(name))).unwrap_or_default();
+            let (rate, direction) = (bytes_rate(bulk.bytes_per_s), &bulk.direction);
+            self.dim("one way", &format!("{rate} {}{control}", escape(direction)));
+            if let (Some(floor), Some(ratio)) = (bulk.floor_bytes_per_s, bulk.ratio) {
+                let floor = bytes_rate(floor);
+                self.dim(
+                    "floor",
+                    &format!("{ratio:.2} times the floor: {floor} between two processes that do nothing else"),
+                );
+            }
         }
         if let Some(floor) = &outcome.floor {
             let p50 = time(floor.p50_ns as f64);

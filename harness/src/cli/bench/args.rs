@@ -102,6 +102,11 @@ pub(in crate::cli) struct BenchArgs {
     /// Take datagrams together that came together, by `UDP_GRO`
     #[arg(long, env = "HARNESS_GRO", value_parser = FalseyValueParser::new())]
     pub(super) gro: bool,
+    /// Send the last step's bytes again and again, or read whatever comes where the last step expects something, as fast as it
+    /// goes: bytes a second one way. What stands before it is done once on each connection
+    #[arg(long, env = "HARNESS_BULK", value_parser = FalseyValueParser::new(),
+        conflicts_with_all = ["rate", "sweep", "ramp", "find", "compare", "aa", "fresh", "from", "slow_reader", "stamps"])]
+    pub(super) bulk: bool,
     /// Ask the kernel when what came came to it (`rx`), and also when what was sent left it (`rxtx`): the report then says how much
     /// of the latency lies away from this program
     #[arg(long, value_name = "WHICH", value_parser = PossibleValuesParser::new(["rx", "rxtx"]).map(|which| stamps(&which)), env = "HARNESS_STAMPS")]
@@ -262,6 +267,7 @@ pub(super) fn settings(args: &BenchArgs, seed: u64, folder: &Path) -> Settings {
         from: args.from.clone(),
         timeout: args.timeout,
         floor: !args.no_floor,
+        bulk: args.bulk,
         targets: args.target.clone(),
         allow_remote: args.allow_remote,
         folder: folder.to_path_buf(),

@@ -116,6 +116,16 @@ fn a_connection_that_is_lost_is_dialled_again_at_a_time_of_its_own() {
 }
 
 #[test]
+fn an_end_that_comes_with_the_answer_is_seen() {
+    let server = "import socket, sys\ns = socket.create_server((\"127.0.0.1\", int(sys.argv[1])), backlog=64)\nwhile True:\n  c, _ = s.accept()\n  c.recv(1)\n  c.sendall(b\"x\")\n  c.close()\n";
+    let target = format!("[target]\ncommand = [\"python3\", \"-c\", '''{server}''', \"${{target.port}}\"]\n");
+    let folder =
+        Folder::with(&format!("{target}{}", case("{ send = \"a\" }, { expect = \"x\" }, { expect_eof = true }")));
+    bench(&folder, &["--iterations", "500", "-c", "32", "--timeout", "20s"]).exits(0);
+    assert_eq!(result(&folder)["counts"]["iterations"], 500);
+}
+
+#[test]
 fn several_actors_are_refused_with_what_to_do() {
     let actors = "[actor.one]\nconnect = \"target\"\n[actor.two]\nconnect = \"target\"\n";
     let one_order = case("{ one.send = \"a\" }, { one.expect = \"a\" }, { two.send = \"b\" }, { two.expect = \"b\" }");
