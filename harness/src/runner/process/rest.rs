@@ -182,14 +182,14 @@ impl Member {
 
 /// How many threads its process has, by a line of `/proc/PID/stat`: the eighteenth field after the name.
 fn count(stat: &[u8]) -> Option<usize> {
-    let at = stat.iter().rposition(|byte| *byte == b')')?;
+    let at = memchr::memrchr(b')', stat)?;
     let field = stat[at + 1..].split(|byte| *byte == b' ').filter(|field| !field.is_empty()).nth(17)?;
     str::from_utf8(field).ok()?.parse().ok()
 }
 
 /// The state in a line of `/proc/PID/stat`: a letter after the name, which may hold anything.
 fn state(stat: &[u8]) -> u8 {
-    stat.iter().rposition(|byte| *byte == b')').and_then(|at| stat.get(at + 2)).copied().unwrap_or(b'X')
+    memchr::memrchr(b')', stat).and_then(|at| stat.get(at + 2)).copied().unwrap_or(b'X')
 }
 
 /// Processes and all that they have started and not yet waited for.
