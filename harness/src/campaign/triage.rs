@@ -88,9 +88,10 @@ impl Judge {
         let Some(probe) = &self.probe else { return true };
         (0..2).any(|_| {
             let within = std::mem::replace(&mut player.reply_within, PROBE_WITHIN);
+            player.insists = true;
             let mut answered = false;
             let trace = player.play(probe, &mut |_, reply| answered |= reply.len > 0);
-            player.reply_within = within;
+            (player.reply_within, player.insists) = (within, false);
             trace.refused.is_none() && answered
         })
     }

@@ -124,6 +124,8 @@ impl Writer {
             names.push(own, material.named.get(&at), quiet, right, &mut steps);
         }
         if let Some((case, replies)) = probe {
+            // As when it was found: who serves one connection after the other answers when the ones before are gone.
+            names.close(material.case, &ended, &mut steps);
             names.probe(case, replies, &mut steps);
         }
         if let Symptom::Leak(resource) = *material.symptom {

@@ -159,6 +159,22 @@ impl<'p> Names<'p> {
         }
     }
 
+    /// Closes what a case has opened and not closed, but for what the target has ended.
+    pub(super) fn close(&self, case: &Case, ended: &[(usize, u16)], steps: &mut Vec<Node>) {
+        let mut open = std::collections::BTreeSet::new();
+        for own in &case.steps {
+            match own {
+                Step::Open(link, actor) if !matches!(self.plan.actors[usize::from(*actor)].place, Place::Listen(_)) => {
+                    open.insert(*link);
+                }
+                Step::Close(link) | Step::Reset(link) => _ = open.remove(link),
+                _ => {}
+            }
+        }
+        let open = open.iter().filter(|link| !ended.iter().any(|(_, other)| other == *link));
+        steps.extend(open.filter_map(|link| self.of(*link)).map(|name| step::close(name.as_deref())));
+    }
+
     /// A valid conversation, whose every message has to be answered that was before.
     pub(super) fn probe(&self, case: &Case, replies: &[Reply], steps: &mut Vec<Node>) {
         let name = self.probe.as_deref();

@@ -49,6 +49,8 @@ pub struct Player {
     lines_seen: Vec<u64>,
     /// What the target was when it had nothing left to do; `None` as soon as something is done to it.
     idle: Option<Activity>,
+    /// Whether each message is to be answered, and so its answer waited for although the target seems to rest.
+    pub insists: bool,
     /// What coverage is read from.
     pub coverage: Coverage,
     /// Whether the target's threads are watched for rest; without, replies are waited for by time alone.
@@ -84,6 +86,7 @@ impl Player {
             variables: Variables::new(),
             lines_seen: Vec::new(),
             idle: None,
+            insists: false,
             coverage,
             quiescence: true,
             reply_within: Duration::from_millis(50),

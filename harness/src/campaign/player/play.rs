@@ -117,6 +117,9 @@ impl Player {
                 let expects = |step: &&Step| matches!(step, Step::Expect(link, _) if *link == message.link);
                 let expected: Vec<(usize, &Step)> =
                     case.steps.iter().enumerate().skip(at + 1).take_while(|(_, step)| expects(step)).collect();
+                if self.insists && expected.is_empty() {
+                    self.hear(message.link);
+                }
                 let mut kept = Vec::new();
                 let mut met = !expected.is_empty();
                 for (at, step) in expected {

@@ -32,6 +32,13 @@ const LOOK_EVERY: Duration = Duration::from_micros(200);
 /// How often a target that works is looked at in a row, before there is a pause between two looks.
 const LOOKS_AT_ONCE: u32 = 4;
 
+/// How long a target has to rest without an answer before it is said not to answer: what was sent to it may still be on its
+/// way, which is not seen of it, where the machine is busy.
+const SILENT_FOR: Duration = Duration::from_millis(300);
+
+/// Between two looks meanwhile.
+const SILENT_LOOK: Duration = Duration::from_millis(10);
+
 /// How long a process may take to end after it has begun to.
 const END_WITHIN: Duration = Duration::from_secs(3);
 
@@ -153,6 +160,27 @@ impl Player {
             any |= link.read();
         }
         any
+    }
+
+    /// Waits for any answer on a connection.
+    pub(super) fn hear(&mut self, link: u16) {
+        let began = Instant::now();
+        let mut rests: Option<Instant> = None;
+        while began.elapsed() < self.reply_within {
+            let Some(open) = self.link(link) else { break };
+            if open.read() || open.end.is_some() {
+                break;
+            }
+            match self.rest.as_mut().map_or(Activity::Busy, Rest::look) {
+                Activity::Gone => break,
+                Activity::Busy => rests = None,
+                Activity::Asleep if rests.get_or_insert_with(Instant::now).elapsed() >= SILENT_FOR => break,
+                Activity::Asleep => {}
+            }
+            let Some(open) = self.link(link) else { break };
+            open.wait(SILENT_LOOK);
+        }
+        self.waited += began.elapsed();
     }
 
     /// Waits until the target rests, and reads what comes meanwhile.
