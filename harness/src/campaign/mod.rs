@@ -23,7 +23,6 @@ pub mod player;
 mod prepare;
 pub mod reading;
 mod reduction;
-pub mod rest;
 mod run;
 pub mod schedule;
 pub mod seeds;
@@ -40,19 +39,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::runner::process::rest::THREADS_MAX;
 pub use case::Case;
 pub use corpus::{CORPUS_MAX, Corpus, Entry};
 pub use coverage::{Kind as CoverageKind, MAP_LEN_MAX, RUNTIME, RUNTIME_VARIABLE};
 pub use finding::Finding;
 pub use oracle::Kind;
 pub use player::REPLY_LEN_MAX;
-pub use rest::THREADS_MAX;
 pub use socket::UNREAD_MAX;
 pub use state::{Ending, Summary};
 pub use status::{Status, Watcher};
 pub use triage::Verdict;
 
 use crate::protocol::Protocol;
+use crate::reduce::Effort;
 use crate::runner::Url;
 use crate::runner::process::Guard;
 use crate::scenario::{Known, Scenario};
@@ -87,7 +87,7 @@ pub struct Options {
     /// Whether a campaign that was interrupted goes on.
     pub resume: bool,
     /// How long a finding may be made smaller.
-    pub shrink_budget: Duration,
+    pub shrink_budget: Effort,
     /// Where targets are instead.
     pub targets: Vec<(Option<String>, Url)>,
     /// Whether anything may be sent off this machine.

@@ -21,11 +21,11 @@ pub use trace::{REPLY_LEN_MAX, Reply, Trace};
 
 use super::coverage::Coverage;
 use super::plan::{Actor, Place, Plan};
-use super::rest::{Rest, family};
 use super::socket::Link;
 use crate::event::{Failure, OutputLine};
 use crate::matcher::Pattern;
 use crate::runner::process::Address;
+use crate::runner::process::rest::{Rest, family};
 use crate::runner::{Ground, Up};
 use crate::template::Variables;
 

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::super::rest::{Rest, State};
 use super::super::socket::Link;
 use super::{Player, Trace};
 use crate::event::OutputLine;
@@ -13,6 +12,7 @@ use crate::framing::Decoded;
 use crate::matcher::{Input, Outcome, Pattern, Progress};
 use crate::runner::Up;
 use crate::runner::process::Exit;
+use crate::runner::process::rest::{Rest, State};
 
 /// How long a target may work on a message before it is no longer waited for.
 const SETTLE_MAX: Duration = Duration::from_millis(20);

@@ -11,6 +11,7 @@ mod output;
 mod ports;
 mod processes;
 mod ready;
+pub mod rest;
 mod running;
 mod signal;
 mod sockets;
