@@ -41,6 +41,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::runner::process::THREADS_MAX;
 pub use case::Case;
 pub use corpus::{CORPUS_MAX, Corpus, Entry};
 pub use coverage::{Kind as CoverageKind, MAP_LEN_MAX, RUNTIME, RUNTIME_VARIABLE};
@@ -54,6 +55,7 @@ pub use status::{Status, Watcher};
 pub use triage::Verdict;
 
 use crate::protocol::Protocol;
+use crate::reduce::Effort;
 use crate::runner::Url;
 use crate::runner::process::Guard;
 use crate::scenario::{Known, Scenario};
@@ -90,7 +92,7 @@ pub struct Options {
     /// How often it is stored where the campaign stands.
     pub checkpoint_every: Duration,
     /// How long a finding may be made smaller.
-    pub shrink_budget: Duration,
+    pub shrink_budget: Effort,
     /// Where targets are instead.
     pub targets: Vec<(Option<String>, Url)>,
     /// Whether anything may be sent off this machine.

@@ -15,6 +15,7 @@ use crate::campaign::{self, CampaignError, CoverageKind, Ending, Finding, Kind, 
 use crate::document::{Source, Value, did_you_mean, parse};
 use crate::exit::Exit;
 use crate::protocol::{self, Protocol};
+use crate::reduce::Effort;
 use crate::runner::process::Guard;
 use crate::runner::{Clock, Url};
 use crate::scenario::{self, Known, load};
@@ -77,9 +78,9 @@ pub(super) struct FuzzArgs {
     /// Start a fresh target for each case, or for as many as it survives
     #[arg(long, value_enum, value_name = "WHAT", default_value = "off", env = "HARNESS_ISOLATE")]
     isolate: Isolate,
-    /// How long a finding may be made smaller
-    #[arg(long, value_name = "DURATION", default_value = SHRINK_BUDGET, value_parser = duration, env = "HARNESS_SHRINK_BUDGET")]
-    shrink_budget: Duration,
+    /// How long a finding may be made smaller, or with how many replays: `20s`, `200`
+    #[arg(long, value_name = "EFFORT", default_value = SHRINK_BUDGET, env = "HARNESS_SHRINK_BUDGET")]
+    shrink_budget: Effort,
     /// Use this in place of a target: `NAME=URL`, or `URL` where there is one target; may be repeated
     #[arg(long, value_name = "NAME=URL", value_parser = target, env = "HARNESS_TARGET", value_delimiter = '\n')]
     target: Vec<(Option<String>, Url)>,

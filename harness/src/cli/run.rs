@@ -275,6 +275,7 @@ fn options(args: &RunArgs, seed: u64, last_failed: Option<LastFailed>, folder: P
         slow_after: Some(args.slow_after).filter(|after| !after.is_zero()),
         progress: false,
         timeout: args.timeout,
+        rest: None,
         time_budget: args.time_budget,
         filter: args.filter.clone(),
         last_failed,

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::run::{duration, seed};
+use super::run::seed;
 use super::stored::{PlayArgs, Telling, interrupts, verdict_of};
 use super::{Talk, complain, folder};
 use crate::capture::write_file;
 use crate::event::{CaseSize, EventKind, Reduced as Told, Verdict};
 use crate::exit::{Exit, Flaky};
-use crate::reduce::{Budget, Reduced, Repeats, Replay, Size, Subject, Told as Progress, hasten, reduce};
+use crate::reduce::{Budget, Effort, Reduced, Repeats, Replay, Size, Subject, Told as Progress, hasten, reduce};
 use crate::report::Look;
 use crate::report::text::{count, shell_word};
 use crate::runner::Clock;
@@ -41,9 +41,9 @@ pub(super) struct ShrinkArgs {
     /// Which of its cases; without it, the first that fails
     #[arg(long = "case", value_name = "NAME", env = "HARNESS_CASE")]
     case: Option<String>,
-    /// How long it may take; what is smallest by then is the result (exit code 9)
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration, env = "HARNESS_SHRINK_BUDGET")]
-    shrink_budget: Duration,
+    /// How long it may take, or how many replays (`200`); what is smallest by then is the result (exit code 9)
+    #[arg(long, value_name = "EFFORT", default_value = "60s", env = "HARNESS_SHRINK_BUDGET")]
+    shrink_budget: Effort,
     /// What all chance comes from, if the file does not say
     #[arg(long, value_name = "N", value_parser = seed, env = "HARNESS_SEED")]
     seed: Option<u64>,
@@ -146,8 +146,10 @@ pub(super) fn shrink(args: &ShrinkArgs, talk: Talk, words: &[OsString]) -> u8 {
             *last.borrow_mut() = played.ok();
             replay
         };
-        let left = args.shrink_budget.saturating_sub(clock.now().since(crate::time::Time::ZERO));
-        let budget = Budget { time: Some(left), replays: None, clock };
+        let budget = Budget::of(match args.shrink_budget {
+            Effort::Time(time) => Effort::Time(time.saturating_sub(clock.now().since(crate::time::Time::ZERO))),
+            replays @ Effort::Replays(_) => replays,
+        });
         let wanted = failed.as_ref();
         let mut kept_at = 0;
         result =

@@ -354,6 +354,27 @@ impl Conversation {
         link.ending.get_or_insert(ending);
     }
 
+    /// Since when all that is played waits for what peers say, and for nothing else; `None` where something else is going on.
+    pub fn waits_since(&self) -> Option<Time> {
+        let Phase::Playing = self.phase else { return None };
+        let mut since = self.links.iter().map(|link| link.arrived).max()?;
+        for lane in self.lanes.iter().filter(|lane| !lane.is_done()) {
+            let running = lane.running().filter(|running| self.waits_for_peer(running))?;
+            since = since.max(running.clocks.started);
+        }
+        Some(since)
+    }
+
+    /// The peers will say no more: whoever waits for that has waited long enough.
+    pub fn handle_rest(&mut self, now: Time) {
+        if self.waits_since().is_some() {
+            for running in self.lanes.iter_mut().filter_map(|lane| lane.running.as_mut()) {
+                running.clocks.deadline = running.clocks.deadline.min(now);
+            }
+            self.advance(now);
+        }
+    }
+
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Time) {
         self.advance(now);

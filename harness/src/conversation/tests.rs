@@ -151,6 +151,26 @@ fn a_timeout_says_what_had_arrived_and_who_set_the_deadline() {
 }
 
 #[test]
+fn a_peer_at_rest_is_waited_for_no_longer() {
+    let mut table = Table::new(r#"{ send = "hi" }, { expect = "hello" },"#);
+    table.pass(70).says(b"he").pass(30);
+    assert_eq!(table.conversation.waits_since(), Some(Time::ZERO + Duration::from_millis(70)));
+    table.conversation.handle_rest(table.now);
+    table.fails(FailureKind::Timeout, "expected `hello`, received `he` and no more within 100ms");
+}
+
+#[test]
+fn what_waits_for_time_is_not_given_up_because_the_peer_rests() {
+    for steps in [r#"{ sleep = "1s" },"#, r#"{ send = "hi", pace = "1B/1s" },"#, r#"{ expect_silence = "1s" },"#] {
+        let mut table = Table::new(steps);
+        table.pass(100);
+        assert_eq!(table.conversation.waits_since(), None, "{steps}");
+        table.conversation.handle_rest(table.now);
+        table.goes_on();
+    }
+}
+
+#[test]
 fn without_a_deadline_of_its_own_a_step_has_the_default() {
     let mut table = Table::new(r#"{ expect = "hello" },"#);
     let failure = table.pass(5_000).fails(FailureKind::Timeout, "expected `hello`, received nothing within 5s");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::lane::Clocks;
+use super::lane::{Clocks, Running};
 use super::link::{Ending, Link, State};
 use super::reading::{Expecting, Gathering};
 use super::script::{Role, Step, Then, Verb};
@@ -492,6 +492,17 @@ impl Conversation {
             true => Flow::Done,
             false => Flow::Waiting,
         }
+    }
+
+    /// Whether a step is done as soon as its peer has said something, or closed, and else not before its deadline.
+    pub(super) fn waits_for_peer(&self, running: &Running) -> bool {
+        let Running { clocks, doing, .. } = running;
+        let is_for_peer = match doing {
+            Doing::Expect(_) | Doing::ExpectSet(_) => true,
+            Doing::Wait => matches!(running.step().verb, Verb::ExpectEof | Verb::ExpectReset),
+            _ => false,
+        };
+        is_for_peer && self.wake(running.step(), clocks, doing) == clocks.deadline
     }
 
     /// When a step has to be looked at again, if nothing happens before.

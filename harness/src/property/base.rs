@@ -33,6 +33,8 @@ pub struct Base {
     pub undisturbed: bool,
     /// Whether its server is a process that is started here.
     pub ours: bool,
+    /// Whether its servers' threads can be seen, and so whether they rest.
+    pub seen: bool,
     /// What its first actor with a description speaks.
     pub protocol: Option<Arc<Protocol>>,
     /// Words of its messages that can be others: with others in their place, sent and expected, it holds as well.
@@ -65,6 +67,11 @@ impl Base {
         let mut pending: HashMap<u32, BytesMut> = HashMap::new();
         let mut received: Vec<Vec<Bytes>> = Vec::new();
         let (mut transport, mut sends) = (None, Vec::new());
+        let mut pids = played.events.iter().filter_map(|event| match event.kind {
+            EventKind::TargetStarted { pid, .. } => Some(pid),
+            _ => None,
+        });
+        let seen = pids.next().is_some_and(|pid| pid.is_some() && pids.all(|pid| pid.is_some()));
         for event in &played.events {
             match &event.kind {
                 EventKind::ConnectionOpened { connection, transport: carrier, .. } => {
@@ -101,6 +108,7 @@ impl Base {
             side_by_side: false,
             undisturbed: false,
             ours: false,
+            seen,
             protocol: None,
             words: Vec::new(),
             model: None,

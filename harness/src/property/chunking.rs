@@ -43,6 +43,13 @@ pub(super) const PROPERTY: Property = Property {
 fn plan(base: &Base, _parameters: &Parameters, random: &mut Random) -> Result<Vec<Variant>, String> {
     is_stream(base)?;
     let mut variants = Vec::new();
+    // One cut tells more than many.
+    for (number, cut) in cuts(base, random) {
+        let sent = &base.sends[number];
+        let case = edit(base, &sent.lane, sent.at, |step| with(split(step, &[cut]), "pace", PAUSE));
+        let what = format!("message {} cut after byte {cut} of {}", number + 1, sent.len);
+        variants.extend(case.map(|case| Variant::new(what, case)));
+    }
     for (number, sent) in base.sends.iter().enumerate() {
         if sent.len < 2 {
             continue;
@@ -59,12 +66,6 @@ fn plan(base: &Base, _parameters: &Parameters, random: &mut Random) -> Result<Ve
         variants.extend(case.map(|case| Variant::new(format!("message {} {what}", number + 1), case)));
     }
     variants.extend(all_in_one(base));
-    for (number, cut) in cuts(base, random) {
-        let sent = &base.sends[number];
-        let case = edit(base, &sent.lane, sent.at, |step| with(split(step, &[cut]), "pace", PAUSE));
-        let what = format!("message {} cut after byte {cut} of {}", number + 1, sent.len);
-        variants.extend(case.map(|case| Variant::new(what, case)));
-    }
     some(variants, "there is nothing to cut: no message has two bytes")
 }
 

@@ -227,7 +227,7 @@ pub(super) fn calm(case: &TestCase) -> TestCase {
             && table.get("split").is_some()
             && let Some(pace) = table.get("pace").and_then(Node::as_str).map(str::to_owned)
         {
-            table.set("pace", if pace == "1B/1ms" { "1B/5ms" } else { "1B/50ms" });
+            table.set("pace", if pace == "1B/1ms" { "1B/5ms" } else { "1B/150ms" });
         }
     });
     calm

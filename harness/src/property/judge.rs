@@ -3,15 +3,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::edit::{calm, hasten};
+use super::edit::calm;
 use super::prefix_close::GONE;
-use super::session::{QUIET, Session, Told, Violation};
+use super::session::{Patience, Session, Told, Violation};
 use super::{Property, Variant};
 use crate::reduce::search::delete;
 use crate::reduce::{self, Budget, Reduced, Repeats, Replay, Size, Subject};
-use crate::runner::Clock;
 use crate::testcase::{Failed, Played, TestCase, step};
 
 /// How often the controls of what fails sometimes have to hold.
@@ -22,9 +20,10 @@ const SOMETIMES_MIN: f64 = 0.2;
 
 impl Session<'_> {
     /// Plays a case alone on fresh targets. It fails only if its controls hold.
-    fn judge(&self, property: &Property, case: &TestCase, patience: Duration) -> Replay {
-        let hastened = hasten(case, patience, QUIET);
-        let replay = Replay::of(&hastened, &self.player.play(&hastened));
+    fn judge(&self, property: &Property, case: &TestCase, patience: Patience) -> Replay {
+        let Some(controls) = (property.controls)(case) else { return Replay::Invalid };
+        let hastened = patience.hasten(case);
+        let replay = Replay::of(&hastened, &self.player.play_until_rest(&hastened, patience.rest));
         if let Replay::Failed { failed, position } = &replay {
             // One that is there to disturb others may fail as it likes.
             let disturbs = position.as_ref().and_then(|(lane, at)| {
@@ -35,9 +34,9 @@ impl Session<'_> {
             if property.disturbs && disturbs == Some(true) && !failed.class.is_targets() {
                 return Replay::Passed;
             }
-            let Some(controls) = (property.controls)(case) else { return Replay::Passed };
             for control in controls {
-                match Replay::of(&control, &self.player.play(&hasten(&control, patience, QUIET))) {
+                let hastened = patience.hasten(&control);
+                match Replay::of(&control, &self.player.play_until_rest(&hastened, patience.rest)) {
                     Replay::Passed => {}
                     Replay::Stopped => return Replay::Stopped,
                     Replay::Failed { .. } | Replay::Invalid => return Replay::Passed,
@@ -51,7 +50,7 @@ impl Session<'_> {
         &self,
         property: &Property,
         variant: &Variant,
-        patience: Duration,
+        patience: Patience,
         after: usize,
         told: &mut dyn FnMut(Told<'_>),
     ) -> Confirmed {
@@ -93,8 +92,9 @@ impl Session<'_> {
                     path: None,
                     timeline: Vec::new(),
                     fails_alone: true,
+                    // With its own deadlines, where these are told.
+                    failed: played.as_ref().and_then(|played| played.failed.clone()).unwrap_or(reduced.failed),
                     played,
-                    failed: reduced.failed,
                     case: reduced.case,
                 }))
             }
@@ -106,7 +106,7 @@ impl Session<'_> {
         property: &Property,
         case: &TestCase,
         failed: &Failed,
-        patience: Duration,
+        patience: Patience,
         told: &mut dyn FnMut(Told<'_>),
     ) -> Reduced {
         let subject = Subject { case, history: &[], wanted: Some(failed) };
@@ -123,8 +123,7 @@ impl Session<'_> {
                 told(Told::Smaller(case, failed));
             }
         };
-        let budget = Budget { time: Some(self.shrink), replays: None, clock: Clock::start() };
-        reduce::reduce(subject, &mut oracle, budget, &mut hear)
+        reduce::reduce(subject, &mut oracle, Budget::of(self.shrink), &mut hear)
     }
 
     /// Leaves out what it is made of, and chooses what is simpler.
@@ -134,15 +133,15 @@ impl Session<'_> {
         parts: &Parts,
         case: &TestCase,
         failed: &Failed,
-        patience: Duration,
+        patience: Patience,
         told: &mut dyn FnMut(Told<'_>),
     ) -> Reduced {
-        let clock = Clock::start();
+        let budget = Budget::of(self.shrink);
         let (mut best, mut how, mut replays) = (case.clone(), failed.clone(), 0);
         let mut stopped = false;
         // `None` when it has taken long enough, or nobody wants to know any more.
         let mut fails = |kept: &[usize], choices: &[usize]| {
-            if stopped || clock.now().as_nanos() > u64::try_from(self.shrink.as_nanos()).unwrap_or(u64::MAX) {
+            if stopped || budget.is_over(replays) {
                 return None;
             }
             let Some(smaller) = (parts.make)(kept, choices) else { return Some(false) };
@@ -208,9 +207,12 @@ impl Session<'_> {
                 match Replay::of(&control, &self.player.play(&control)) {
                     Replay::Passed => {}
                     Replay::Stopped => return Believed::Interrupted,
-                    Replay::Failed { .. } | Replay::Invalid => {
+                    Replay::Failed { failed, .. } => {
                         let why = "it fails sometimes even without what the property does to it";
-                        return Believed::No(why.into());
+                        return Believed::No(format!("{why}: {}", failed.message));
+                    }
+                    Replay::Invalid => {
+                        return Believed::No("without what the property does to it it cannot be played".into());
                     }
                 }
             }

@@ -9,7 +9,7 @@ use super::judge::Confirmed;
 use super::{Selected, Variant, isolation, linearizable};
 use crate::event::Verdict;
 use crate::random::Random;
-use crate::reduce::Size;
+use crate::reduce::{Effort, Size};
 use crate::runner::Clock;
 use crate::testcase::{Failed, PlayError, Played, Player, TestCase};
 use crate::time::Time;
@@ -29,11 +29,17 @@ const SUSPECTS_MAX: usize = 8;
 /// The least time that an answer has.
 const PATIENCE_MIN: Duration = Duration::from_secs(1);
 
+/// That where one can see whether the server is still at it: a machine that is busy with something else makes no violation.
+const PATIENCE_SEEN: Duration = Duration::from_secs(5);
+
 /// The most that it has while variants are tried; the last word has the case's own deadline.
 const PATIENCE_MAX: Duration = Duration::from_secs(10);
 
+/// The least time that a server is at rest before an answer is no longer waited for, while variants are tried.
+const REST_MIN: Duration = Duration::from_millis(100);
+
 /// How long a peer has to be quiet at the end of a variant.
-pub(super) const QUIET: Duration = Duration::from_millis(20);
+const QUIET: Duration = Duration::from_millis(20);
 
 /// Why nothing can be tested with a case.
 #[derive(Debug)]
@@ -119,10 +125,26 @@ pub struct Session<'p> {
     pub cases: Option<usize>,
     /// When it has to be done.
     pub ends: Option<Time>,
-    /// How long a counterexample may take to be made small.
-    pub shrink: Duration,
+    /// What it may cost to make a counterexample small.
+    pub shrink: Effort,
     /// What time is told by.
     pub clock: Clock,
+}
+
+/// How long an answer is waited for while variants are tried.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// In any case.
+    pub(super) within: Duration,
+    /// Where the server has nothing to do.
+    pub(super) rest: Duration,
+}
+
+impl Patience {
+    /// A case that is as patient.
+    pub(super) fn hasten(self, case: &TestCase) -> TestCase {
+        hasten(case, self.within, QUIET)
+    }
 }
 
 impl Session<'_> {
@@ -130,8 +152,10 @@ impl Session<'_> {
         self.ends.is_some_and(|ends| self.clock.now() >= ends)
     }
 
-    pub(super) fn patience(&self, base: &Base) -> Duration {
-        (base.duration * 10).clamp(PATIENCE_MIN, PATIENCE_MAX)
+    pub(super) fn patience(&self, base: &Base) -> Patience {
+        let least = if base.seen { PATIENCE_SEEN } else { PATIENCE_MIN };
+        let within = (base.duration * 10).clamp(least, PATIENCE_MAX);
+        Patience { within, rest: (base.duration * 4).clamp(REST_MIN, within) }
     }
 
     /// Tests one property of one case.
@@ -197,7 +221,7 @@ impl Session<'_> {
 
     /// [`Session::suspects`], those first that are to blame: where one variant has brought down the server of all, those that were
     /// under way with it fail as well, and often before it.
-    fn culprits(&self, variants: &[Variant], jobs: usize, patience: Duration) -> Result<Vec<usize>, Replayed> {
+    fn culprits(&self, variants: &[Variant], jobs: usize, patience: Patience) -> Result<Vec<usize>, Replayed> {
         let suspects = self.suspects(variants, jobs, patience)?;
         if jobs == 1 || suspects.len() <= SUSPECTS_MAX {
             return Ok(suspects);
@@ -207,9 +231,9 @@ impl Session<'_> {
         Ok(if one_by_one.is_empty() { suspects } else { one_by_one.into_iter().map(|at| suspects[at]).collect() })
     }
 
-    /// Plays variants on the same targets: those that do not hold, the first to fail first.
-    fn suspects(&self, variants: &[Variant], jobs: usize, patience: Duration) -> Result<Vec<usize>, Replayed> {
-        let cases: Vec<TestCase> = variants.iter().map(|variant| hasten(&variant.case, patience, QUIET)).collect();
+    /// Plays variants on the same targets: those that do not hold, and where the target is to blame the first to fail first.
+    fn suspects(&self, variants: &[Variant], jobs: usize, patience: Patience) -> Result<Vec<usize>, Replayed> {
+        let cases: Vec<TestCase> = variants.iter().map(|variant| patience.hasten(&variant.case)).collect();
         let mut suspects: Vec<usize> = Vec::new();
         let mut noticed = false;
         // They may differ in more than their steps: as many batches as there are ways.
@@ -224,13 +248,19 @@ impl Session<'_> {
             let (some, others): (Vec<usize>, Vec<usize>) = left.iter().partition(|at| shared(&cases[**at]) == same);
             left = others;
             let batch: Vec<TestCase> = some.iter().map(|at| cases[*at].clone()).collect();
-            let batch = self.player.play_all(&batch, jobs).map_err(Replayed::Unplayable)?;
+            let batch = self.player.play_all(&batch, jobs, Some(patience.rest)).map_err(Replayed::Unplayable)?;
             let is_over =
                 |played: &Option<Played>| played.as_ref().is_some_and(|played| played.verdict == Verdict::Interrupted);
             if batch.played.iter().any(is_over) {
                 return Err(Replayed::Interrupted);
             }
-            suspects.extend(batch.failed.iter().map(|at| some[*at]));
+            let mut failed = batch.failed;
+            let failure = |at: &usize| batch.played[*at].as_ref()?.failed.as_ref();
+            // Who has brought a server down is found by who was first; otherwise those first that tell most.
+            if !failed.iter().filter_map(failure).any(|failed| failed.class.is_targets()) {
+                failed.sort_unstable();
+            }
+            suspects.extend(failed.iter().map(|at| some[*at]));
             noticed |= batch.noticed.is_some();
         }
         if noticed && suspects.is_empty() {

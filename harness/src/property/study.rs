@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::base::{Base, closes};
-use super::edit::{beside, hasten};
+use super::edit::beside;
 use super::isolation;
-use super::session::{QUIET, Session, Unfit};
+use super::session::{Patience, Session, Unfit};
 use crate::event::Verdict;
 use crate::protocol::Protocol;
 use crate::scenario::TargetKind;
@@ -36,7 +36,8 @@ impl Session<'_> {
         let patience = self.patience(&base);
         if let Some(closing) = with_eof(case) {
             // Whoever has closed by now closes; others get a moment.
-            let wait = if closes(&first) { patience } else { EOF_WITHIN };
+            let moment = Patience { within: EOF_WITHIN, ..patience };
+            let wait = if closes(&first) || base.seen { patience } else { moment };
             if self.all_hold(&[closing.clone(), closing.clone()], 2, wait) {
                 base.case = closing;
             }
@@ -61,7 +62,7 @@ impl Session<'_> {
     }
 
     /// Which words of its messages can be others.
-    pub(super) fn words(&self, base: &Base, patience: Duration) -> Vec<String> {
+    pub(super) fn words(&self, base: &Base, patience: Patience) -> Vec<String> {
         // A word of the language is none that can be another.
         let is_valid = |word: &String| {
             let other = isolation::renamed(&base.case, std::slice::from_ref(word));
@@ -72,10 +73,11 @@ impl Session<'_> {
             return Vec::new();
         }
         // A server that does not know a word may well say nothing.
-        let patience = (base.duration * 5).clamp(WORD_PATIENCE_MIN, patience);
-        let one = |word: &String| hasten(&isolation::renamed(&base.case, std::slice::from_ref(word)), patience, QUIET);
+        let within = (base.duration * 5).clamp(WORD_PATIENCE_MIN, patience.within);
+        let patience = if base.seen { patience } else { Patience { within, ..patience } };
+        let one = |word: &String| patience.hasten(&isolation::renamed(&base.case, std::slice::from_ref(word)));
         let cases: Vec<TestCase> = words.iter().map(one).collect();
-        let Ok(batch) = self.player.play_all(&cases, 1) else { return Vec::new() };
+        let Ok(batch) = self.player.play_all(&cases, 1, Some(patience.rest)) else { return Vec::new() };
         let holds = |played: &Option<Played>| played.as_ref().is_some_and(|played| played.verdict == Verdict::Passed);
         let free = words.into_iter().zip(&batch.played).filter(|(_, played)| holds(played));
         let free: Vec<String> = free.map(|(word, _)| word).collect();
@@ -93,7 +95,7 @@ impl Session<'_> {
     }
 
     /// Whether a conversation is served while another connection is open and says nothing.
-    fn is_side_by_side(&self, base: &Base, patience: Duration) -> bool {
+    fn is_side_by_side(&self, base: &Base, patience: Patience) -> bool {
         let Some((mut case, names)) = beside(&base.case, 2) else {
             return self.all_hold(&vec![base.case.clone(); 8], 8, patience);
         };
@@ -103,9 +105,9 @@ impl Session<'_> {
         self.all_hold(&[case], 1, patience)
     }
 
-    fn all_hold(&self, cases: &[TestCase], jobs: usize, patience: Duration) -> bool {
-        let hastened: Vec<TestCase> = cases.iter().map(|case| hasten(case, patience, QUIET)).collect();
-        let Ok(batch) = self.player.play_all(&hastened, jobs) else { return false };
+    fn all_hold(&self, cases: &[TestCase], jobs: usize, patience: Patience) -> bool {
+        let hastened: Vec<TestCase> = cases.iter().map(|case| patience.hasten(case)).collect();
+        let Ok(batch) = self.player.play_all(&hastened, jobs, Some(patience.rest)) else { return false };
         let holds = |played: &Option<Played>| {
             played.as_ref().is_some_and(|played| played.verdict == Verdict::Passed && played.failed.is_none())
         };

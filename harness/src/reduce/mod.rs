@@ -25,6 +25,7 @@ mod triage;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
+use std::str::FromStr;
 use std::time::Duration;
 
 pub use explain::Matter;
@@ -33,6 +34,7 @@ pub use landing::hasten;
 pub use size::Size;
 pub use triage::Repeats;
 
+use crate::document::parse_duration;
 use crate::event::Verdict;
 use crate::random::fnv1a;
 use crate::runner::Clock;
@@ -45,7 +47,10 @@ const SURE_REPLAYS: u32 = 3;
 /// How often the result is, before that is said of it.
 const CONFIRM_REPLAYS: u32 = 10;
 
-/// How much of the time is kept for that, of a hundred.
+/// So many questions that were answered before count as one replay: of a long run of one byte each one that is left out is the same.
+const KNOWN_AS_REPLAY: u64 = 8;
+
+/// How much of the budget is kept for that, of a hundred.
 const CONFIRM_SHARE: u32 = 15;
 
 /// How often that is tried.
@@ -114,9 +119,45 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// So much time, and as many replays as fit.
-    pub fn of(time: Duration) -> Budget {
-        Budget { time: Some(time), replays: None, clock: Clock::start() }
+    /// From now on.
+    pub fn of(effort: Effort) -> Budget {
+        let clock = Clock::start();
+        match effort {
+            Effort::Replays(replays) => Budget { time: None, replays: Some(replays), clock },
+            Effort::Time(time) => Budget { time: Some(time), replays: None, clock },
+        }
+    }
+
+    /// Whether it is spent, with so many replays since its clock began.
+    pub fn is_over(&self, replays: u64) -> bool {
+        self.is_spent(Time::ZERO, replays, 100)
+    }
+
+    /// Whether so many hundredths of it are spent.
+    fn is_spent(&self, begun: Time, replays: u64, share: u32) -> bool {
+        self.time.is_some_and(|time| self.clock.now().since(begun) >= time / 100 * share)
+            || self.replays.is_some_and(|most| replays >= (most * u64::from(share)).div_ceil(100))
+    }
+}
+
+/// How much it may cost, as somebody says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// So many replays: what comes of it is the same on a fast machine and on a slow one.
+    Replays(u64),
+    /// So much time.
+    Time(Duration),
+}
+
+impl FromStr for Effort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Effort, String> {
+        if let Ok(replays) = text.parse() {
+            return Ok(Effort::Replays(replays));
+        }
+        let time = parse_duration(text).map(Effort::Time);
+        time.ok_or_else(|| format!("expected a duration such as `10s` or a number of replays, got `{text}`"))
     }
 }
 
@@ -230,9 +271,11 @@ pub fn reduce(
         trail: Vec::new(),
         careful: false,
         is_confirming: false,
+        is_free: false,
         rejected: HashSet::new(),
         others: Vec::new(),
         replays: 0,
+        known: 0,
         accepted: 0,
         stopped: false,
     };
@@ -280,12 +323,16 @@ struct Reducer<'r> {
     trail: Vec<TestCase>,
     /// Whether a candidate has to fail several times: one that fails only sometimes has been taken before.
     careful: bool,
-    /// Whether what was kept of the time for the end can be spent.
+    /// Whether what was kept of the budget for the end can be spent.
     is_confirming: bool,
+    /// Whether what is played now is for nothing.
+    is_free: bool,
     /// What does not fail, by its content.
     rejected: HashSet<u64>,
     others: Vec<Failed>,
     replays: u64,
+    /// How often it was asked what was answered before.
+    known: u64,
     accepted: u64,
     stopped: bool,
 }
@@ -309,8 +356,8 @@ impl Reducer<'_> {
     /// Whether there is nothing left to spend.
     fn is_over(&self) -> bool {
         let share = if self.is_confirming { 100 } else { 100 - CONFIRM_SHARE };
-        let late = self.budget.time.is_some_and(|time| self.budget.clock.now().since(self.begun) >= time / 100 * share);
-        self.stopped || late || self.budget.replays.is_some_and(|replays| self.replays >= replays)
+        self.stopped
+            || !self.is_free && self.budget.is_spent(self.begun, self.replays + self.known / KNOWN_AS_REPLAY, share)
     }
 
     /// Plays a candidate; how it failed, if it did.
@@ -474,6 +521,7 @@ impl Reducer<'_> {
             return true;
         }
         if self.rejected.contains(&hash) {
+            self.known += 1;
             return false;
         }
         match self.fails(&case) {

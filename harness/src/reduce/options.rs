@@ -2,7 +2,7 @@
 
 use super::search::smallest;
 use super::{Reducer, bytes, steps};
-use crate::document::{Node, Value, parse_duration};
+use crate::document::{Node, Table, Value, parse_duration};
 use crate::testcase::TestCase;
 use crate::testcase::step::{duration, table_mut, verb};
 
@@ -19,8 +19,18 @@ impl Reducer<'_> {
         for option in OPTIONS {
             let mut base = self.best.clone();
             let count = steps::count_sends(&mut base);
+            let is_own = |table: &Table| match *option {
+                // Several writes are read in one go only for as long as the peer is slow enough.
+                "coalesce" => table.get("send").and_then(Node::as_array).is_none_or(|payloads| payloads.len() < 2),
+                // And a cut without its pause is one only for as long as it is fast enough: these two go together.
+                "pace" => table.get("split").is_none(),
+                _ => true,
+            };
             let having: Vec<usize> = (0..count)
-                .filter(|send| steps::send_mut(&mut base, *send).is_some_and(|table| table.get(option).is_some()))
+                .filter(|send| {
+                    let table = steps::send_mut(&mut base, *send);
+                    table.is_some_and(|table| table.get(option).is_some() && is_own(table))
+                })
                 .collect();
             // Most often none of them is needed.
             let without = |kept: &[usize]| {
@@ -30,6 +40,9 @@ impl Reducer<'_> {
                         && let Some(table) = steps::send_mut(&mut case, *send)
                     {
                         table.remove(option);
+                        if *option == "split" {
+                            table.remove("pace");
+                        }
                     }
                 }
                 case
@@ -83,7 +96,10 @@ impl Reducer<'_> {
             let sizes: Vec<Node> = sizes.collect();
             if let Some(table) = steps::send_mut(&mut case, send) {
                 match sizes.is_empty() {
-                    true => _ = table.remove("split"),
+                    true => {
+                        table.remove("split");
+                        table.remove("pace");
+                    }
                     false => table.set("split", sizes),
                 }
             }

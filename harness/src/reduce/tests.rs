@@ -152,6 +152,38 @@ fn cuts_pauses_and_connections_go_unless_they_are_needed() {
 }
 
 #[test]
+fn what_makes_a_failure_sure_stays_although_it_fails_without_it_for_now() {
+    use crate::testcase::step::{send, split, step, with};
+    // With luck the peer reads two writes at once, and a cut without a pause in two.
+    let cut = with(split(send(None, b"abcd"), &[2]), "pace", "1B/150ms");
+    let whole = with(step(None, "send", vec![Node::from("ab"), Node::from("cd")]), "coalesce", true);
+    for needed in [cut, whole] {
+        let case = base().like("c", vec![needed.clone()]);
+        let mut oracle = |case: &TestCase| {
+            let Some((_, table)) = case.lanes()[0].1.first().and_then(parts) else { return Replay::Invalid };
+            let halves = table.get("split").is_some() || table.get("pace").is_some();
+            let several = table
+                .get("send")
+                .and_then(Node::as_array)
+                .is_some_and(|payloads| *payloads == [Node::from("ab"), Node::from("cd")]);
+            let all = table.get("send").and_then(Node::as_str) == Some("abcd");
+            if halves && all || several { Replay::Failed { failed: hang(), position: None } } else { Replay::Passed }
+        };
+        let budget = Budget { time: None, replays: None, clock: Clock::start() };
+        let reduced = reduce(Subject { case: &case, history: &[], wanted: None }, &mut oracle, budget, &mut |_| {});
+        assert_eq!(reduced.case.lanes()[0].1, [needed], "{}", reduced.case.text());
+    }
+}
+
+#[test]
+fn an_effort_is_a_time_or_a_number_of_replays() {
+    assert_eq!("20s".parse(), Ok(Effort::Time(Duration::from_secs(20))));
+    assert_eq!("200".parse(), Ok(Effort::Replays(200)));
+    let wrong = "expected a duration such as `10s` or a number of replays, got `-1`";
+    assert_eq!("-1".parse::<Effort>(), Err(wrong.to_owned()));
+}
+
+#[test]
 fn every_byte_is_cut_only_where_it_is_needed() {
     use crate::testcase::step::{send, split, with};
     let case = base().like("c", vec![with(send(None, b"abcdefghij"), "split", "every-byte")]);

@@ -10,6 +10,7 @@ use super::growth::Meter;
 use super::player::{self, Origin, Station, World};
 use super::record::Record;
 use super::relay;
+use super::resting::Resting;
 use super::run::{File, Run, Stopping};
 use super::skip::missing;
 use super::stations::transports;
@@ -331,7 +332,7 @@ impl Run {
         let mut conversation = Conversation::new(script, transports, variables, random, number, now);
 
         let mut next_partial = now + PARTIAL_AFTER;
-        let mut tick = |conversation: &mut Conversation| -> Option<Time> {
+        let mut leave = |conversation: &mut Conversation| -> Option<Time> {
             let path = path?;
             let now = self.clock.now();
             if now >= next_partial {
@@ -347,6 +348,11 @@ impl Run {
                 next_partial = now + now.since(next_partial - PARTIAL_AFTER).max(PARTIAL_AFTER) * 2;
             }
             Some(next_partial)
+        };
+        let mut resting = self.options.rest.and_then(|after| Resting::new(running, after));
+        let mut tick = |conversation: &mut Conversation| -> Option<Time> {
+            let look = resting.as_mut().map(|resting| resting.tick(conversation, self.clock.now()));
+            leave(conversation).into_iter().chain(look).min()
         };
         let abort = Box::pin(self.trouble(running));
         let origin = Origin { allow_remote: self.options.allow_remote, folder: file.folder.clone() };

@@ -39,7 +39,7 @@ impl Run {
             let Some(process) = running.process() else { continue };
             let target = scenario.targets.iter().find(|target| target.name == running.name).expect("it was started");
             let TargetKind::Command(command) = &target.kind else { continue };
-            if running.end(false).await.is_none() && command.expect_exit.is_some() {
+            if running.end(false, false).await.is_none() && command.expect_exit.is_some() {
                 // It is meant to end by itself.
                 let _ = tokio::time::timeout(command.stop.1, process.wait_exit()).await;
             }

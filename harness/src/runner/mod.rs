@@ -21,6 +21,7 @@ mod player;
 pub mod process;
 mod record;
 mod relay;
+mod resting;
 mod retry;
 mod run;
 mod secrets;

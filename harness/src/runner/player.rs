@@ -460,6 +460,7 @@ impl<'h> Player<'_, 'h> {
             self.timer = None;
             if self.next_tick.is_some_and(|tick| tick <= now) {
                 self.next_tick = (self.tick)(self.conversation);
+                return Poll::Ready(());
             }
             if self.conversation.poll_timeout().is_some_and(|timeout| timeout <= now) {
                 self.conversation.handle_timeout(now);

@@ -54,6 +54,8 @@ pub struct Options {
     pub progress: bool,
     /// What bounds each case.
     pub timeout: Option<Duration>,
+    /// How long all targets have to be at rest for what a step waits for to be given up on; `None`: only deadlines count.
+    pub rest: Option<Duration>,
     /// What bounds the run.
     pub time_budget: Option<Duration>,
     /// Which cases are played.

@@ -14,6 +14,7 @@ use super::address::Url;
 use super::control::{Again, Replaceable};
 use super::process::{self, Address, Exit, Guard, Ports, Process};
 use super::record::Names;
+use super::resting::at_rest;
 use super::socket::in_folder;
 use super::tls::{Authority, Setup, Side};
 use crate::event::{EventKind, Failure, FailureKind, OutputLine};
@@ -514,10 +515,14 @@ impl Running {
 
     /// Its end, if it has ended, or is just ending: a process that dies closes its sockets a moment before anybody hears.
     /// Where a connection was `lost` there is more reason to wait: programs in Python or Java die slowly.
-    pub(super) async fn end(&self, lost: bool) -> Option<Exit> {
+    /// Where rest `counts`, one that rests is not called dying.
+    pub(super) async fn end(&self, lost: bool, counts: bool) -> Option<Exit> {
         let process = self.process()?;
         if lost && process.exited().is_none() {
-            let _ = tokio::time::timeout(DYING, process.wait_exit()).await;
+            tokio::select! {
+                _ = tokio::time::timeout(DYING, process.wait_exit()) => {}
+                () = at_rest(&process), if counts => {}
+            }
         }
         if process.exited().is_none() && process.is_exiting() {
             return Some(process.wait_exit().await);

@@ -74,7 +74,10 @@ impl Run {
         let mut crash = None;
         let mut gone = None;
         for running in running {
-            let Ok(Some(exit)) = tokio::time::timeout(LAST_WORDS, running.end(lost)).await else { continue };
+            let Ok(Some(exit)) = tokio::time::timeout(LAST_WORDS, running.end(lost, self.options.rest.is_some())).await
+            else {
+                continue;
+            };
             let process = running.process().expect("only a process ends");
             let is_judged = matches!((&ended, exit), (Ended::Passed, Exit::Code(_))) && is_guest(&running.name);
             if process.is_crash(exit) && !is_judged {

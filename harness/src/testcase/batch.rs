@@ -1,6 +1,7 @@
 //! Many cases on the same targets, side by side: one start of the targets, and one wait for all that wait.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::play::{PlayError, Played, Player};
 use super::{Failed, TestCase};
@@ -24,8 +25,8 @@ pub struct Batch {
 
 impl Player {
     /// Plays cases on the same fresh targets, `jobs` of them at once. They are cases of one file: only in their steps do
-    /// they differ; what differs otherwise is taken from the first.
-    pub fn play_all(&self, cases: &[TestCase], jobs: usize) -> Result<Batch, PlayError> {
+    /// they differ; what differs otherwise is taken from the first. `rest` is that of [`Player::play_until_rest`].
+    pub fn play_all(&self, cases: &[TestCase], jobs: usize, rest: Option<Duration>) -> Result<Batch, PlayError> {
         let Some(first) = cases.first() else {
             return Ok(Batch { played: Vec::new(), failed: Vec::new(), noticed: None });
         };
@@ -37,7 +38,7 @@ impl Player {
             Node::from(table)
         });
         whole.document_mut().set("case", tables.collect::<Vec<_>>());
-        let (events, stderr) = self.events_of(&whole, "case.toml", jobs)?;
+        let (events, stderr) = self.events_of(&whole, "case.toml", jobs, rest)?;
         Ok(take_apart(events, &stderr, cases.len()))
     }
 }

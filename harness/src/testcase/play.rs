@@ -117,7 +117,17 @@ impl Player {
 
     /// [`Player::play`], the case by the name of its file.
     pub fn play_as(&self, case: &TestCase, name: &str) -> Result<Played, PlayError> {
-        let (events, stderr) = self.events_of(case, name, 1)?;
+        Self::told(self.events_of(case, name, 1, None)?)
+    }
+
+    /// [`Player::play`], but what a step waits for is given up on as soon as its targets have been at rest for so long.
+    ///
+    /// That is a guess, of targets whose threads can be seen: whoever acts on it has to play the case again.
+    pub fn play_until_rest(&self, case: &TestCase, rest: Duration) -> Result<Played, PlayError> {
+        Self::told(self.events_of(case, "case.toml", 1, Some(rest))?)
+    }
+
+    fn told((events, stderr): (Vec<Event>, String)) -> Result<Played, PlayError> {
         Played::of(events, stderr).ok_or_else(|| PlayError::System(io::Error::other("the run has told nothing")))
     }
 
@@ -127,6 +137,7 @@ impl Player {
         case: &TestCase,
         name: &str,
         jobs: usize,
+        rest: Option<Duration>,
     ) -> Result<(Vec<Event>, String), PlayError> {
         let mut scenario = case.load(name, &self.known).map_err(PlayError::Invalid)?;
         for (target, _) in self.targets.iter().filter(|(_, url)| url.tls) {
@@ -137,7 +148,7 @@ impl Player {
         fs::create_dir_all(&folder)?;
         let heard: Arc<Mutex<Vec<Event>>> = Arc::default();
         let reporter: Box<dyn Reporter> = Box::new(Ear(Arc::clone(&heard)));
-        let options = Options { jobs, ..self.options(folder.clone()) };
+        let options = Options { jobs, rest, ..self.options(folder.clone()) };
         let exit =
             run(vec![Input::Scenario(Box::new(scenario))], options, vec![reporter], self.guard.clone(), Clock::start());
         let stderr = stderr_in(&folder);
@@ -161,6 +172,7 @@ impl Player {
             slow_after: None,
             progress: false,
             timeout: self.timeout,
+            rest: None,
             time_budget: None,
             filter: None,
             last_failed: None,

@@ -10,10 +10,16 @@ use targets::faulty::flawed::{FLAWS, Found, Row, Wire};
 use super::run::{harness, root};
 
 /// How many campaigns and properties are under way at once: most of their time they wait.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 6;
 
-/// What makes counterexamples and findings small may take so long.
-const SHRINK: &str = "5s";
+/// So many replays make a counterexample small: as small on a slow machine as on a fast one.
+const REPLAYS: u32 = 16;
+
+/// As many where it has to lose tens of thousands of bytes.
+const REPLAYS_LONG: u32 = 60;
+
+/// As many where each takes its time.
+const REPLAYS_SLOW: u32 = 6;
 
 /// So many cases are played of a server without a flaw.
 const SOUND_CASES: u32 = 3_000;
@@ -61,7 +67,13 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 fn property(row: &Row, name: &str, case: &str) -> Result<(), String> {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = harness(root());
-    command.args(["prop", scenario(row.wire), "--property", name, "--seed", "1", "--shrink-budget", SHRINK]);
+    let replays = match name {
+        "bounded" => REPLAYS_SLOW,
+        "robust" => REPLAYS_LONG,
+        _ => REPLAYS,
+    };
+    command.args(["prop", scenario(row.wire), "--property", name, "--seed", "1", "--time", "600s"]);
+    command.args(["--shrink-budget", &replays.to_string()]);
     command.args(["--filter", &format!("case:\"{case}\""), "--var", &format!("flaw={}", row.name)]);
     let said = say(command.arg("--out").arg(folder.path()));
     let stored = files(&folder.path().join("cases").join(name), "toml");
@@ -99,13 +111,62 @@ fn check(is_meant: impl Fn(&Row) -> bool) {
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
 }
 
-fn is_found_by_property(row: &Row) -> bool {
-    matches!(row.found, Found::Property { .. })
+/// The properties that find flaws in lines, a test each.
+const IN_LINES: [&[&str]; 5] = [
+    &["chunking", "half-close", "prefix-close"],
+    &["deterministic", "idempotent", "isolation"],
+    &["bounded", "no-leak"],
+    &["pipelining"],
+    &["robust"],
+];
+
+fn property_of(row: &Row) -> Option<&'static str> {
+    match row.found {
+        Found::Property { name, .. } => Some(name),
+        Found::Fuzz { .. } | Found::No { .. } => None,
+    }
+}
+
+#[track_caller]
+fn check_in_lines(names: &[&str]) {
+    check(|row| row.wire == Wire::Text && property_of(row).is_some_and(|name| names.contains(&name)));
 }
 
 #[test]
-fn properties_find_the_flaws_in_messages_and_datagrams() {
-    check(|row| is_found_by_property(row) && row.wire != Wire::Text);
+fn each_property_that_finds_a_flaw_has_its_test() {
+    let names = FLAWS.iter().filter(|row| row.wire == Wire::Text).filter_map(property_of);
+    let missing: Vec<&str> = names.filter(|name| !IN_LINES.concat().contains(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn flaws_of_cuts_and_closing_are_found() {
+    check_in_lines(IN_LINES[0]);
+}
+
+#[test]
+fn flaws_of_what_is_shared_and_kept_are_found() {
+    check_in_lines(IN_LINES[1]);
+}
+
+#[test]
+fn flaws_of_time_and_memory_are_found() {
+    check_in_lines(IN_LINES[2]);
+}
+
+#[test]
+fn flaws_of_many_requests_at_once_are_found() {
+    check_in_lines(IN_LINES[3]);
+}
+
+#[test]
+fn flaws_of_wrong_requests_are_found() {
+    check_in_lines(IN_LINES[4]);
+}
+
+#[test]
+fn flaws_in_messages_and_datagrams_are_found() {
+    check(|row| row.wire != Wire::Text && property_of(row).is_some());
 }
 
 /// Whatever finds a flaw on this wire finds nothing where there is none.

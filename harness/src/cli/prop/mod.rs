@@ -18,6 +18,7 @@ use super::{Talk, complain, files, reporters, stored};
 use crate::document::{did_you_mean, read_text};
 use crate::exit::Exit;
 use crate::property::{PROPERTIES, Session, select};
+use crate::reduce::Effort;
 use crate::report::place::push_mistake;
 use crate::report::{Entry, Look};
 use crate::runner::process::Guard;
@@ -47,9 +48,9 @@ pub(super) struct PropArgs {
     /// How long to look, all properties together
     #[arg(short, long, value_name = "DURATION", default_value = "60s", value_parser = super::run::duration, env = "HARNESS_TIME")]
     time: Duration,
-    /// How long a counterexample may take to be made small
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = super::run::duration, env = "HARNESS_SHRINK_BUDGET")]
-    shrink_budget: Duration,
+    /// How long a counterexample may take to be made small, or how many replays: `10s`, `100`
+    #[arg(long, value_name = "EFFORT", default_value = "10s", env = "HARNESS_SHRINK_BUDGET")]
+    shrink_budget: Effort,
     /// Keep counterexamples in `cases` below this folder, and leave `events.ndjson` and `junit.xml` there; without it, `cases` is
     /// made here
     #[arg(long, value_name = "DIR", env = "HARNESS_OUT")]

@@ -9,20 +9,19 @@
 mod history;
 mod program;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use history::{Act, Judgement, Operation, SEARCH_MAX, judge};
 use program::{Program, Shape};
 
-use super::edit::hasten;
 use super::judge::Confirmed;
-use super::session::{QUIET, Session, Told, Violation};
+use super::session::{Session, Told, Violation};
 use super::{Base, Kind, Outcome, Parameters, Property, Selected, Variant};
 use crate::event::Verdict;
 use crate::random::Random;
-use crate::reduce::Size;
 use crate::reduce::search::delete;
-use crate::runner::Clock;
+use crate::reduce::{Budget, Size};
 use crate::testcase::{Class, Failed, Played, TestCase};
 
 /// How many programs are played unless somebody says otherwise.
@@ -124,9 +123,8 @@ pub(super) fn test(
         let count = if base.repeatable { BATCH.min(planned - played) } else { 1 };
         let draw = |_| Program::draw(shape.clients(), keys, operations, random);
         let programs: Vec<Program> = (0..count).map(draw).collect();
-        let cases: Vec<TestCase> =
-            programs.iter().map(|program| hasten(&shape.concurrent(program), patience, QUIET)).collect();
-        let batch = match session.player.play_all(&cases, 1) {
+        let cases: Vec<TestCase> = programs.iter().map(|program| patience.hasten(&shape.concurrent(program))).collect();
+        let batch = match session.player.play_all(&cases, 1, Some(patience.rest)) {
             Ok(batch) => batch,
             Err(error) => return Outcome::Unknown(error.to_string()),
         };
@@ -301,24 +299,23 @@ fn sometimes(
     after: usize,
 ) -> Confirmed {
     let patience = session.patience(base);
-    let clock = Clock::start();
-    let mut replays = 0;
+    let budget = Budget::of(session.shrink);
+    let replays = Cell::new(0);
     let mut shown: Option<(Program, Wrong)> = None;
     // One after the other on the same targets: every play begins with a write to each key.
-    let mut play = |program: &Program, times: usize| -> Vec<Wrong> {
-        replays += times as u64;
-        let cases = vec![hasten(&shape.concurrent(program), patience, QUIET); times];
-        let Ok(batch) = session.player.play_all(&cases, 1) else { return Vec::new() };
+    let play = |program: &Program, times: usize| -> Vec<Wrong> {
+        replays.set(replays.get() + times as u64);
+        let cases = vec![patience.hasten(&shape.concurrent(program)); times];
+        let Ok(batch) = session.player.play_all(&cases, 1, Some(patience.rest)) else { return Vec::new() };
         let wrong = |played: &Played| match see(shape, program, played) {
             Seen::Wrong(wrong) => Some(wrong),
             Seen::Fine | Seen::Unclear(_) => None,
         };
         batch.played.iter().flatten().filter_map(wrong).collect()
     };
-    let is_over = || clock.now().as_nanos() > u64::try_from(session.shrink.as_nanos()).unwrap_or(u64::MAX);
     delete(program.steps.len(), &|at| program.steps[at].first, &mut |kept| {
         let smaller = program.only(kept);
-        if is_over() {
+        if budget.is_over(replays.get()) {
             return None;
         }
         let found = play(&smaller, TRIES).into_iter().next();
@@ -342,7 +339,7 @@ fn sometimes(
         probability: times as f64 / REPLAYS as f64,
         sizes: (Size::of(&shape.concurrent(program)), Size::of(&case)),
         after,
-        replays,
+        replays: replays.get(),
         path: None,
         case,
     }))

@@ -56,7 +56,10 @@ pub(super) enum Owner {
 /// Says who holds one of these sockets; with several holders, `root`'s family goes first.
 pub(super) fn owner(inodes: &HashSet<u64>, root: Option<u32>) -> Owner {
     let mut stranger = None;
-    for pid in all() {
+    // Whoever was just started has most likely the highest number.
+    let mut pids: Vec<u32> = all().collect();
+    pids.sort_unstable_by_key(|pid| std::cmp::Reverse(*pid));
+    for pid in pids {
         if !holds(pid, inodes) {
             continue;
         }

@@ -9,18 +9,39 @@ fn builtin(name: &str, more: &str) -> Folder {
     Folder::with(&format!("[target]\nbuiltin = \"{name}\"\n{more}{}", case(EXCHANGE)))
 }
 
-/// A server over TCP, in Python, that sees to it that the kernel stamps before it echoes: that begins some time after it was asked for.
-const STAMPING: &str = "import socket, sys, threading\nl = socket.create_server((\"127.0.0.1\", 0))\na = socket.create_connection(l.getsockname())\nb = l.accept()[0]\nb.setsockopt(1, 37, 24)\nwhile not b.recvmsg(1, 256)[1] if a.send(b\"x\") else True: pass\ns = socket.create_server((\"127.0.0.1\", int(sys.argv[1])))\ndef serve(c):\n  c.setsockopt(6, 1, 1)\n  while d := c.recv(99): c.sendall(d)\nwhile True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()\n";
+/// An echo over TCP and UDP, in Python, that sees to it that the kernel stamps before it answers: that begins some time after it
+/// was asked for.
+const STAMPING: &str = r#"
+import socket, sys, threading
+l = socket.create_server(("127.0.0.1", 0))
+a = socket.create_connection(l.getsockname())
+b = l.accept()[0]
+b.setsockopt(1, 37, 24)
+while not b.recvmsg(1, 256)[1] if a.send(b"x") else True: pass
+def echo(u):
+  while True: u.sendto(*u.recvfrom(99))
+def serve(c):
+  c.setsockopt(6, 1, 1)
+  while d := c.recv(99): c.sendall(d)
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.bind(("127.0.0.1", int(sys.argv[1])))
+threading.Thread(target=echo, args=(u,), daemon=True).start()
+s = socket.create_server(u.getsockname())
+while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+"#;
 
 #[test]
 fn parts_of_a_round_trip_add_up_to_it() {
-    let tcp = format!(
-        "[target]\ncommand = [\"python3\", \"-c\", '''{STAMPING}''', \"${{target.port}}\"]\n{}",
-        case(EXCHANGE)
-    );
+    let echo = |transport: &str| {
+        Folder::with(&format!(
+            "[target]\ncommand = [\"python3\", \"-c\", '''{STAMPING}''', \"${{target.port}}\"]\n\
+             address = \"{transport}://127.0.0.1:${{target.port}}\"\n{}",
+            case(EXCHANGE)
+        ))
+    };
     for (server, stamps) in [("tcp", "rx"), ("tcp", "rxtx"), ("udp", "rx"), ("udp", "rxtx")] {
         for connections in ["1", "3"] {
-            let folder = if server == "tcp" { Folder::with(&tcp) } else { builtin("udp-echo", "") };
+            let folder = echo(server);
             let told =
                 bench(&folder, &["--iterations", "1000", "--stamps", stamps, "-c", connections]).exits(0).stdout();
             assert!(told.contains("\nwaking ") && told.contains("\nstamps "), "{told}");

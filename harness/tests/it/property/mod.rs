@@ -4,15 +4,18 @@ mod report;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::time::Duration;
 
 use harness::property::{Base, Outcome, Selected, Session, Violation, select};
+use harness::reduce::Effort;
 use harness::runner::Clock;
 use harness::scenario::{Known, Scenario, load};
 use harness::testcase::{Class, Player, TestCase};
 
 use crate::run::{harness, ran};
 use crate::testcase::player;
+
+/// With how many replays a counterexample is made small where a test is about something else.
+const FEW: u64 = 8;
 
 const TALK: &str =
     r#"{ send = "put colour blue\n" }, { expect = "ok\n" }, { send = "get colour\n" }, { expect = "blue\n" }"#;
@@ -24,13 +27,13 @@ fn known() -> Known {
 fn scenario(server: &str, bug: &str, steps: &str) -> String {
     let path = format!("{}/tests/it/property/{server}.py", env!("CARGO_MANIFEST_DIR"));
     format!(
-        "[target]\ncommand = [\"python3\", \"-I\", \"-S\", \"{path}\", \"${{target.port}}\", \"{bug}\"]\n\
+        "timeout = \"3s\"\n[target]\ncommand = [\"python3\", \"-I\", \"-S\", \"{path}\", \"${{target.port}}\", \"{bug}\"]\n\
          address = \"tcp://127.0.0.1:${{target.port}}\"\n[[case]]\nname = \"c\"\nsteps = [{steps}]\n"
     )
 }
 
 fn session(player: &Player) -> Session<'_> {
-    Session { player, seed: 1, cases: None, ends: None, shrink: Duration::from_secs(1), clock: Clock::start() }
+    Session { player, seed: 1, cases: None, ends: None, shrink: Effort::Replays(FEW), clock: Clock::start() }
 }
 
 /// What comes of some properties, or of those that are tested without being asked for.
@@ -66,8 +69,9 @@ fn violation(text: &str, name: &str) -> Box<Violation> {
 fn fails_when_run(violation: &Violation) {
     let folder = tempfile::tempdir().expect("a folder");
     violation.case.write(&folder.path().join("case.toml"), None).expect("it is written");
-    let code = if violation.failed.class == Class::Crash { 6 } else { 1 };
-    ran(harness(folder.path()).args(["run", "case.toml"])).exits(code);
+    // What fails because nothing comes fails sooner.
+    let (code, timeout) = if violation.failed.class == Class::Crash { (6, "30s") } else { (1, "1s") };
+    ran(harness(folder.path()).args(["run", "case.toml", "--timeout", timeout])).exits(code);
 }
 
 #[track_caller]
@@ -82,7 +86,7 @@ fn smallest(text: &str, name: &str) -> Box<Violation> {
     let (player, _folder) = player();
     let case = TestCase::from_scenario(Path::new("s.toml"), text, &known(), None).expect("it is valid");
     let scenario = load("s.toml", text, &known()).expect("it is valid");
-    let session = Session { shrink: Duration::from_secs(600), ..session(&player) };
+    let session = Session { shrink: Effort::Replays(2_000), ..session(&player) };
     let base = Base { model: scenario.model, ..session.study(&case).expect("it holds") };
     let selected = select(&scenario.presets, &[name.to_owned()]).expect("it is known");
     match session.test(&selected[0], &base, &mut |_| {}) {
@@ -403,7 +407,7 @@ fn a_state_that_takes_four_messages_is_found_and_made_small() {
 /// A UDP server that answers each datagram in capitals, unless `bug`, a statement on it and on the `last` one, has it otherwise.
 fn datagrams(bug: &str) -> String {
     format!(
-        "[target]\ncommand = [\"python3\", \"-I\", \"-S\", \"-c\", '''\nimport _socket, sys\n\
+        "timeout = \"3s\"\n[target]\ncommand = [\"python3\", \"-I\", \"-S\", \"-c\", '''\nimport _socket, sys\n\
          s = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)\ns.bind((\"127.0.0.1\", int(sys.argv[1])))\nlast = None\nwhile True:\n\
          \x20   data, who = s.recvfrom(4096)\n    {bug}\n    last = data\n    s.sendto(data.upper(), who)\n''', \"${{target.port}}\"]\n\
          address = \"udp://127.0.0.1:${{target.port}}\"\n[[case]]\nname = \"c\"\nsteps = [\

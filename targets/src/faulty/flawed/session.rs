@@ -15,7 +15,7 @@ use crate::service::{ProcessEnd, Reply, Service};
 const BATCH_MAX: usize = 64;
 
 /// How long answers are made where a client that does not wait loses them.
-const ANSWER_AFTER: Duration = Duration::from_millis(20);
+const ANSWER_AFTER: Duration = Duration::from_millis(150);
 
 /// From this greeting on each is slow, and how slow.
 const GREETINGS_MAX: u32 = 12;
