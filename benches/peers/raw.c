@@ -1,6 +1,6 @@
 // The floors: servers and clients of nothing but system calls. `run` compiles and starts them.
 //
-//   raw serve tcp|udp|epoll|sink                blocking echo, epoll echo, a reader; prints its port
+//   raw serve tcp|udp|gso|epoll|sink            blocking echo, in bursts with gso, epoll echo, a reader; prints its port
 //   raw ping tcp|udp PORT SECONDS               one message there and back, blocking: p50_ns, p99_ns
 //   raw load PORT CONNECTIONS DEPTH SECONDS     closed loop over epoll, bursts in one write: rate, calls
 //   raw pipe PORT DEPTH SECONDS                 datagrams, one by one, so many under way: rate, lost
@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,6 +126,27 @@ static void serve_udp(void) {
     socklen_t size = sizeof from;
     ssize_t len = recvfrom(fd, buffer, BUFFER, 0, (struct sockaddr *)&from, &size);
     if (len >= 0) sendto(fd, buffer, len, 0, (struct sockaddr *)&from, size);
+  }
+}
+
+static void serve_gso(void) {
+  int fd = listening(SOCK_DGRAM), on = 1, cuts = 0;
+  if (setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof on)) die("UDP_GRO");
+  for (;;) {
+    struct sockaddr_in from;
+    char control[64];
+    struct iovec part = {buffer, BUFFER};
+    struct msghdr said = {&from, sizeof from, &part, 1, control, sizeof control, 0};
+    ssize_t len = recvmsg(fd, &said, 0);
+    if (len < 0) continue;
+    int size = len;
+    for (struct cmsghdr *at = CMSG_FIRSTHDR(&said); at; at = CMSG_NXTHDR(&said, at))
+      if (at->cmsg_level == IPPROTO_UDP && at->cmsg_type == UDP_GRO) memcpy(&size, CMSG_DATA(at), sizeof size);
+    if (size != cuts && (len > size || len > cuts)) {
+      cuts = size;
+      if (setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &cuts, sizeof cuts)) die("UDP_SEGMENT");
+    }
+    sendto(fd, buffer, len, 0, (struct sockaddr *)&from, said.msg_namelen);
   }
 }
 
@@ -297,6 +319,7 @@ int main(int count, char **words) {
   int udp = !strcmp(how, "udp"), port = count > 2 ? atoi(how) : 0;
   if (!strcmp(what, "serve") && count == 3) {
     if (udp) serve_udp();
+    else if (!strcmp(how, "gso")) serve_gso();
     else if (!strcmp(how, "epoll")) serve_epoll();
     else serve_tcp(strcmp(how, "sink"));
   } else if (!strcmp(what, "ping") && count == 5) ping(udp ? SOCK_DGRAM : SOCK_STREAM, atoi(words[3]), seconds);

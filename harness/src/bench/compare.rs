@@ -7,7 +7,7 @@
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use super::hlog::{Line, Log, decode};
+use super::hlog::{Line, Log};
 use super::measure::Measured;
 use super::outcome::{over, rounded};
 use super::statistics::{bootstrap_median, mann_whitney, mann_whitney_grouped, median};
@@ -233,7 +233,7 @@ pub fn unpaired(first: &Log, second: &Log, band: f64) -> Vec<Unpaired> {
 }
 
 fn histogram(line: &Line) -> Histogram<u64> {
-    decode(&line.histogram).expect("it was read before")
+    line.histogram.histogram()
 }
 
 fn compare(tag: &str, first: &[Histogram<u64>], second: &[Histogram<u64>], band: f64) -> Option<Unpaired> {
@@ -276,7 +276,7 @@ fn compare(tag: &str, first: &[Histogram<u64>], second: &[Histogram<u64>], band:
 
 #[cfg(test)]
 mod tests {
-    use super::super::hlog::encode;
+    use super::super::packed::Packed;
     use super::super::tally;
     use super::*;
 
@@ -366,7 +366,7 @@ mod tests {
         let line = |(at, median): (usize, u64)| {
             let mut all = tally::histogram();
             (0..100).for_each(|more| all.record(median + more).expect("it is in bounds"));
-            Line { tag: "a/latency".into(), begins_ms: at as u64 * 1000, length_ms: 1000, histogram: encode(&all) }
+            Line { tag: "a/latency".into(), begins_ms: at as u64 * 1000, length_ms: 1000, histogram: Packed::of(&all) }
         };
         Log { start_ms: 0, lines: medians.into_iter().enumerate().map(line).collect() }
     }

@@ -3,18 +3,22 @@
 //! It says what leaves by its [`Wire`] and what has come of that; nothing in it waits. Bytes that were read are looked at
 //! where they lie; only what is not whole yet is copied.
 
+mod bulk;
+mod datagrams;
+
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use socket2::Socket;
 
+pub use self::bulk::Moved;
 use super::clock::now;
-use super::correlation::{Asked, Correlation};
+use super::correlation::Asked;
 use super::expectation::{Expectation, Mismatch, shown};
 use super::tally::{LATENCY_MAX, Tally};
-use super::wire::{Broken, Buffers, Got, Opening, Wire};
-use super::workload::{Operation, Workload, fill};
+use super::wire::{Broken, Buffers, Got, Opening, Stamps, Wire};
+use super::workload::{Bulk, Operation, Workload, fill};
 use crate::event::TlsSession;
 use crate::random::Random;
 
@@ -92,6 +96,8 @@ pub struct Shared {
     pub agreed: Option<TlsSession>,
     /// What is counted.
     pub tally: Tally,
+    /// How far the clock of the kernel's timestamps is ahead, where they are asked for.
+    pub ahead: u64,
     /// From when on what ends is counted.
     pub counted_from: u64,
     /// Iterations that were begun, by every connection of the thread.
@@ -122,12 +128,21 @@ pub struct Connection {
     dialled: u64,
     /// When its socket was connected.
     connected: u64,
+    /// When both sides began to agree on TLS in mid-stream, where they have not yet.
+    upgrading: Option<u64>,
     /// Since when it has nothing to do.
     free_since: u64,
     /// Whether its iteration has ended the connection.
     spent: bool,
     /// How many iterations it has begun.
     begun: u64,
+    /// What goes one way: how much of a piece has gone, when one was whole last, when anything moved last,
+    /// whether the socket has no more of it, and whether its peer has said that nothing more comes.
+    moved: usize,
+    piece_at: u64,
+    moved_at: u64,
+    is_idle: bool,
+    hung_up: bool,
     /// Before when nothing is read, where it reads slowly on purpose and something is there.
     pub read_at: Option<u64>,
 }
@@ -149,9 +164,15 @@ impl Connection {
             random: Random::new(seed, &format!("connection {number}")),
             dialled: 0,
             connected: 0,
+            upgrading: None,
             free_since: 0,
             spent: false,
             begun: 0,
+            moved: 0,
+            piece_at: 0,
+            moved_at: 0,
+            is_idle: false,
+            hung_up: false,
             read_at: None,
         }
     }
@@ -164,6 +185,11 @@ impl Connection {
     /// Its socket.
     pub fn socket(&self) -> Option<&Socket> {
         self.wire.socket()
+    }
+
+    /// What its TCP does about congestion, by the kernel's name for it.
+    pub fn congestion(&self) -> Option<String> {
+        rustix::net::sockopt::tcp_congestion(self.wire.socket()?).ok()
     }
 
     /// How many iterations are under way.
@@ -221,7 +247,7 @@ impl Connection {
             shared.tally.connect.saturating_record((now - self.dialled).clamp(1, LATENCY_MAX));
         }
         self.connected = now;
-        if let Some(client) = &shared.opening.tls {
+        if let Some(client) = shared.opening.tls.as_ref().filter(|_| !shared.opening.upgrades) {
             self.standing = Standing::Shaking;
             return Ok(self.wire.shake(client, &mut shared.tally.counts)?);
         }
@@ -229,15 +255,25 @@ impl Connection {
     }
 
     /// Both sides have agreed on TLS.
-    fn shaken(&mut self, shared: &mut Shared) -> Result<(), Failing> {
+    fn shaken(&mut self, shared: &mut Shared, began: u64) -> u64 {
         let now = now();
         if now >= shared.counted_from {
-            shared.tally.handshake.saturating_record((now - self.connected).clamp(1, LATENCY_MAX));
+            shared.tally.handshake.saturating_record((now - began).clamp(1, LATENCY_MAX));
         }
         if shared.agreed.is_none() {
             shared.agreed = self.wire.agreed();
         }
-        self.begin_opening(shared, now)
+        now
+    }
+
+    /// Goes on with TLS.
+    fn upgrade(&mut self, shared: &mut Shared) -> Result<(), Failing> {
+        self.flush(shared)?;
+        let Some(client) = shared.opening.tls.as_ref().filter(|_| !self.wire.is_protected()) else {
+            return Err(Failing::Mismatch("TLS has begun on this connection already".into()));
+        };
+        self.upgrading = Some(now());
+        Ok(self.wire.shake(client, &mut shared.tally.counts)?)
     }
 
     fn begin_opening(&mut self, shared: &mut Shared, now: u64) -> Result<(), Failing> {
@@ -257,6 +293,7 @@ impl Connection {
             self.expectation.variables.insert(Arc::from(super::workload::ITERATION), number.to_string().into());
         }
         let mut at = 0;
+        self.wire.begins();
         let first = self.flights.is_empty();
         let mut flight = Flight { intended, begun, stepped: begun, at: 0, asked: Asked::default() };
         while let Some(operation) = workload.operations.get(at) {
@@ -318,6 +355,7 @@ impl Connection {
                 self.expectation.variables.insert(Arc::clone(name), value);
                 Ok(())
             }
+            Operation::StartTls => self.upgrade(shared),
             Operation::Shutdown => Ok(self.wire.shutdown(&mut shared.tally.counts)?),
             Operation::Close | Operation::Reset => {
                 self.flush(shared)?;
@@ -355,6 +393,11 @@ impl Connection {
         Ok(self.wire.flush(&mut shared.tally.counts)?)
     }
 
+    /// Takes what the kernel has to say of what has left.
+    pub fn collect(&mut self, shared: &mut Shared) {
+        self.wire.collect(&mut shared.tally.counts, true);
+    }
+
     /// Reads what is there and goes on as far as that leads. `true` if there may be more.
     pub fn read(&mut self, shared: &mut Shared) -> Result<bool, Failing> {
         let mut buffers = std::mem::take(&mut shared.buffers);
@@ -366,20 +409,33 @@ impl Connection {
     fn read_into(&mut self, shared: &mut Shared, buffers: &mut Buffers) -> Result<bool, Failing> {
         let got = self.wire.read(&mut shared.tally.counts, &shared.opening.address, buffers)?;
         if self.standing == Standing::Shaking && !self.wire.is_shaking() {
-            self.shaken(shared)?;
+            let now = self.shaken(shared, self.connected);
+            self.begin_opening(shared, now)?;
+        }
+        if let Some(began) = self.upgrading.filter(|_| !self.wire.is_shaking()) {
+            self.upgrading = None;
+            self.shaken(shared, began);
         }
         let (bytes, more) = match got {
             Got::Again => return Ok(true),
-            Got::Bytes(&[], more) if !self.wire.is_datagram() => return Ok(more),
+            Got::Bytes(&[], more) => return Ok(more),
             Got::Bytes(bytes, more) => (bytes, more),
+            Got::Datagrams(bytes, size) => {
+                let now = now();
+                self.wire.collect(&mut shared.tally.counts, false);
+                if bytes.is_empty() {
+                    self.datagram(shared, bytes, now)?;
+                }
+                for datagram in bytes.chunks(size.max(1)) {
+                    self.datagram(shared, datagram, now)?;
+                }
+                return Ok(shared.opening.wait.is_none() && !self.flights.is_empty());
+            }
             Got::End => return self.ended(shared, now()).map(|()| false),
             Got::Nothing => return Ok(false),
         };
         let now = now();
-        if self.wire.is_datagram() {
-            self.datagram(shared, bytes, now)?;
-            return Ok(shared.opening.wait.is_none() && !self.flights.is_empty());
-        }
+        self.wire.collect(&mut shared.tally.counts, false);
         if self.carried.is_empty() {
             let mut rest = bytes;
             self.advance(shared, &mut rest, now)?;
@@ -423,96 +479,6 @@ impl Connection {
         }
     }
 
-    /// A datagram has come.
-    fn datagram(&mut self, shared: &mut Shared, bytes: &[u8], now: u64) -> Result<(), Failing> {
-        let workload = Rc::clone(&shared.workload);
-        if let Some(correlation) = workload.correlation.as_ref().filter(|_| self.standing == Standing::Open) {
-            return self.answer(shared, &workload, correlation, bytes, now);
-        }
-        let operations = self.operations(&workload);
-        let mut first_why = None;
-        for number in 0..self.flights.len() {
-            let flight = self.flights[number];
-            let Some(Operation::Expect(expecting)) = operations.get(flight.at) else { continue };
-            match self.expectation.compare(shared.verify, expecting, bytes)? {
-                Ok(found) => {
-                    if number > 0 {
-                        shared.tally.counts.reordered += 1;
-                        // It goes to the front, where steps are played; the others keep their order.
-                        let flight = self.flights.remove(number).expect("it is there");
-                        self.flights.push_front(flight);
-                    }
-                    self.expectation.keep(expecting, bytes, &found);
-                    self.held(shared, expecting.step, now);
-                    return self.next(shared, &workload, now);
-                }
-                Err(why) => {
-                    first_why.get_or_insert(why);
-                }
-            }
-        }
-        match first_why {
-            // Whose answer was given up, or has come already.
-            None if self.given_up > 0 => {
-                self.given_up -= 1;
-                shared.tally.counts.late += 1;
-            }
-            None => shared.tally.counts.duplicates += 1,
-            Some(_) if self.given_up > 0 => {
-                self.given_up -= 1;
-                shared.tally.counts.late += 1;
-            }
-            Some(why) => return Err(Failing::Mismatch(why)),
-        }
-        Ok(())
-    }
-
-    /// A datagram has come that says whose answer it is.
-    fn answer(
-        &mut self,
-        shared: &mut Shared,
-        workload: &Workload,
-        correlation: &Correlation,
-        bytes: &[u8],
-        now: u64,
-    ) -> Result<(), Failing> {
-        let counts = &mut shared.tally.counts;
-        let id = correlation.answered(bytes);
-        let is_asked = |number: u64| Some(correlation.id(number)) == id;
-        let Some(at) = self.flights.iter().position(|flight| is_asked(flight.asked.number)) else {
-            if let Some(at) = self.unanswered.iter().position(|number| is_asked(*number)) {
-                self.unanswered.remove(at);
-                counts.late += 1;
-            } else if id.is_some_and(|id| id < self.questions) {
-                counts.duplicates += 1;
-            } else {
-                counts.unasked += 1;
-            }
-            return Ok(());
-        };
-        let flight = self.flights[at];
-        let Some(Operation::Expect(expecting)) = workload.operations.get(flight.at) else { return Ok(()) };
-        let mut whole = std::mem::take(&mut self.carried);
-        whole.clear();
-        whole.extend_from_slice(bytes);
-        correlation.restore(&flight.asked, &mut whole);
-        let found = self.expectation.compare(shared.verify, expecting, &whole)?.map_err(Failing::Mismatch)?;
-        self.expectation.keep(expecting, &whole, &found);
-        whole.clear();
-        self.carried = whole;
-        if flight.asked.number < self.answered {
-            shared.tally.counts.reordered += 1;
-        }
-        self.answered = self.answered.max(flight.asked.number);
-        if at > 0 {
-            // It goes to the front, where steps are played; the others keep their order.
-            self.flights.remove(at);
-            self.flights.push_front(flight);
-        }
-        self.held(shared, expecting.step, now);
-        self.next(shared, workload, now)
-    }
-
     fn operations<'w>(&self, workload: &'w Workload) -> &'w [Operation] {
         if self.standing == Standing::Opening { &workload.opening } else { &workload.operations }
     }
@@ -523,6 +489,10 @@ impl Connection {
         let mut took = false;
         loop {
             let Some(flight) = self.flights.front().copied() else {
+                if workload.bulk.is_some() {
+                    // It is the beginning of what comes.
+                    *rest = &[];
+                }
                 if !rest.is_empty() {
                     shared.tally.counts.unasked += rest.len() as u64;
                     let why = format!("nothing was asked, and {} came", shown(rest));
@@ -540,6 +510,11 @@ impl Connection {
                     *rest = &rest[used..];
                     took = true;
                     self.held(shared, expecting.step, now);
+                    let follows = self.flights.front().and_then(|flight| operations.get(flight.at));
+                    if matches!(follows, Some(Operation::StartTls)) && !rest.is_empty() {
+                        let why = format!("in the clear, where TLS was to begin, came {}", shown(rest));
+                        return Err(Failing::Mismatch(why));
+                    }
                     self.next(shared, &workload, now)?;
                 }
                 Some(Operation::ExpectEof(_)) => {
@@ -603,6 +578,11 @@ impl Connection {
             return;
         }
         tally.counts.iterations += 1;
+        if let Some(stamps) = shared.opening.stamps {
+            let [left, came] = <[_; 2]>::from(self.wire.stamps()).map(|at| Some(at?.saturating_sub(shared.ahead)));
+            let left = if stamps == Stamps::RxTx { left } else { Some(flight.begun) };
+            tally.split(stamps, [Some(flight.begun), left, came, Some(now)]);
+        }
         let took = |since: u64| now.saturating_sub(since).clamp(1, LATENCY_MAX);
         tally.latency.saturating_record(took(flight.intended));
         if flight.intended != flight.begun {
@@ -627,27 +607,12 @@ impl Connection {
         (self.questions, self.answered) = (0, 0);
         self.spent = false;
         self.begun = 0;
+        if !matches!(shared.workload.bulk, Some(Bulk::Receive)) {
+            self.moved = 0;
+        }
+        (self.is_idle, self.hung_up, self.upgrading) = (false, false, None);
         self.read_at = None;
         self.expectation.reset();
         lost
-    }
-
-    /// Gives up iterations that take too long, where each has answers of its own: with datagrams. Gives how many.
-    pub fn give_up(&mut self, before: u64) -> u64 {
-        let mut count = 0;
-        while self.flights.front().is_some_and(|flight| flight.begun < before) {
-            let flight = self.flights.pop_front().expect("just seen");
-            self.given_up = self.given_up.saturating_add(1);
-            if self.unanswered.len() == GIVEN_UP_MAX {
-                self.unanswered.pop_front();
-            }
-            self.unanswered.push_back(flight.asked.number);
-            count += 1;
-        }
-        if count > 0 {
-            self.free_since = now();
-            self.expectation.reset();
-        }
-        count
     }
 }

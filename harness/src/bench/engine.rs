@@ -4,6 +4,9 @@
 //! be kept, spins for the last moments. With a single connection and no schedule there is nothing to choose between, and it
 //! waits in `recv`.
 
+mod bulk;
+mod dialing;
+
 use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
@@ -22,6 +25,7 @@ use super::plan::{Pace, Plan, Report, Signals};
 use super::schedule::Schedule;
 use super::tally::Tally;
 use super::wire::{Buffers, Opening};
+use super::workload::Bulk;
 use crate::runner::Address;
 
 /// The most events that one wait gives.
@@ -30,14 +34,11 @@ const EVENTS_MAX: usize = 1024;
 /// How long before an iteration is due the thread stops to sleep: as long as a sleeping core takes to wake, and some.
 const SPIN: u64 = 50_000;
 
+/// How long before an iteration is due the thread looks at nothing but the clock: longer than a look at its sockets takes.
+const DEAF: u64 = 1_000;
+
 /// How often connections are looked at for iterations that take too long.
 const LOOK_EVERY: u64 = 20_000_000;
-
-/// How long a connection that could not be had waits before it is dialled again.
-const REDIAL_AFTER: u64 = 10_000_000;
-
-/// The most failures that a thread tells in words.
-const TOLD_MAX: usize = 5;
 
 /// One thread's part of a plan.
 #[derive(Debug)]
@@ -73,33 +74,46 @@ impl Worker {
         spare: Receiver<Box<Tally>>,
         signals: Arc<Signals>,
     ) -> io::Result<Worker> {
-        let own = share(plan.connections, number, plan.threads);
-        let blocking = plan.pace == Pace::Closed && own == 1 && plan.read_every.is_none() && fits(&plan);
+        let own = share(plan.load.connections, number, plan.load.threads);
+        let blocking = plan.pace == Pace::Closed
+            && plan.workload.bulk.is_none()
+            && own == 1
+            && plan.load.read_every.is_none()
+            && fits(&plan);
         let workload = plan.workload.clone();
         let workload = if plan.address.transport().is_datagram() { workload } else { workload.for_stream() };
         let tally = Tally::new(workload.steps.len());
         let wait = blocking.then_some(plan.timeout);
-        let opening = Opening { address: plan.address.clone(), wait, tls: plan.tls.clone() };
+        let upgrades = workload.starttls.is_some();
+        let opening = Opening {
+            address: plan.address.clone(),
+            wait,
+            tls: plan.tls.clone(),
+            upgrades,
+            segments: plan.load.segments,
+            stamps: plan.load.stamps,
+        };
         let shared = Shared {
             workload: Rc::new(workload),
             buffers: Buffers::new(&opening),
             opening,
             agreed: None,
-            verify: plan.verify,
+            verify: plan.load.verify,
             timeout: nanos(plan.timeout),
             tally,
+            ahead: 0,
             counted_from: u64::MAX,
             begun: (number as u64) << 48,
         };
         let connections: Vec<Connection> =
-            (0..own).map(|at| Connection::new(&shared, plan.seed, at * plan.threads + number)).collect();
+            (0..own).map(|at| Connection::new(&shared, plan.load.seed, at * plan.load.threads + number)).collect();
         let schedule = match &plan.pace {
             Pace::Closed => None,
             Pace::Open(rate, arrivals) => {
-                Some(Schedule::new(arrivals.clone(), *rate, (number, plan.threads), plan.seed))
+                Some(Schedule::new(arrivals.clone(), *rate, (number, plan.load.threads), plan.load.seed))
             }
         };
-        let left = plan.iterations.map(|iterations| share(iterations as usize, number, plan.threads) as u64);
+        let left = plan.load.iterations.map(|iterations| share(iterations as usize, number, plan.load.threads) as u64);
         Ok(Worker {
             number,
             is_free: vec![false; connections.len()],
@@ -142,10 +156,13 @@ impl Worker {
                 begin => break begin,
             }
         };
-        let counted_from = begin + nanos(self.plan.warmup);
-        let end = counted_from + nanos(self.plan.duration);
+        let counted_from = begin + nanos(self.plan.load.warmup);
+        let end = counted_from + nanos(self.plan.load.duration);
         self.shared.counted_from = counted_from;
-        if self.is_blocking() {
+        self.set_clock();
+        if self.shared.workload.bulk.is_some() {
+            self.drive_bulk(begin, counted_from, end);
+        } else if self.is_blocking() {
             self.drive_one(begin, counted_from, end);
         } else {
             self.drive(begin, counted_from, end);
@@ -158,6 +175,7 @@ impl Worker {
             processor,
             overflows: self.overflows(),
             tls: self.shared.agreed.take(),
+            congestion: self.connections.iter().find_map(Connection::congestion),
         });
     }
 
@@ -166,97 +184,17 @@ impl Worker {
         self.shared.opening.wait.is_some()
     }
 
-    fn wait_until_open(&mut self) {
-        let give_up = now() + self.shared.timeout;
-        loop {
-            if !self.connections.iter().any(Connection::is_opening)
-                || now() > give_up
-                || self.signals.stop.load(Ordering::Relaxed)
-            {
-                return;
-            }
-            self.wait(Some(10_000_000));
-        }
-    }
-
-    /// Opens a connection.
-    fn dial(&mut self, at: usize) {
-        let opened = self.connections[at].open(&self.shared).and_then(|()| {
-            if self.is_blocking() {
-                let connection = &mut self.connections[at];
-                connection.opened(&mut self.shared)?;
-                while connection.is_opening() {
-                    let before = now();
-                    connection.read(&mut self.shared)?;
-                    connection.flush(&mut self.shared)?;
-                    if now() - before >= self.shared.timeout {
-                        return Err(Failing::Broken("its opening was not answered in time".into()));
-                    }
-                }
-                return Ok(());
-            }
-            let socket = self.connections[at].socket().expect("it was just made");
-            let edges = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::ET;
-            let flags = match (self.shared.opening.address.transport().is_datagram(), self.plan.read_every) {
-                // A datagram more or less cannot be told from a short read, so there it is asked each time.
-                (true, None) => epoll::EventFlags::IN,
-                // What waits for a slow reader must not wake it.
-                (true, Some(_)) | (false, _) => edges,
-            };
-            let data = epoll::EventData::new_u64(at as u64);
-            epoll::add(&self.epoll, socket, data, flags)
-                .map_err(|error| Failing::Broken(format!("cannot wait: {}", io::Error::from(error))))?;
-            if self.shared.opening.address.transport().is_datagram() {
-                self.connections[at].opened(&mut self.shared)?;
-            }
-            Ok(())
-        });
-        if let Err(failing) = opened.and_then(|()| self.go_on(at)) {
-            self.failed(at, failing);
-        }
-    }
-
     /// Notes that a connection can take an iteration, if it can.
     fn offer(&mut self, at: usize) {
         let connection = &self.connections[at];
         let takes = connection.standing() == Standing::Open
             && !connection.is_clogged()
-            && connection.under_way() < self.plan.depth
-            && !(self.plan.fresh && connection.under_way() > 0);
+            && connection.under_way() < self.plan.load.depth
+            && !(self.plan.load.fresh && connection.under_way() > 0);
         if takes && !self.is_free[at] {
             self.is_free[at] = true;
             self.free.push_back(at);
         }
-    }
-
-    /// What was under way on a connection did not end as it should, and the connection is of no use any more.
-    fn failed(&mut self, at: usize, failing: Failing) {
-        if self.connections[at].standing() != Standing::Open {
-            // An iteration that cannot have a connection is one that was tried: an end by their number is reached.
-            self.take_one(now());
-        }
-        let lost = self.connections[at].close(&mut self.shared) as u64;
-        let counted = now() >= self.shared.counted_from || self.shared.counted_from == u64::MAX;
-        let counts = &mut self.shared.tally.counts;
-        let text = match failing {
-            Failing::Broken(text) => {
-                counts.broken += if counted { lost.max(1) } else { 0 };
-                text
-            }
-            Failing::Mismatch(text) => {
-                // The first has the wrong answer; the others will never have one.
-                if counted {
-                    counts.mismatches += 1;
-                    counts.broken += lost.saturating_sub(1);
-                }
-                text
-            }
-        };
-        if self.told < TOLD_MAX {
-            self.told += 1;
-            let _ = self.reports.send(Report::Failed(text));
-        }
-        self.redial.push_back((now() + REDIAL_AFTER, at));
     }
 
     /// Waits for sockets, at most so long, and handles what they have.
@@ -279,6 +217,10 @@ impl Worker {
         if connection.standing() == Standing::Gone {
             return Ok(());
         }
+        let hung_up = flags.contains(epoll::EventFlags::RDHUP);
+        if flags.contains(epoll::EventFlags::ERR) {
+            connection.collect(&mut self.shared);
+        }
         let broken = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);
         if connection.standing() == Standing::Connecting {
             if !flags.contains(epoll::EventFlags::OUT) && !broken {
@@ -286,11 +228,16 @@ impl Worker {
             }
             connection.opened(&mut self.shared)?;
         }
+        if let (Some(bulk), Standing::Open) = (&self.shared.workload.bulk, connection.standing()) {
+            connection.wake(hung_up);
+            let comes_back = matches!(bulk, Bulk::Send(_)) && (broken || flags.contains(epoll::EventFlags::IN));
+            return if comes_back { self.ignore_answers(at) } else { Ok(()) };
+        }
         if connection.wants_to_write() && flags.contains(epoll::EventFlags::OUT) {
             connection.flush(&mut self.shared)?;
         }
         if broken || flags.contains(epoll::EventFlags::IN) {
-            match self.plan.read_every {
+            match self.plan.load.read_every {
                 Some(pause) if connection.read_at.is_none() => {
                     let read_at = now() + nanos(pause);
                     connection.read_at = Some(read_at);
@@ -298,7 +245,14 @@ impl Worker {
                 }
                 Some(_) => {}
                 None => {
-                    while connection.read(&mut self.shared)? && (connection.under_way() > 0 || !connection.is_spent()) {
+                    // An end that came with the last bytes is told of once: a short read is not the last one then.
+                    let mut ends = hung_up;
+                    while connection.read(&mut self.shared)?
+                        || (connection.under_way() > 0 && std::mem::take(&mut ends))
+                    {
+                        if connection.under_way() == 0 && connection.is_spent() {
+                            break;
+                        }
                     }
                 }
             }
@@ -333,10 +287,13 @@ impl Worker {
     fn go_on(&mut self, at: usize) -> Result<(), Failing> {
         let connection = &mut self.connections[at];
         let is_idle = connection.under_way() == 0 && connection.standing() == Standing::Open;
-        if connection.is_spent() || (self.plan.fresh && is_idle && connection.begun() > 0) {
+        if connection.is_spent() || (self.plan.load.fresh && is_idle && connection.begun() > 0) {
             self.connections[at].close(&mut self.shared);
             self.dial(at);
             return Ok(());
+        }
+        if self.shared.workload.bulk.is_some() {
+            return self.connections[at].flush(&mut self.shared);
         }
         if self.schedule.is_none() && self.shared.counted_from != u64::MAX && !self.is_blocking() {
             self.fill(at)?;
@@ -348,7 +305,7 @@ impl Worker {
 
     /// Begins iterations on a connection until it is full.
     fn fill(&mut self, at: usize) -> Result<(), Failing> {
-        let most = if self.plan.fresh { 1 } else { self.plan.depth };
+        let most = if self.plan.load.fresh { 1 } else { self.plan.load.depth };
         while self.connections[at].standing() == Standing::Open
             && self.connections[at].under_way() < most
             && !self.connections[at].is_clogged()
@@ -385,8 +342,12 @@ impl Worker {
             if due >= end || self.left == Some(0) {
                 return None;
             }
-            if due > now() {
+            let mut time = now();
+            if due > time + DEAF {
                 return Some(due);
+            }
+            while time < due {
+                time = now();
             }
             // Where every connection is busy it waits for one, and its latency counts from when it was due.
             let Some(at) = self.free.pop_front() else { return Some(due + LOOK_EVERY) };
@@ -397,8 +358,8 @@ impl Worker {
             if !self.take_one(due) {
                 return None;
             }
+            let begun = self.begin(at, due, time);
             self.schedule.as_mut().expect("it has one").advance();
-            let begun = self.begin(at, due, now());
             if let Err(failing) = begun.and_then(|()| self.connections[at].flush(&mut self.shared)) {
                 self.failed(at, failing);
             } else {
@@ -428,12 +389,13 @@ impl Worker {
             self.rotate(time, counted_from);
             if time >= look {
                 self.look(time);
+                self.set_clock();
                 look = time + LOOK_EVERY;
                 if self.signals.stop.load(Ordering::Relaxed) {
                     return;
                 }
             }
-            if let Some(pause) = self.plan.read_every {
+            if let Some(pause) = self.plan.load.read_every {
                 self.read_slowly(nanos(pause));
             }
             self.dial_again(time);
@@ -474,7 +436,8 @@ impl Worker {
             let time = now();
             if time >= rotated {
                 self.rotate(time, counted_from);
-                rotated = counted_from + (self.interval + 1) * nanos(self.plan.interval);
+                self.set_clock();
+                rotated = counted_from + (self.interval + 1) * nanos(self.plan.load.interval);
                 if self.signals.stop.load(Ordering::Relaxed) {
                     return;
                 }
@@ -510,53 +473,11 @@ impl Worker {
             }
         }
         let connection = &self.connections[0];
-        if connection.is_spent() || (self.plan.fresh && connection.under_way() == 0) {
+        if connection.is_spent() || (self.plan.load.fresh && connection.under_way() == 0) {
             self.connections[0].close(&mut self.shared);
             self.dial(0);
         }
         Ok(())
-    }
-
-    /// Looks for what takes too long.
-    fn look(&mut self, time: u64) {
-        let before = time.saturating_sub(self.shared.timeout);
-        for at in 0..self.connections.len() {
-            if self.connections[at].oldest().is_some_and(|begun| begun < before) {
-                self.overdue(at, before);
-            }
-        }
-    }
-
-    /// Dials again what is gone, where its time has come.
-    fn dial_again(&mut self, time: u64) {
-        while self.redial.front().is_some_and(|(when, _)| *when <= time) {
-            let (_, at) = self.redial.pop_front().expect("just seen");
-            self.dial(at);
-        }
-    }
-
-    /// Iterations of a connection that began before a time are given up.
-    fn overdue(&mut self, at: usize, before: u64) {
-        let counted = before + self.shared.timeout >= self.shared.counted_from;
-        if self.shared.opening.address.transport().is_datagram() && self.connections[at].standing() == Standing::Open {
-            let given_up = self.connections[at].give_up(before);
-            self.shared.tally.counts.timeouts += if counted { given_up } else { 0 };
-            if self.schedule.is_none()
-                && let Err(failing) = self.fill(at)
-            {
-                return self.failed(at, failing);
-            }
-            return self.offer(at);
-        }
-        // A stream's later answers would be taken for earlier ones.
-        let lost = self.connections[at].close(&mut self.shared) as u64;
-        self.shared.tally.counts.timeouts += if counted { lost.max(1) } else { 0 };
-        if self.told < TOLD_MAX {
-            self.told += 1;
-            let within = crate::time::show_duration(self.plan.timeout);
-            let _ = self.reports.send(Report::Failed(format!("nothing was answered within {within}")));
-        }
-        self.dial(at);
     }
 
     /// Datagrams that its sockets had no room for, since counting began.
@@ -568,12 +489,19 @@ impl Worker {
         Drops::look(server).own_since(before, sockets)
     }
 
+    /// Sees how far the clock of the kernel's timestamps is ahead: somebody may set it meanwhile.
+    fn set_clock(&mut self) {
+        if self.plan.load.stamps.is_some() {
+            self.shared.ahead = super::clock::ahead();
+        }
+    }
+
     /// Hands over what was counted, once an interval.
     fn rotate(&mut self, time: u64, counted_from: u64) {
         if time < counted_from {
             return;
         }
-        let interval = (time - counted_from) / nanos(self.plan.interval).max(1);
+        let interval = (time - counted_from) / nanos(self.plan.load.interval).max(1);
         self.count_from_now();
         if interval != self.interval {
             self.hand_over();
@@ -614,7 +542,7 @@ fn share(whole: usize, number: usize, threads: usize) -> usize {
 /// Whether everything under way at once fits the buffers of a socket, so that writing never waits for reading.
 fn fits(plan: &Plan) -> bool {
     let (sent, heard) = plan.workload.sizes();
-    (sent + heard) * plan.depth <= 16 << 10
+    (sent + heard) * plan.load.depth <= 16 << 10
 }
 
 fn nanos(duration: Duration) -> u64 {

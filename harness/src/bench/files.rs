@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use hdrhistogram::Histogram;
 
-use super::hlog::{self, Line, Log, encode};
+use super::hlog::{self, Line, Log};
 use super::html;
 use super::measure::Measured;
 use super::outcome::{Bench, Outcome};
+use super::packed::Packed;
 use super::quantiles::Quantiles;
 use crate::report::Output;
 
@@ -78,14 +79,11 @@ pub(crate) fn histograms(bench: &Bench, measured: &[&Measured]) -> Log {
     let mut lines = Vec::new();
     for ((tag, outcome), measured) in tags(&bench.results).into_iter().zip(&bench.results).zip(measured) {
         let ms = |nanos: u64| (nanos + 500_000) / 1_000_000;
-        lines.extend(measured.intervals.iter().map(|interval| {
-            let latency = hlog::decode(&interval.latency).expect("it was made here");
-            Line {
-                tag: format!("{tag}/latency"),
-                begins_ms: ms(interval.begins),
-                length_ms: ms(interval.length),
-                histogram: encode(&latency),
-            }
+        lines.extend(measured.intervals.iter().map(|interval| Line {
+            tag: format!("{tag}/latency"),
+            begins_ms: ms(interval.begins),
+            length_ms: ms(interval.length),
+            histogram: interval.latency.clone(),
         }));
         let total = &measured.total;
         let whole = [
@@ -93,6 +91,9 @@ pub(crate) fn histograms(bench: &Bench, measured: &[&Measured]) -> Log {
             ("lateness", &total.lateness),
             ("connect", &total.connect),
             ("handshake", &total.handshake),
+            ("sending", &total.sending),
+            ("away", &total.away),
+            ("waking", &total.waking),
         ];
         let whole = whole.into_iter().map(|(name, histogram)| (name.to_owned(), histogram));
         let steps = total.steps.iter().enumerate().map(|(at, histogram)| (format!("step-{}", at + 1), histogram));
@@ -101,7 +102,7 @@ pub(crate) fn histograms(bench: &Bench, measured: &[&Measured]) -> Log {
             tag: format!("{tag}/{name}"),
             begins_ms: 0,
             length_ms,
-            histogram: encode(histogram),
+            histogram: Packed::of(histogram),
         }));
     }
     Log { start_ms: bench.unix_ns / 1_000_000, lines }
@@ -175,6 +176,12 @@ fn results_csv(results: &[Outcome]) -> String {
         row.extend(columns("latency", &outcome.latency_ns));
         row.extend(columns("service", &outcome.service_ns));
         row.extend(columns("lateness", &outcome.lateness_ns));
+        if let Some(stamps) = &outcome.stamps {
+            row.push(("stamped".to_owned(), stamps.share.to_string()));
+            row.extend(columns("sending", &stamps.sending_ns));
+            row.extend(columns("away", &stamps.away_ns));
+            row.extend(columns("waking", &stamps.waking_ns));
+        }
         row
     };
     csv(results.iter().zip(tags(results)).map(row))
@@ -256,7 +263,7 @@ mod tests {
         let shown: Vec<&str> = log.lines.iter().map(|line| line.tag.as_str()).collect();
         let tag = |name: &str| format!("echoes-a-line/closed-1x1/{name}");
         assert_eq!(shown, [tag("latency"), tag("service"), tag("step-1")]);
-        assert_eq!(hlog::decode(&log.lines[0].histogram).expect("it was read"), measured.total.latency);
+        assert_eq!(log.lines[0].histogram.histogram(), measured.total.latency);
     }
 
     #[test]

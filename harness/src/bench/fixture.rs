@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::environment::Environment;
-use super::measure::{Interval, Measured, serialized};
+use super::measure::{Interval, Measured};
 use super::outcome::{Bench, Mode, Outcome, Slice, VERSION};
-use super::plan::{Pace, Plan};
+use super::packed::Packed;
+use super::plan::{Load, Pace, Plan};
 use super::tally::{Tally, histogram};
+use super::wire::Segments;
 use super::workload::Workload;
 use crate::runner::Address;
 
@@ -56,25 +58,32 @@ pub(super) fn plan() -> Plan {
         variables: BTreeMap::new().into_iter().collect(),
         is_static: true,
         correlation: None,
+        bulk: None,
+        starttls: None,
     };
-    Plan {
-        workload,
-        address: Address::Tcp(([127, 0, 0, 1], 7001).into()),
-        tls: None,
+    let load = Load {
         connections: 1,
         depth: 1,
         threads: 1,
-        cores: vec![1],
-        pace: Pace::Closed,
         warmup: Duration::from_millis(500),
         duration: Duration::from_secs(1),
         iterations: None,
         interval: Duration::from_secs(1),
         verify: true,
         fresh: false,
-        timeout: Duration::from_secs(5),
         seed: 1,
         read_every: None,
+        segments: Segments::default(),
+        stamps: None,
+    };
+    Plan {
+        workload,
+        address: Address::Tcp(([127, 0, 0, 1], 7001).into()),
+        tls: None,
+        load,
+        cores: vec![1],
+        pace: Pace::Closed,
+        timeout: Duration::from_secs(5),
     }
 }
 
@@ -83,7 +92,7 @@ pub(super) fn measured(plan: &Plan) -> Measured {
     let mut total = Tally::new(plan.workload.steps.len());
     with::latencies(&mut total, std::iter::repeat_n(10_000, 1000));
     total.counts.begun = 1000;
-    total.counts.connections = plan.connections as u64;
+    total.counts.connections = plan.load.connections as u64;
     (total.counts.bytes_sent, total.counts.bytes_received) = (64_000, 64_000);
     (total.counts.messages, total.counts.syscalls) = (2000, 2000);
     let mut first = histogram();
@@ -91,7 +100,7 @@ pub(super) fn measured(plan: &Plan) -> Measured {
     let interval = Interval {
         begins: 0,
         length: 1_000_000_000,
-        latency: serialized(&first),
+        latency: Packed::of(&first),
         shown: [10_000; 3],
         counts: total.counts,
     };
@@ -103,6 +112,7 @@ pub(super) fn measured(plan: &Plan) -> Measured {
         processor: 300_000_000,
         interrupted: false,
         tls: None,
+        congestion: None,
     }
 }
 
@@ -170,7 +180,7 @@ pub(super) fn sweep(p99s: &[u64]) -> Vec<Outcome> {
         };
         let change = |plan: &mut Plan, window: &mut u64| {
             with::rate(plan, rate);
-            plan.connections = 16;
+            plan.load.connections = 16;
             *window = 20_000_000 / (at as u64 + 1);
         };
         let mut outcome = outcome(change, record);

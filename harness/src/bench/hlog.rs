@@ -1,16 +1,14 @@
 //! Histograms in a file that other tools read: the log format of `HdrHistogram`, version 1.3, a line an interval and tag.
 //!
-//! Reading takes what anybody wrote, so everything read has a limit. A line keeps its histogram as it stood in the file until
-//! somebody wants it: decoded it takes forty times as much.
+//! Reading takes what anybody wrote, so everything read has a limit.
 
 use std::fmt;
 use std::io::{BufRead, Read as _, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use flate2::read::ZlibDecoder;
-use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
+
+use super::packed::Packed;
 
 /// The longest line that is read: a histogram of 65,000 different values takes a tenth of it.
 pub const LINE_LEN_MAX: usize = 4 << 20;
@@ -18,21 +16,8 @@ pub const LINE_LEN_MAX: usize = 4 << 20;
 /// The most lines of a log: eleven days, a second each.
 pub const LINES_MAX: usize = 1_000_000;
 
-/// The most bytes of the histograms of a log, as they stand there.
+/// The most bytes of the histograms of a log, unpacked as they are kept.
 pub const LOG_LEN_MAX: usize = 512 << 20;
-
-/// The most bytes of one histogram that is no longer compressed.
-pub const HISTOGRAM_LEN_MAX: usize = 32 << 20;
-
-/// The most significant digits of a histogram; each takes ten times the memory.
-pub const HISTOGRAM_DIGITS_MAX: u32 = 4;
-
-/// What a compressed histogram begins with, and what one that is not.
-const COMPRESSED: u32 = 0x1c84_9314;
-const PLAIN: u32 = 0x1c84_9313;
-
-/// Bytes before the counts of a histogram that is not compressed.
-const HEADER_LEN: usize = 40;
 
 /// A histogram of an interval.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +28,8 @@ pub struct Line {
     pub begins_ms: u64,
     /// How long it was, in milliseconds.
     pub length_ms: u64,
-    /// The histogram, in any of the forms of `HdrHistogram` V2.
-    pub histogram: Vec<u8>,
+    /// The histogram.
+    pub histogram: Packed,
 }
 
 /// What is in a log.
@@ -96,64 +81,6 @@ impl From<std::io::Error> for LogError {
     }
 }
 
-/// A histogram as a log has it.
-pub fn encode(histogram: &Histogram<u64>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    V2DeflateSerializer::new().serialize(histogram, &mut bytes).expect("a vector takes everything");
-    bytes
-}
-
-/// The histogram in some bytes, or what is wrong with them.
-pub fn decode(bytes: &[u8]) -> Result<Histogram<u64>, &'static str> {
-    let word =
-        |at: usize| bytes.get(at..at + 4).map(|word| u32::from_be_bytes(word.try_into().expect("they are four")));
-    let inflated;
-    let plain = match (word(0), word(4)) {
-        (Some(PLAIN), _) => bytes,
-        (Some(COMPRESSED), Some(len)) => {
-            let compressed = &bytes[8..];
-            let compressed = compressed.get(..len as usize).ok_or("its histogram is cut off")?;
-            let mut whole = Vec::new();
-            let mut reader = ZlibDecoder::new(compressed).take(HISTOGRAM_LEN_MAX as u64);
-            reader.read_to_end(&mut whole).map_err(|_| "its histogram is damaged")?;
-            inflated = whole;
-            &inflated
-        }
-        _ => return Err("its histogram is of no version that is known"),
-    };
-    // What follows is what the library does not see, and would take memory or an overflow for.
-    if plain.len() < HEADER_LEN {
-        return Err("its histogram is cut off");
-    }
-    let word = |at: usize| u32::from_be_bytes(plain[at..at + 4].try_into().expect("they are four"));
-    let (is_plain, counts_len, digits) = (word(0) == PLAIN, word(4) as usize, word(12));
-    let highest = u64::from_be_bytes(plain[24..32].try_into().expect("they are eight"));
-    if !is_plain || plain.len() - HEADER_LEN < counts_len {
-        return Err("its histogram is cut off");
-    }
-    if digits > HISTOGRAM_DIGITS_MAX || i64::try_from(highest).is_err() {
-        return Err("its histogram is larger than any that is read");
-    }
-    if !are_sound(&plain[HEADER_LEN..HEADER_LEN + counts_len]) {
-        return Err("its histogram is damaged");
-    }
-    Deserializer::new().deserialize(&mut &plain[..]).map_err(|_| "its histogram is damaged")
-}
-
-/// Whether counts are whole, and none is the one number that cannot be turned around.
-fn are_sound(mut counts: &[u8]) -> bool {
-    while !counts.is_empty() {
-        // Seven bits a byte, and eight in the ninth.
-        let last = counts.iter().take(8).position(|byte| byte & 0x80 == 0).unwrap_or(8);
-        let Some((number, rest)) = counts.split_at_checked(last + 1) else { return false };
-        if number.len() == 9 && number.iter().all(|byte| *byte == 0xff) {
-            return false;
-        }
-        counts = rest;
-    }
-    true
-}
-
 /// Writes a log.
 pub fn write(log: &Log, output: &mut impl Write) -> std::io::Result<()> {
     let seconds = |ms: u64| format!("{}.{:03}", ms / 1000, ms % 1000);
@@ -163,8 +90,9 @@ pub fn write(log: &Log, output: &mut impl Write) -> std::io::Result<()> {
     for line in &log.lines {
         let (begins, length) = (seconds(line.begins_ms), seconds(line.length_ms));
         // The maximum is for people, and in nanoseconds as everything.
-        let max = decode(&line.histogram).map(|histogram| histogram.max()).unwrap_or_default();
-        writeln!(output, "Tag={},{begins},{length},{max}.000,{}", line.tag, BASE64.encode(&line.histogram))?;
+        let max = line.histogram.histogram().max();
+        let packed = BASE64.encode(line.histogram.compressed());
+        writeln!(output, "Tag={},{begins},{length},{max}.000,{packed}", line.tag)?;
     }
     Ok(())
 }
@@ -206,7 +134,7 @@ pub fn read(mut input: impl BufRead) -> Result<Log, LogError> {
         if log.start_ms > 0 && since_1970 >= log.start_ms {
             parsed.begins_ms = since_1970 - log.start_ms;
         }
-        kept += parsed.histogram.len();
+        kept += parsed.histogram.bytes().len();
         if kept > LOG_LEN_MAX {
             return Err(LogError::TooLong { what: "bytes of histograms", max: LOG_LEN_MAX });
         }
@@ -227,8 +155,7 @@ fn parse(line: &str) -> Result<Line, &'static str> {
     let begins_ms = millis(begins).ok_or("its beginning is no time in seconds")?;
     let length_ms = millis(length).ok_or("its length is no time in seconds")?;
     let histogram = BASE64.decode(histogram).map_err(|_| "its histogram is no base64")?;
-    decode(&histogram)?;
-    Ok(Line { tag: tag.to_owned(), begins_ms, length_ms, histogram })
+    Ok(Line { tag: tag.to_owned(), begins_ms, length_ms, histogram: Packed::read(&histogram)? })
 }
 
 /// Milliseconds from `1441812279.474`.
@@ -240,7 +167,8 @@ fn millis(seconds: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::measure::serialized;
+    use hdrhistogram::Histogram;
+
     use super::super::tally::histogram;
     use super::*;
     use proptest::prelude::*;
@@ -252,7 +180,7 @@ mod tests {
     }
 
     fn line(tag: &str, begins_ms: u64, values: &[u64]) -> Line {
-        Line { tag: tag.into(), begins_ms, length_ms: 1000, histogram: encode(&of(values)) }
+        Line { tag: tag.into(), begins_ms, length_ms: 1000, histogram: Packed::of(&of(values)) }
     }
 
     fn written(log: &Log) -> String {
@@ -282,7 +210,7 @@ mod tests {
         let shown: Vec<(&str, u64, u64)> =
             log.lines.iter().map(|line| (line.tag.as_str(), line.begins_ms, line.length_ms)).collect();
         assert_eq!(shown, [("", 0, 1000), ("", 1000, 1000)]);
-        let histogram = decode(&log.lines[0].histogram).expect("it was read");
+        let histogram = log.lines[0].histogram.histogram();
         assert_eq!((histogram.len(), histogram.value_at_quantile(0.5)), (1000, 500_223));
     }
 
@@ -306,58 +234,8 @@ mod tests {
         assert_eq!(read(&b""[..]).expect("nothing is a log of nothing"), Log::default());
     }
 
-    /// A histogram that is not compressed, with some bytes changed.
-    fn changed(at: usize, bytes: &[u8]) -> Result<Histogram<u64>, &'static str> {
-        let mut plain = serialized(&of(&[1, 5, 9, 70_000]));
-        plain[at..at + bytes.len()].copy_from_slice(bytes);
-        decode(&plain)
-    }
-
-    #[test]
-    fn a_histogram_that_lies_about_its_size_takes_no_memory() {
-        assert_eq!(changed(4, &[0x7f; 4]), Err("its histogram is cut off"));
-        assert_eq!(changed(12, &[0, 0, 0, 5]), Err("its histogram is larger than any that is read"));
-        assert_eq!(changed(24, &[0xff; 8]), Err("its histogram is larger than any that is read"));
-        assert_eq!(changed(8, &[1; 4]), Err("its histogram is damaged"));
-        // A number of zeros that cannot be turned around.
-        let mut plain = serialized(&of(&[1]));
-        plain.truncate(HEADER_LEN);
-        plain[4..8].copy_from_slice(&9_u32.to_be_bytes());
-        plain.extend([0xff; 9]);
-        assert_eq!(decode(&plain), Err("its histogram is damaged"));
-    }
-
-    #[test]
-    fn what_unpacks_without_end_is_cut() {
-        let zeros = std::io::Read::take(std::io::repeat(0), 10 * HISTOGRAM_LEN_MAX as u64);
-        let mut packed = Vec::new();
-        flate2::read::ZlibEncoder::new(zeros, flate2::Compression::fast()).read_to_end(&mut packed).expect("it packs");
-        let mut bytes = COMPRESSED.to_be_bytes().to_vec();
-        bytes.extend((packed.len() as u32).to_be_bytes());
-        bytes.extend(packed);
-        assert_eq!(decode(&bytes), Err("its histogram is cut off"));
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
-
-        #[test]
-        fn histograms_survive_the_way(values in prop::collection::vec(1_u64..60_000_000_000, 0..200)) {
-            let all = of(&values);
-            let back = decode(&encode(&all)).expect("just made");
-            prop_assert_eq!(&back, &all);
-            prop_assert_eq!(decode(&serialized(&all)).expect("just made"), all);
-        }
-
-        #[test]
-        fn damage_is_an_error_or_another_histogram(
-            values in prop::collection::vec(1_u64..1_000_000, 1..20), at in 0_usize..200, byte: u8,
-        ) {
-            let mut plain = serialized(&of(&values));
-            let at = at % plain.len();
-            plain[at] = byte;
-            let _ = decode(&plain);
-        }
 
         #[test]
         fn any_text_is_a_log_or_an_error(text in "(Tag=[a-z]{0,3},)?[0-9.,e+-]{0,20}[A-Za-z0-9+/=,\n#\\[]{0,80}") {

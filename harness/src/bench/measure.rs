@@ -8,11 +8,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Serializer as _, V2Serializer};
 
 use super::clock::now;
 use super::drops::Drops;
 use super::engine::Worker;
+use super::packed::Packed;
 use super::plan::{Pace, Plan, Report, Signals};
 use super::tally::{Counts, Tally};
 use crate::event::TlsSession;
@@ -31,8 +31,8 @@ pub struct Interval {
     pub begins: u64,
     /// How long it was.
     pub length: u64,
-    /// The latencies, as a V2 `HdrHistogram` that is not compressed: a histogram takes 27 times as much.
-    pub latency: Vec<u8>,
+    /// The latencies.
+    pub latency: Packed,
     /// The median, the 99th percentile and the maximum, in nanoseconds.
     pub shown: [u64; 3],
     /// How many of what.
@@ -56,6 +56,8 @@ pub struct Measured {
     pub interrupted: bool,
     /// What the first connection has agreed on with TLS.
     pub tls: Option<TlsSession>,
+    /// What TCP did about congestion.
+    pub congestion: Option<String>,
 }
 
 /// What is told while it goes on: how long it has, and what the last interval had.
@@ -68,7 +70,7 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
     let (reports, inbox) = channel();
     let mut spares: Vec<Sender<Box<Tally>>> = Vec::new();
     let mut threads = Vec::new();
-    for number in 0..plan.threads {
+    for number in 0..plan.load.threads {
         let (spare, spare_inbox) = channel();
         // The first ones are made here: a thread that measures allocates nothing as long as we keep up.
         (0..2).for_each(|_| {
@@ -96,7 +98,7 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
         let mut patience = Duration::from_millis(50);
         if let (Address::Udp(server), None, 1..) = (&plan.address, signals.drops.get(), begin) {
             // What is dropped while it warms up does not count.
-            match (begin + nanos(plan.warmup)).saturating_sub(now()) {
+            match (begin + nanos(plan.load.warmup)).saturating_sub(now()) {
                 0 => _ = signals.drops.set(Drops::look(*server)),
                 left => patience = patience.min(Duration::from_nanos(left)),
             }
@@ -106,8 +108,8 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
             Ok(Report::Ready) => {
                 ready += 1;
-                if ready == plan.threads {
-                    if let (Address::Udp(server), true) = (&plan.address, plan.warmup.is_zero()) {
+                if ready == plan.load.threads {
+                    if let (Address::Udp(server), true) = (&plan.address, plan.load.warmup.is_zero()) {
                         let _ = signals.drops.set(Drops::look(*server));
                     }
                     begin = now() + START_AFTER;
@@ -130,11 +132,12 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
                     collected.failures.push(text);
                 }
             }
-            Ok(Report::Ended { at, processor, overflows, tls }) => {
+            Ok(Report::Ended { at, processor, overflows, tls, congestion }) => {
                 last_end = last_end.max(at);
                 collected.processor += processor;
                 collected.total.counts.overflows += overflows;
                 collected.tls = collected.tls.take().or(tls);
+                collected.congestion = collected.congestion.take().or(congestion);
             }
         }
     }
@@ -144,12 +147,12 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
     if let (Address::Udp(server), Some(before)) = (&plan.address, signals.drops.get()) {
         collected.total.counts.server_overflows = Drops::look(*server).server_since(before);
     }
-    let counted_from = begin + nanos(plan.warmup);
+    let counted_from = begin + nanos(plan.load.warmup);
     let ran = last_end.saturating_sub(counted_from);
     // An open loop waits for answers after its last iteration was due: that is no part of what was asked.
     let is_open = matches!(plan.pace, Pace::Open(..));
-    let asked = nanos(plan.duration);
-    let window = if plan.iterations.is_none() && (is_open || ran > asked) { asked.min(ran) } else { ran };
+    let asked = nanos(plan.load.duration);
+    let window = if plan.load.iterations.is_none() && (is_open || ran > asked) { asked.min(ran) } else { ran };
     let interrupted = signals.stop.load(Ordering::Relaxed);
     Ok(collected.finish(window.max(1), interrupted, progress))
 }
@@ -167,6 +170,7 @@ struct Collected {
     failures: Vec<String>,
     processor: u64,
     tls: Option<TlsSession>,
+    congestion: Option<String>,
     empty: Option<Tally>,
     next_spare: usize,
 }
@@ -174,14 +178,15 @@ struct Collected {
 impl Collected {
     fn new(plan: &Plan) -> Collected {
         Collected {
-            threads: plan.threads,
-            length: nanos(plan.interval),
+            threads: plan.load.threads,
+            length: nanos(plan.load.interval),
             open: BTreeMap::new(),
             total: Tally::new(plan.workload.steps.len()),
             intervals: Vec::new(),
             failures: Vec::new(),
             processor: 0,
             tls: None,
+            congestion: None,
             empty: None,
             next_spare: 0,
         }
@@ -212,20 +217,23 @@ impl Collected {
         }
         self.intervals.sort_by_key(|interval| interval.begins);
         // Answers that came after the end belong to the last interval that was counted.
-        let Collected { total, intervals, failures, processor, tls, .. } = self;
-        Measured { total, intervals, window, failures, processor, interrupted, tls }
+        let Collected { total, intervals, failures, processor, tls, congestion, .. } = self;
+        Measured { total, intervals, window, failures, processor, interrupted, tls, congestion }
     }
 }
 
 fn interval(number: u64, length: u64, tally: &Tally) -> Interval {
     let latency = &tally.latency;
-    let shown = [latency.value_at_quantile(0.5), latency.value_at_quantile(0.99), latency.max()];
-    Interval { begins: number * length, length, latency: serialized(latency), shown, counts: tally.counts }
+    Interval {
+        begins: number * length,
+        length,
+        latency: Packed::of(latency),
+        shown: shown(latency),
+        counts: tally.counts,
+    }
 }
 
-/// A histogram as bytes, in the V2 format without compression.
-pub(super) fn serialized(histogram: &Histogram<u64>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    V2Serializer::new().serialize(histogram, &mut bytes).expect("a vector takes everything");
-    bytes
+/// What is told of an interval.
+pub(super) fn shown(latency: &Histogram<u64>) -> [u64; 3] {
+    [latency.value_at_quantile(0.5), latency.value_at_quantile(0.99), latency.max()]
 }

@@ -12,16 +12,20 @@ use std::path::Path;
 use hdrhistogram::Histogram;
 
 use super::files::{HLOG, JSON, tags};
-use super::hlog::{self, Line, Log, LogError, decode, encode};
-use super::measure::{Interval, Measured, serialized};
+use super::hlog::{self, Line, Log, LogError};
+use super::measure::{Interval, Measured, shown};
 use super::outcome::{Bench, Outcome, VERSION};
+use super::packed::Packed;
 use super::quantiles::Quantiles;
 use super::tally::{Counts, Tally, histogram};
 
 /// The longest `bench.json` that is read.
 pub const JSON_LEN_MAX: u64 = 256 << 20;
 
-/// A benchmark with the histograms that its figures were made of, in the order of its results.
+/// How many histograms of one interval are kept before they are added.
+const PARTS_MAX: usize = 32;
+
+/// A benchmark with what its figures were made of, in the order of its results.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// What was found.
@@ -99,7 +103,7 @@ pub fn logs(logs: &[Log]) -> Result<Log, MergeError> {
         let tag = order[place].to_owned();
         let histogram = match lines.as_slice() {
             [line] => line.histogram.clone(),
-            lines => encode(&sum(lines.iter().map(|line| line.histogram.as_slice()), &tag)?),
+            lines => Packed::of(&sum(lines.iter().map(|line| &line.histogram), &tag)?),
         };
         Ok(Line { tag, begins_ms, length_ms, histogram })
     };
@@ -109,29 +113,21 @@ pub fn logs(logs: &[Log]) -> Result<Log, MergeError> {
 }
 
 /// The sum of histograms, exactly: their buckets have to be the same.
-fn sum<'a>(encoded: impl Iterator<Item = &'a [u8]>, tag: &str) -> Result<Histogram<u64>, MergeError> {
-    let mut whole: Option<Histogram<u64>> = None;
-    for bytes in encoded {
-        let mut part = decode(bytes).expect("it was read before");
-        let Some(whole) = &mut whole else {
-            whole = Some(part);
-            continue;
-        };
-        if (whole.low(), whole.sigfig()) != (part.low(), part.sigfig()) {
+fn sum<'a>(parts: impl IntoIterator<Item = &'a Packed>, tag: &str) -> Result<Histogram<u64>, MergeError> {
+    let mut parts = parts.into_iter();
+    let mut whole = parts.next().map_or_else(histogram, Packed::histogram);
+    for part in parts {
+        if !part.is_like(&whole) {
             return Err(MergeError::Different { tag: tag.to_owned(), what: "their smallest values or digits" });
         }
-        // A recorder that grows as it needs to gives histograms of different heights, with the same buckets as far as they go.
-        if part.high() > whole.high() {
-            std::mem::swap(whole, &mut part);
-        }
-        whole.add(&part).expect("what is lower fits");
+        part.add_to(&mut whole);
     }
-    Ok(whole.unwrap_or_else(histogram))
+    Ok(whole)
 }
 
 /// What the lines of each tag add up to, in the order of the tags. Tags whose lines cannot be added are left out.
 pub fn totals(log: &Log) -> Vec<(String, Quantiles)> {
-    let mut groups: Vec<(&str, Vec<&[u8]>)> = Vec::new();
+    let mut groups: Vec<(&str, Vec<&Packed>)> = Vec::new();
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     for line in &log.lines {
         let place = *places.entry(&line.tag).or_insert(groups.len());
@@ -140,8 +136,8 @@ pub fn totals(log: &Log) -> Vec<(String, Quantiles)> {
         }
         groups[place].1.push(&line.histogram);
     }
-    let total = |(tag, lines): (&str, Vec<&[u8]>)| {
-        let whole = sum(lines.into_iter(), tag).ok()?;
+    let total = |(tag, lines): (&str, Vec<&Packed>)| {
+        let whole = sum(lines, tag).ok()?;
         Some((tag.to_owned(), Quantiles::of(&whole)))
     };
     groups.into_iter().filter_map(total).collect()
@@ -153,7 +149,7 @@ pub fn read_log(path: &Path) -> Result<Log, MergeError> {
 }
 
 /// Reads what a benchmark has left in its folder.
-pub fn read(folder: &Path) -> Result<Run, MergeError> {
+pub fn read(folder: &Path) -> Result<(Bench, Log), MergeError> {
     let mut text = Vec::new();
     File::open(folder.join(JSON))?.take(JSON_LEN_MAX + 1).read_to_end(&mut text)?;
     if text.len() as u64 > JSON_LEN_MAX {
@@ -163,125 +159,178 @@ pub fn read(folder: &Path) -> Result<Run, MergeError> {
     struct Versioned {
         v: u32,
     }
-    let Versioned { v } = serde_json::from_slice(&text).map_err(MergeError::Json)?;
-    if v != VERSION {
-        return Err(MergeError::Version { v });
-    }
-    let bench: Bench = serde_json::from_slice(&text).map_err(MergeError::Json)?;
-    let log = read_log(&folder.join(HLOG))?;
-    let mut series: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
-    for line in &log.lines {
-        series.entry(&line.tag).or_default().push(line);
-    }
-    let tagged = tags(&bench.results).into_iter().zip(&bench.results);
-    let measured = tagged.map(|(tag, outcome)| measured(&tag, outcome, &series)).collect::<Result<_, MergeError>>()?;
-    Ok(Run { bench, measured })
+    let bench = match serde_json::from_slice::<Bench>(&text) {
+        Ok(bench) if bench.v == VERSION => bench,
+        Ok(bench) => return Err(MergeError::Version { v: bench.v }),
+        // What is of another version may look otherwise.
+        Err(error) => match serde_json::from_slice(&text) {
+            Ok(Versioned { v }) if v != VERSION => return Err(MergeError::Version { v }),
+            _ => return Err(MergeError::Json(error)),
+        },
+    };
+    Ok((bench, read_log(&folder.join(HLOG))?))
 }
 
-/// The measurement behind a result.
-fn measured(tag: &str, outcome: &Outcome, series: &BTreeMap<&str, Vec<&Line>>) -> Result<Measured, MergeError> {
-    let lines = |name: &str| series.get(format!("{tag}/{name}").as_str()).map(Vec::as_slice).unwrap_or_default();
-    let whole = |name: &str, each: &mut dyn FnMut(&Line, &Histogram<u64>)| -> Result<Histogram<u64>, MergeError> {
-        let mut whole = histogram();
-        for line in lines(name) {
-            let part = decode(&line.histogram).expect("it was read before");
-            if (part.low(), part.high(), part.sigfig()) != (whole.low(), whole.high(), whole.sigfig()) {
-                return Err(MergeError::Different { tag: format!("{tag}/{name}"), what: "the bounds of histograms" });
-            }
-            whole.add(&part).expect("the bounds are the same");
-            each(line, &part);
+/// Benchmarks that are being added: what the results of one name have in common is one result.
+#[derive(Debug, Default)]
+pub struct Sum {
+    whole: Option<Bench>,
+    names: Vec<String>,
+    series: Vec<Series>,
+    added: usize,
+}
+
+/// The measurements behind the results of one name.
+#[derive(Debug)]
+struct Series {
+    total: Tally,
+    /// By when they began and how long they were, in milliseconds.
+    intervals: BTreeMap<(u64, u64), (Counts, Vec<Packed>)>,
+    window: u64,
+    processor: u64,
+}
+
+impl Sum {
+    /// Adds a benchmark and its histograms. After an error it is half of one.
+    pub fn add(&mut self, bench: Bench, log: Log) -> Result<(), MergeError> {
+        self.added += 1;
+        let mut lines: BTreeMap<String, Vec<Line>> = BTreeMap::new();
+        for line in log.lines {
+            lines.entry(line.tag.clone()).or_default().push(line);
         }
-        Ok(whole)
-    };
-    let mut intervals = Vec::new();
-    let latency = whole("latency", &mut |line, latency| {
-        let begins = |slice: &&super::outcome::Slice| (slice.t_s * 1000.0).round() as u64 == line.begins_ms;
-        // Which kind they were is known of the whole only.
-        let broken = outcome.intervals.iter().find(begins).map_or(0, |slice| slice.failed);
-        let counts = Counts { iterations: latency.len(), broken, ..Counts::default() };
-        let (begins, length) = (line.begins_ms.saturating_mul(1_000_000), line.length_ms.saturating_mul(1_000_000));
-        intervals.push(Interval { begins, length, latency: serialized(latency), shown: shown(latency), counts });
-    })?;
-    let whole = |name: &str| whole(name, &mut |_, _| ());
-    let total = Tally {
-        latency,
-        service: whole("service")?,
-        lateness: whole("lateness")?,
-        connect: whole("connect")?,
-        handshake: whole("handshake")?,
-        steps: (1..=outcome.steps.len()).map(|step| whole(&format!("step-{step}"))).collect::<Result<_, _>>()?,
-        counts: outcome.counts,
-    };
-    if total.latency.len() != outcome.counts.iterations {
-        return Err(MergeError::Apart { tag: tag.to_owned() });
-    }
-    let seconds = outcome.duration_s.max(0.0);
-    Ok(Measured {
-        total,
-        intervals,
-        window: (seconds * 1e9) as u64,
-        failures: outcome.failures.clone(),
-        processor: (outcome.processor_share * (seconds + outcome.warmup_s) * 1e9) as u64,
-        interrupted: outcome.interrupted,
-        tls: outcome.tls.clone(),
-    })
-}
-
-fn shown(latency: &Histogram<u64>) -> [u64; 3] {
-    [latency.value_at_quantile(0.5), latency.value_at_quantile(0.99), latency.max()]
-}
-
-/// Adds benchmarks: what the results of one name have in common is one result, under the command that adds them.
-pub fn runs(runs: Vec<Run>, command: &[String]) -> Result<Option<Run>, MergeError> {
-    let count = runs.len();
-    let mut names: Vec<String> = Vec::new();
-    let mut merged: Option<Run> = None;
-    for run in runs {
-        let run_tags = tags(&run.bench.results);
-        let Some(whole) = &mut merged else {
-            names = run_tags;
-            merged = Some(run);
-            continue;
+        let tagged: Vec<(String, Outcome)> =
+            tags(&bench.results).into_iter().zip(bench.results.iter().cloned()).collect();
+        let whole = match &mut self.whole {
+            None => self.whole.insert(Bench { results: Vec::new(), ..bench }),
+            Some(whole) => {
+                let environment = &mut whole.environment;
+                environment.others = environment.others.max(bench.environment.others);
+                environment.steal = environment.steal.max(bench.environment.steal);
+                whole.unix_ns = whole.unix_ns.min(bench.unix_ns);
+                whole
+            }
         };
-        let environment = &mut whole.bench.environment;
-        environment.others = environment.others.max(run.bench.environment.others);
-        environment.steal = environment.steal.max(run.bench.environment.steal);
-        whole.bench.unix_ns = whole.bench.unix_ns.min(run.bench.unix_ns);
-        for ((tag, outcome), measured) in run_tags.into_iter().zip(run.bench.results).zip(run.measured) {
-            match names.iter().position(|known| *known == tag) {
-                Some(at) => add(&mut whole.bench.results[at], &mut whole.measured[at], &outcome, &measured, &tag)?,
-                None => {
-                    names.push(tag);
-                    whole.bench.results.push(outcome);
-                    whole.measured.push(measured);
+        for (tag, outcome) in tagged {
+            let at = match self.names.iter().position(|known| *known == tag) {
+                Some(at) => {
+                    add(&mut whole.results[at], &outcome, &tag)?;
+                    at
                 }
+                None => {
+                    self.names.push(tag.clone());
+                    self.series.push(Series::new(outcome.steps.len()));
+                    whole.results.push(outcome.clone());
+                    self.names.len() - 1
+                }
+            };
+            self.series[at].add(&tag, &outcome, &mut lines)?;
+        }
+        Ok(())
+    }
+
+    /// What they add up to, under the command that adds them.
+    pub fn finish(self, command: &[String]) -> Result<Option<Run>, MergeError> {
+        let Some(mut bench) = self.whole else { return Ok(None) };
+        let finish = |(series, (tag, outcome)): (Series, (&String, &Outcome))| series.finish(tag, outcome);
+        let measured: Vec<Measured> = (self.series.into_iter().zip(self.names.iter().zip(&bench.results)))
+            .map(finish)
+            .collect::<Result<_, MergeError>>()?;
+        if self.added > 1 {
+            bench.command = command.to_vec();
+            // What was found is of one load generator.
+            bench.found = None;
+            bench.comparisons.clear();
+            bench.baseline.clear();
+            for (outcome, measured) in bench.results.iter_mut().zip(&measured) {
+                outcome.floor = None;
+                outcome.thresholds.clear();
+                outcome.measure(measured);
             }
         }
+        Ok(Some(Run { bench, measured }))
     }
-    if let Some(whole) = &mut merged
-        && count > 1
-    {
-        whole.bench.command = command.to_vec();
-        // What was found is of one load generator.
-        whole.bench.found = None;
-        whole.bench.comparisons.clear();
-        whole.bench.baseline.clear();
-        for (outcome, measured) in whole.bench.results.iter_mut().zip(&whole.measured) {
-            outcome.floor = None;
-            outcome.thresholds.clear();
-            outcome.measure(measured);
-        }
-    }
-    Ok(merged)
 }
 
-fn add(
-    outcome: &mut Outcome,
-    measured: &mut Measured,
-    other: &Outcome,
-    part: &Measured,
-    tag: &str,
-) -> Result<(), MergeError> {
+impl Series {
+    fn new(steps: usize) -> Series {
+        Series { total: Tally::new(steps), intervals: BTreeMap::new(), window: 0, processor: 0 }
+    }
+
+    /// Adds the lines of a result.
+    fn add(&mut self, tag: &str, outcome: &Outcome, lines: &mut BTreeMap<String, Vec<Line>>) -> Result<(), MergeError> {
+        let mut named = |name: &str| lines.remove(&format!("{tag}/{name}")).unwrap_or_default();
+        let fits = |line: &Line, whole: &Histogram<u64>| match line.histogram.has_bounds_of(whole) {
+            true => Ok(()),
+            false => Err(MergeError::Different { tag: line.tag.clone(), what: "the bounds of histograms" }),
+        };
+        let Tally { latency, service, lateness, connect, handshake, sending, away, waking, steps, counts } =
+            &mut self.total;
+        let latencies = named("latency");
+        let whole = [
+            ("service", service),
+            ("lateness", lateness),
+            ("connect", connect),
+            ("handshake", handshake),
+            ("sending", sending),
+            ("away", away),
+            ("waking", waking),
+        ];
+        let whole = whole.into_iter().map(|(name, whole)| (name.to_owned(), whole));
+        let steps = steps.iter_mut().enumerate().map(|(at, step)| (format!("step-{}", at + 1), step));
+        for (name, whole) in whole.chain(steps) {
+            for line in named(&name) {
+                fits(&line, whole)?;
+                line.histogram.add_to(whole);
+            }
+        }
+        let before = latency.len();
+        // Which kind they were is known of the whole only.
+        let broken: BTreeMap<u64, u64> =
+            outcome.intervals.iter().map(|slice| ((slice.t_s * 1000.0).round() as u64, slice.failed)).collect();
+        for line in latencies {
+            fits(&line, latency)?;
+            let counted = latency.len();
+            line.histogram.add_to(latency);
+            let (counts, parts) = self.intervals.entry((line.begins_ms, line.length_ms)).or_default();
+            counts.iterations += latency.len() - counted;
+            counts.broken += broken.get(&line.begins_ms).copied().unwrap_or_default();
+            parts.push(line.histogram);
+            if parts.len() == PARTS_MAX {
+                *parts = vec![Packed::of(&sum(&*parts, tag)?)];
+            }
+        }
+        if latency.len() - before != outcome.counts.iterations {
+            return Err(MergeError::Apart { tag: tag.to_owned() });
+        }
+        counts.add(&outcome.counts);
+        let seconds = outcome.duration_s.max(0.0);
+        self.window = self.window.max((seconds * 1e9) as u64);
+        self.processor += (outcome.processor_share * (seconds + outcome.warmup_s) * 1e9) as u64;
+        Ok(())
+    }
+
+    fn finish(self, tag: &str, outcome: &Outcome) -> Result<Measured, MergeError> {
+        let nanos = |ms: u64| ms.saturating_mul(1_000_000);
+        let interval = |((begins, length), (counts, parts)): ((u64, u64), (Counts, Vec<Packed>))| {
+            let latency = sum(&parts, tag)?;
+            let (begins, length) = (nanos(begins), nanos(length));
+            Ok(Interval { begins, length, shown: shown(&latency), latency: Packed::of(&latency), counts })
+        };
+        Ok(Measured {
+            total: self.total,
+            intervals: self.intervals.into_iter().map(interval).collect::<Result<_, MergeError>>()?,
+            window: self.window,
+            failures: outcome.failures.clone(),
+            processor: self.processor,
+            interrupted: outcome.interrupted,
+            tls: outcome.tls.clone(),
+            congestion: outcome.bulk.as_ref().and_then(|bulk| bulk.congestion_control.clone()),
+        })
+    }
+}
+
+/// Adds to a result what another says of how it was made.
+fn add(outcome: &mut Outcome, other: &Outcome, tag: &str) -> Result<(), MergeError> {
     if outcome.steps.iter().map(|step| &step.name).ne(other.steps.iter().map(|step| &step.name)) {
         return Err(MergeError::Different { tag: tag.to_owned(), what: "the steps" });
     }
@@ -290,25 +339,9 @@ fn add(
     outcome.depth = outcome.depth.max(other.depth);
     outcome.verify &= other.verify;
     outcome.asked_per_s = outcome.asked_per_s.zip(other.asked_per_s).map(|(one, two)| one + two);
-    measured.total.add(&part.total);
-    measured.window = measured.window.max(part.window);
-    measured.processor += part.processor;
-    measured.interrupted |= part.interrupted;
-    measured.failures.extend(part.failures.iter().filter(|text| !outcome.failures.contains(text)).cloned());
-    for interval in &part.intervals {
-        let same = |known: &&mut Interval| (known.begins, known.length) == (interval.begins, interval.length);
-        match measured.intervals.iter_mut().find(same) {
-            None => measured.intervals.push(interval.clone()),
-            Some(known) => {
-                let both = [known.latency.as_slice(), interval.latency.as_slice()];
-                let latency = sum(both.into_iter(), tag)?;
-                known.counts.add(&interval.counts);
-                known.shown = shown(&latency);
-                known.latency = serialized(&latency);
-            }
-        }
-    }
-    measured.intervals.sort_by_key(|interval| interval.begins);
+    outcome.interrupted |= other.interrupted;
+    let new: Vec<String> = other.failures.iter().filter(|text| !outcome.failures.contains(text)).cloned().collect();
+    outcome.failures.extend(new);
     Ok(())
 }
 
@@ -326,7 +359,7 @@ mod tests {
     }
 
     fn line(tag: &str, begins_ms: u64, values: &[u64]) -> Line {
-        Line { tag: tag.into(), begins_ms, length_ms: 1000, histogram: encode(&of(values)) }
+        Line { tag: tag.into(), begins_ms, length_ms: 1000, histogram: Packed::of(&of(values)) }
     }
 
     fn log(lines: Vec<Line>) -> Log {
@@ -350,10 +383,10 @@ mod tests {
         let mut low = Histogram::<u64>::new_with_bounds(1, 1_000_000, 3).expect("the bounds are sound");
         low.record(900_000).expect("it is in bounds");
         let mut lines = vec![line("a", 0, &[59_000_000_000])];
-        lines.push(Line { histogram: encode(&low), ..lines[0].clone() });
+        lines.push(Line { histogram: Packed::of(&low), ..lines[0].clone() });
         for lines in [lines.clone(), lines.into_iter().rev().collect()] {
             let merged = logs(&[log(lines)]).expect("they go together");
-            assert_eq!(decode(&merged.lines[0].histogram), Ok(of(&[900_000, 59_000_000_000])));
+            assert_eq!(merged.lines[0].histogram.histogram(), of(&[900_000, 59_000_000_000]));
         }
     }
 
@@ -361,7 +394,7 @@ mod tests {
     fn histograms_of_different_digits_cannot_be_added_exactly() {
         let coarse = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 2).expect("the bounds are sound");
         let mut lines = vec![line("a", 0, &[1])];
-        lines.push(Line { histogram: encode(&coarse), ..lines[0].clone() });
+        lines.push(Line { histogram: Packed::of(&coarse), ..lines[0].clone() });
         let error = logs(&[log(lines)]).expect_err("they do not go together");
         assert_eq!(error.to_string(), "`a` cannot be added: their smallest values or digits differ");
     }
@@ -373,7 +406,7 @@ mod tests {
         fn no_sample_is_lost_or_moved(parts in prop::collection::vec(prop::collection::vec(1_u64..60_000_000_000, 0..50), 1..6)) {
             let split: Vec<Log> = parts.iter().map(|values| log(vec![line("a", 0, values)])).collect();
             let merged = logs(&split).expect("they go together");
-            prop_assert_eq!(decode(&merged.lines[0].histogram).expect("just made"), of(&parts.concat()));
+            prop_assert_eq!(merged.lines[0].histogram.histogram(), of(&parts.concat()));
         }
     }
 
@@ -384,27 +417,44 @@ mod tests {
         folder
     }
 
+    /// What benchmarks add up to.
+    fn added(parts: impl IntoIterator<Item = (Bench, Log)>, command: &[String]) -> Result<Option<Run>, MergeError> {
+        let mut sum = Sum::default();
+        parts.into_iter().try_for_each(|(bench, log)| sum.add(bench, log))?;
+        sum.finish(command)
+    }
+
+    /// A benchmark of one result as it is read.
+    fn run(outcome: Outcome, change: impl FnOnce(&mut Measured)) -> (Bench, Log) {
+        let mut measured = fixture::measured(&fixture::plan());
+        change(&mut measured);
+        let mut bench = fixture::bench(vec![outcome]);
+        bench.results[0].counts.iterations = measured.total.latency.len();
+        let log = files::histograms(&bench, &[&measured]);
+        (bench, log)
+    }
+
     #[test]
     fn a_folder_reads_as_it_was_written() {
         let measured = fixture::measured(&fixture::plan());
         let folder = stored(outcome(|_, _| (), |_| ()), &measured);
-        let run = read(folder.path()).expect("just written");
+        let run = added([read(folder.path()).expect("just written")], &[]).expect("it fits").expect("there is one");
         assert_eq!(run.bench, fixture::bench(vec![outcome(|_, _| (), |_| ())]));
         let back = &run.measured[0];
         assert_eq!((&back.total.latency, back.total.counts), (&measured.total.latency, measured.total.counts));
         assert_eq!((&back.total.service, &back.total.steps), (&measured.total.service, &measured.total.steps));
         assert_eq!((back.window, &back.intervals[0].latency), (measured.window, &measured.intervals[0].latency));
-        let alone = runs(vec![run], &[]).expect("one goes together").expect("there is one");
-        assert_eq!(alone.bench.results, [outcome(|_, _| (), |_| ())]);
     }
 
     #[test]
     fn two_load_generators_are_one_with_twice_the_load() {
         let open = || outcome(|plan, _| with::rate(plan, 1000.0), |_| ());
-        let run = || Run { bench: fixture::bench(vec![open()]), measured: vec![fixture::measured(&fixture::plan())] };
-        let mut slow = run();
-        with::latencies(&mut slow.measured[0].total, std::iter::repeat_n(1_000_000, 1000));
-        let merged = runs(vec![run(), slow], &["merge".into()]).expect("they go together").expect("there is one");
+        let slow = run(open(), |measured| {
+            with::latencies(&mut measured.total, std::iter::repeat_n(1_000_000, 1000));
+            measured.intervals[0].latency = Packed::of(&measured.total.latency);
+        });
+        let merged =
+            added([run(open(), |_| ()), slow], &["merge".into()]).expect("they go together").expect("there is one");
         let [result] = merged.bench.results.as_slice() else { panic!("{:?}", merged.bench.results) };
         assert_eq!((result.connections, result.asked_per_s, result.rate_per_s), (2, Some(2000.0), 2000.0));
         assert_eq!((result.latency_ns.count, result.latency_ns.max), (2000, 1_000_447));
@@ -416,20 +466,19 @@ mod tests {
 
     #[test]
     fn results_of_other_names_stand_beside_each_other() {
-        let run =
-            |outcome| Run { bench: fixture::bench(vec![outcome]), measured: vec![fixture::measured(&fixture::plan())] };
         let closed = outcome(|_, _| (), |_| ());
         let open = outcome(|plan, _| with::rate(plan, 1000.0), |_| ());
-        let merged = runs(vec![run(closed), run(open)], &[]).expect("they go together").expect("there is one");
+        let merged =
+            added([run(closed, |_| ()), run(open, |_| ())], &[]).expect("they go together").expect("there is one");
         assert_eq!(merged.bench.results.iter().map(Outcome::label).collect::<Vec<_>>(), ["closed 1x1", "open 1000"]);
-        assert!(runs(Vec::new(), &[]).expect("nothing goes with nothing").is_none());
+        assert!(added([], &[]).expect("nothing goes with nothing").is_none());
     }
 
     #[test]
     fn files_that_do_not_go_together_are_refused() {
         let measured = fixture::measured(&fixture::plan());
         let folder = stored(outcome(|_, _| (), |tally| tally.counts.iterations = 999), &measured);
-        let error = read(folder.path()).expect_err("a sample too many");
+        let error = added([read(folder.path()).expect("just written")], &[]).expect_err("a sample too many");
         let apart = "bench.json and bench.hlog are not of one benchmark: `echoes-a-line/closed-1x1` differs";
         assert_eq!(error.to_string(), apart);
         let folder = stored(outcome(|_, _| (), |_| ()), &measured);

@@ -30,6 +30,7 @@ pub mod measure;
 pub mod merge;
 pub mod modes;
 pub mod outcome;
+pub mod packed;
 pub mod pairs;
 pub mod place;
 pub mod plan;

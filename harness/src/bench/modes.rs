@@ -109,7 +109,8 @@ pub async fn run(
     let mut found = None;
     match load {
         Load::Closed => {
-            let mode = match (plan.read_every, plan.fresh) {
+            let mode = match (plan.load.read_every, plan.load.fresh) {
+                _ if plan.workload.bulk.is_some() => Mode::Bulk,
                 (Some(_), _) => Mode::SlowReader,
                 (None, true) => Mode::Churn,
                 (None, false) => Mode::Closed,
@@ -134,8 +135,8 @@ pub async fn run(
             for step in 0..RAMP_STEPS {
                 let rate = low + (high - low) * step as f64 / (RAMP_STEPS - 1) as f64;
                 let shorten = |plan: &mut Plan| {
-                    plan.duration /= RAMP_STEPS as u32;
-                    plan.warmup = if step == 0 { plan.warmup } else { Duration::ZERO };
+                    plan.load.duration /= RAMP_STEPS as u32;
+                    plan.load.warmup = if step == 0 { plan.load.warmup } else { Duration::ZERO };
                 };
                 driver.open(rate, Mode::Ramp, shorten).await?;
                 if session.is_stopped() {
@@ -163,8 +164,11 @@ impl<W: Watcher> Driver<'_, W> {
         plan.pace = pace;
         change(&mut plan);
         // There are never more intervals than make sense, and a short measurement has some as well.
-        plan.interval =
-            plan.interval.min(plan.duration.max(Duration::from_millis(10)) / 10).max(Duration::from_millis(10));
+        plan.load.interval = plan
+            .load
+            .interval
+            .min(plan.load.duration.max(Duration::from_millis(10)) / 10)
+            .max(Duration::from_millis(10));
         let mut watcher = self.watcher.clone();
         watcher.begins(&plan);
         let measured = self.session.measure(plan.clone(), move |interval| watcher.interval(interval)).await?;
@@ -180,7 +184,7 @@ impl<W: Watcher> Driver<'_, W> {
     async fn find(&mut self, objective: &Threshold) -> Result<Found, SessionError> {
         let text = objective.to_string();
         // What the server does without a schedule bounds the search; a few of it tell where to begin.
-        let shorten = |plan: &mut Plan| plan.duration = plan.duration.min(Duration::from_secs(1));
+        let shorten = |plan: &mut Plan| plan.load.duration = plan.load.duration.min(Duration::from_secs(1));
         let most = self.measure(Pace::Closed, Mode::Closed, shorten).await?.rate_per_s;
         self.results.clear();
         let mut rate = (most / 16.0).max(1.0);
@@ -213,7 +217,7 @@ impl<W: Watcher> Driver<'_, W> {
     }
 
     async fn holds(&mut self, rate: f64, objective: &Threshold, times: u32) -> Result<bool, SessionError> {
-        let outcome = self.open(rate, Mode::Find, |plan| plan.duration *= times).await?;
+        let outcome = self.open(rate, Mode::Find, |plan| plan.load.duration *= times).await?;
         Ok(outcome.valid && outcome.failed == 0 && objective.check(outcome).held)
     }
 }

@@ -13,7 +13,9 @@ use super::measure::{Interval, Measured};
 use super::plan::{Pace, Plan};
 use super::quantiles::Quantiles;
 use super::schedule::Arrivals;
-use super::tally::Counts;
+use super::tally::{Counts, Tally};
+use super::wire::Stamps;
+use super::workload::Bulk;
 use crate::event::TlsSession;
 
 /// The version of the format.
@@ -53,6 +55,8 @@ pub struct Bench {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
+    /// Everything goes one way, as fast as it goes.
+    Bulk,
     /// A connection for each iteration.
     Churn,
     /// The next iteration begins when the one before has ended.
@@ -73,6 +77,7 @@ impl Mode {
     /// Its name in files and on the terminal.
     pub fn name(self) -> &'static str {
         match self {
+            Mode::Bulk => "bulk",
             Mode::Churn => "churn",
             Mode::Closed => "closed",
             Mode::Find => "find",
@@ -149,6 +154,18 @@ pub struct Outcome {
     /// The field by which answers were matched to what had been asked, where there was one.
     #[serde(default)]
     pub correlate: Option<String>,
+    /// Whether datagrams left together, by `UDP_SEGMENT`.
+    #[serde(default)]
+    pub gso: bool,
+    /// Whether they came together, by `UDP_GRO`.
+    #[serde(default)]
+    pub gro: bool,
+    /// What went one way, where it was about that.
+    #[serde(default)]
+    pub bulk: Option<OneWay>,
+    /// What the kernel's timestamps say, where they were asked for.
+    #[serde(default)]
+    pub stamps: Option<Split>,
     /// What TLS was agreed on, where it was.
     #[serde(default)]
     pub tls: Option<TlsSession>,
@@ -187,6 +204,48 @@ pub struct Step {
     pub name: String,
     /// How long it took.
     pub ns: Quantiles,
+}
+
+/// What went one way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OneWay {
+    /// Which way, from here: `sent` or `received`.
+    pub direction: String,
+    /// How many bytes a second.
+    pub bytes_per_s: f64,
+    /// How many between two processes that do nothing else, in the same place over TCP.
+    pub floor_bytes_per_s: Option<f64>,
+    /// How much of that it was.
+    pub ratio: Option<f64>,
+    /// What TCP did about congestion.
+    pub congestion_control: Option<String>,
+}
+
+/// Where the time of an iteration went, by the kernel's timestamps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Split {
+    /// Which there were.
+    pub kind: Stamps,
+    /// The share of iterations that have them, from 0 to 1.
+    pub share: f64,
+    /// From when it began until its first bytes left the kernel; nothing without stamps of what leaves.
+    pub sending_ns: Quantiles,
+    /// From then, or from when it began, until its last answer came to the kernel.
+    pub away_ns: Quantiles,
+    /// From then until it had been read.
+    pub waking_ns: Quantiles,
+}
+
+impl Split {
+    fn of(kind: Stamps, total: &Tally) -> Split {
+        Split {
+            kind,
+            share: rounded(over(total.waking.len() as f64, total.counts.iterations as f64), 6),
+            sending_ns: Quantiles::of(&total.sending),
+            away_ns: Quantiles::of(&total.away),
+            waking_ns: Quantiles::of(&total.waking),
+        }
+    }
 }
 
 /// A latency against what the machine itself takes.
@@ -283,15 +342,15 @@ impl Outcome {
             case: plan.workload.case.clone(),
             mode,
             target: plan.address.to_string(),
-            connections: plan.connections,
-            depth: plan.depth,
-            threads: plan.threads,
+            connections: plan.load.connections,
+            depth: plan.load.depth,
+            threads: plan.load.threads,
             cores: Cores { server, client: plan.cores.clone() },
-            verify: plan.verify,
-            fresh: plan.fresh || plan.workload.ends_connection,
+            verify: plan.load.verify,
+            fresh: plan.load.fresh || plan.workload.ends_connection,
             asked_per_s: asked,
             arrivals,
-            warmup_s: plan.warmup.as_secs_f64(),
+            warmup_s: plan.load.warmup.as_secs_f64(),
             duration_s: 0.0,
             rate_per_s: 0.0,
             sent_bytes_per_s: 0.0,
@@ -305,6 +364,16 @@ impl Outcome {
             connect_ns: Quantiles::default(),
             handshake_ns: Quantiles::default(),
             correlate: plan.workload.correlation.as_ref().map(|known| known.name.to_string()),
+            gso: plan.load.segments.gso,
+            gro: plan.load.segments.gro,
+            bulk: plan.workload.bulk.as_ref().map(|bulk| OneWay {
+                direction: if matches!(bulk, Bulk::Receive) { "received" } else { "sent" }.to_owned(),
+                bytes_per_s: 0.0,
+                floor_bytes_per_s: None,
+                ratio: None,
+                congestion_control: None,
+            }),
+            stamps: plan.load.stamps.map(|kind| Split::of(kind, &measured.total)),
             tls: None,
             steps: plan.workload.steps.iter().map(step).collect(),
             floor: None,
@@ -342,6 +411,12 @@ impl Outcome {
         self.lateness_ns = Quantiles::of(&total.lateness);
         self.connect_ns = Quantiles::of(&total.connect);
         self.handshake_ns = Quantiles::of(&total.handshake);
+        if let Some(bulk) = &mut self.bulk {
+            bulk.bytes_per_s = if bulk.direction == "sent" { self.sent_bytes_per_s } else { self.received_bytes_per_s };
+            bulk.congestion_control = measured.congestion.clone();
+            (bulk.floor_bytes_per_s, bulk.ratio) = (None, None);
+        }
+        self.stamps = self.stamps.take().map(|split| Split::of(split.kind, total));
         self.tls = measured.tls.clone();
         for (step, times) in self.steps.iter_mut().zip(&total.steps) {
             step.ns = Quantiles::of(times);
@@ -363,6 +438,15 @@ impl Outcome {
         self.warnings.extend(same_core_p50_ns.and_then(|same| judge::waking(p50_ns, same)));
         let (request, response) = (floor.request, floor.response);
         self.floor = Some(Ratio { p50_ns, ratio, same_core_p50_ns, request, response });
+        self
+    }
+
+    /// Adds the floor of what goes one way.
+    pub fn with_floor_one_way(mut self, floor: f64) -> Outcome {
+        if let Some(bulk) = &mut self.bulk {
+            bulk.floor_bytes_per_s = Some(rounded(floor, 0));
+            bulk.ratio = Some(rounded(over(bulk.bytes_per_s, floor), 3));
+        }
         self
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::compare::{Sample, Side, order};
-use super::plan::Plan;
+use super::plan::{Load, Plan};
 use super::session::{Session, SessionError};
 
 /// Measures so many pairs, each side for as long as `each`. Fewer where it is ended early.
@@ -12,8 +12,10 @@ pub async fn pairs(
     each: Duration,
     count: usize,
 ) -> Result<Vec<[Sample; 2]>, SessionError> {
-    let sides =
-        sides.map(|(session, plan)| (session, Plan { duration: each, warmup: each / 10, interval: each, ..plan }));
+    let sides = sides.map(|(session, plan)| {
+        let load = Load { duration: each, warmup: each / 10, interval: each, ..plan.load };
+        (session, Plan { load, ..plan })
+    });
     let mut samples = Vec::new();
     let mut halves: [Option<Sample>; 2] = [None, None];
     for side in order(count) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::drops::Drops;
 use super::schedule::Arrivals;
 use super::tally::Tally;
+use super::wire::{Segments, Stamps};
 use super::workload::Workload;
 use crate::event::TlsSession;
 use crate::runner::{Address, TlsClient};
@@ -20,26 +21,16 @@ pub enum Pace {
     Open(f64, Arrivals),
 }
 
-/// What one measurement does.
+/// How much is done at once, for how long, and how.
 #[derive(Clone, Debug)]
-pub struct Plan {
-    /// What is done.
-    pub workload: Workload,
-    /// To whom.
-    pub address: Address,
-    /// How TLS is done, where it is.
-    pub tls: Option<TlsClient>,
+pub struct Load {
     /// Connections, over all threads.
     pub connections: usize,
     /// Iterations under way on a connection at most.
     pub depth: usize,
-    /// Threads.
+    /// Threads of the load generator.
     pub threads: usize,
-    /// On which cores, one after the other; empty for wherever the system likes.
-    pub cores: Vec<usize>,
-    /// How iterations follow each other.
-    pub pace: Pace,
-    /// What is played and not counted.
+    /// What is played before anything is counted.
     pub warmup: Duration,
     /// How long is measured.
     pub duration: Duration,
@@ -51,12 +42,33 @@ pub struct Plan {
     pub verify: bool,
     /// Whether each iteration has a connection of its own.
     pub fresh: bool,
-    /// How long an iteration may take.
-    pub timeout: Duration,
     /// What chance comes from.
     pub seed: u64,
     /// How long each connection waits before each read, for clients that are slow on purpose.
     pub read_every: Option<Duration>,
+    /// Whether datagrams leave and come together.
+    pub segments: Segments,
+    /// Which timestamps the kernel is asked for.
+    pub stamps: Option<Stamps>,
+}
+
+/// What one measurement does.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What is done.
+    pub workload: Workload,
+    /// To whom.
+    pub address: Address,
+    /// How TLS is done, where it is.
+    pub tls: Option<TlsClient>,
+    /// How much of it.
+    pub load: Load,
+    /// On which cores, one after the other; empty for wherever the system likes.
+    pub cores: Vec<usize>,
+    /// How iterations follow each other.
+    pub pace: Pace,
+    /// How long an iteration may take.
+    pub timeout: Duration,
 }
 
 /// What a thread tells.
@@ -78,6 +90,8 @@ pub enum Report {
         processor: u64,
         /// What its first connection has agreed on with TLS.
         tls: Option<TlsSession>,
+        /// What the TCP of its first connection does about congestion.
+        congestion: Option<String>,
     },
 }
 

@@ -10,8 +10,9 @@ use super::environment::{Environment, Ticks};
 use super::floor::{self, Floor};
 use super::measure::{Interval, Measured, measure};
 use super::place;
-use super::plan::{Pace, Plan};
-use super::workload::{Unfit, Workload};
+use super::plan::{Load, Pace, Plan};
+use super::wire::{Segments, Stamps};
+use super::workload::{Bulk, Unfit, Workload};
 use crate::event::Failure;
 use crate::runner::process::Guard;
 use crate::runner::{Address, Fixture, FixtureOptions, Starter, Url};
@@ -34,36 +35,18 @@ pub enum Pin {
 /// What a benchmark needs to know besides its scenario.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Connections, over all threads.
-    pub connections: usize,
-    /// Iterations under way on a connection at most.
-    pub depth: usize,
-    /// Threads of the load generator.
-    pub threads: usize,
+    /// How much is done.
+    pub load: Load,
     /// Where everything runs.
     pub pin: Pin,
-    /// What is played before anything is counted.
-    pub warmup: Duration,
-    /// How long is measured.
-    pub duration: Duration,
-    /// After how many iterations it ends, if before.
-    pub iterations: Option<u64>,
-    /// How often counts are handed over.
-    pub interval: Duration,
-    /// Whether answers are compared.
-    pub verify: bool,
-    /// Whether each iteration has a connection of its own.
-    pub fresh: bool,
     /// The mark after which iterations begin.
     pub from: Option<String>,
     /// How long an iteration may take, if not as long as the scenario says.
     pub timeout: Option<Duration>,
     /// Whether the floor is measured.
     pub floor: bool,
-    /// What chance comes from.
-    pub seed: u64,
-    /// A pause before each read.
-    pub read_every: Option<Duration>,
+    /// Whether what is sent, or comes, goes one way.
+    pub bulk: bool,
     /// Where targets are instead.
     pub targets: Vec<(Option<String>, Url)>,
     /// Whether anything may be sent off this machine.
@@ -158,12 +141,16 @@ impl Session {
     /// Sees whether a case can be measured, and plays it twice to know how.
     pub async fn prepare(&self, scenario: &Scenario, case: &Case) -> Result<Subject, SessionError> {
         let settings = &self.settings;
-        let mut workload =
-            Workload::new(scenario, case, settings.from.as_deref(), settings.seed).map_err(SessionError::Unfit)?;
+        let workload = match settings.bulk {
+            true => Workload::one_way(scenario, case, settings.load.seed),
+            false => Workload::new(scenario, case, settings.from.as_deref(), settings.load.seed),
+        };
+        let mut workload = workload.map_err(SessionError::Unfit)?;
         let known = self.fixture.variables();
         workload.variables.extend(known.iter().map(|(name, value)| (Arc::clone(name), value.clone())));
         let address = self.address(scenario, case, workload.actor).await?;
-        let tls = scenario.actors[workload.actor].tls.and_then(|profile| case.tls.get(profile));
+        let profile = scenario.actors[workload.actor].tls.or(workload.starttls);
+        let tls = profile.and_then(|profile| case.tls.get(profile));
         let tls = tls.map(|tls| self.starter.tls_client(tls, &workload.variables, &address)).transpose();
         let tls = tls.map_err(SessionError::Target)?;
         let timeout = settings.timeout.unwrap_or_else(|| match address.transport().is_datagram() {
@@ -171,35 +158,40 @@ impl Session {
             true => workload.timeout.min(Duration::from_secs(1)),
             false => workload.timeout,
         });
-        let mut plan = Plan {
-            fresh: settings.fresh,
-            workload,
-            address,
-            tls,
-            connections: settings.connections,
-            depth: settings.depth,
-            threads: settings.threads.min(settings.connections),
-            cores: self.cores.1.clone(),
-            pace: Pace::Closed,
-            warmup: settings.warmup,
-            duration: settings.duration,
-            iterations: settings.iterations,
-            interval: settings.interval,
-            verify: settings.verify,
-            timeout,
-            seed: settings.seed,
-            read_every: settings.read_every,
+        let load = Load {
+            threads: settings.load.threads.min(settings.load.connections),
+            verify: settings.load.verify && !settings.bulk,
+            ..settings.load.clone()
         };
+        let mut plan = Plan { load, workload, address, tls, cores: self.cores.1.clone(), pace: Pace::Closed, timeout };
+        let unfit = |why: String| {
+            let place = case.script.place.clone();
+            Err(SessionError::Unfit(Unfit { why, hint: None, place }))
+        };
+        if settings.load.segments != Segments::default() && !matches!(plan.address, Address::Udp(_)) {
+            return unfit(format!("`--gso` and `--gro` are for datagrams over UDP, and it is at {}", plan.address));
+        }
+        if settings.bulk && (plan.address.transport().is_datagram() || plan.load.depth > 1) {
+            return unfit("`--bulk` is for streams, without `--depth`".into());
+        }
+        if settings.load.stamps.is_some() && !matches!(plan.address, Address::Tcp(_) | Address::Udp(_)) {
+            return unfit(format!("`--stamps` is for TCP and UDP, and it is at {}", plan.address));
+        }
+        if settings.load.stamps == Some(Stamps::RxTx) && plan.load.depth > 1 {
+            return unfit("`--stamps rxtx` is for one iteration on a connection at once, without `--depth`".into());
+        }
         let mut notes = Vec::new();
         if !plan.address.transport().is_datagram() {
             plan.workload.correlation = None;
         }
-        if let Some(correlation) = plan.workload.correlation.take_if(|known| known.capacity() < 2 * plan.depth as u64) {
+        if let Some(correlation) =
+            plan.workload.correlation.take_if(|known| known.capacity() < 2 * plan.load.depth as u64)
+        {
             notes.push(format!(
                 "answers are not matched by `{}`: it has {} values, too few for `--depth {}`",
                 correlation.name,
                 correlation.capacity(),
-                plan.depth
+                plan.load.depth
             ));
         }
         let mut first = self.rehearse(&plan, 1).await?;
@@ -215,10 +207,10 @@ impl Session {
                 _ => SessionError::Rehearsal(first.failures),
             });
         }
-        if !plan.workload.ends_connection && !plan.fresh {
+        if !plan.workload.ends_connection && !plan.load.fresh {
             let second = self.rehearse(&plan, 2).await?;
             if second.total.counts.iterations < 2 {
-                plan.fresh = true;
+                plan.load.fresh = true;
                 if self.rehearse(&plan, 2).await?.total.counts.iterations < 2 {
                     return Err(SessionError::Rehearsal(second.failures));
                 }
@@ -229,14 +221,17 @@ impl Session {
                 ));
             }
         }
-        plan.fresh |= plan.workload.ends_connection;
-        if plan.depth > 1 && (plan.fresh || !plan.workload.can_pipeline()) {
-            let why = match plan.fresh {
+        plan.load.fresh |= plan.workload.ends_connection;
+        if plan.load.depth > 1 && (plan.load.fresh || !plan.workload.can_pipeline()) {
+            let why = match plan.load.fresh {
                 true => "each of its iterations has a connection of its own",
                 false => "its iterations send again after they have expected something, or depend on answers",
             };
             return Err(SessionError::Unfit(Unfit {
-                why: format!("several iterations on a connection at once (`--depth {}`) cannot be: {why}", plan.depth),
+                why: format!(
+                    "several iterations on a connection at once (`--depth {}`) cannot be: {why}",
+                    plan.load.depth
+                ),
                 hint: None,
                 place: case.script.place.clone(),
             }));
@@ -246,9 +241,9 @@ impl Session {
 
     async fn rehearse(&self, plan: &Plan, iterations: u64) -> Result<Measured, SessionError> {
         let mut plan = plan.clone();
-        (plan.connections, plan.threads, plan.depth) = (1, 1, 1);
-        (plan.warmup, plan.duration) = (Duration::ZERO, plan.timeout * 2 + Duration::from_secs(1));
-        (plan.iterations, plan.pace, plan.verify) = (Some(iterations), Pace::Closed, true);
+        (plan.load.connections, plan.load.threads, plan.load.depth) = (1, 1, 1);
+        (plan.load.warmup, plan.load.duration) = (Duration::ZERO, plan.timeout * 2 + Duration::from_secs(1));
+        (plan.load.iterations, plan.pace, plan.load.verify) = (Some(iterations), Pace::Closed, true);
         self.measure(plan, |_| {}).await
     }
 
@@ -282,6 +277,18 @@ impl Session {
             };
             Ok((here, same))
         });
+        Ok(Some(measured.await.map_err(std::io::Error::other)??))
+    }
+
+    /// The floor of what goes one way, in bytes a second.
+    pub async fn floor_one_way(&self, subject: &Subject, bulk: &Bulk) -> Result<Option<f64>, SessionError> {
+        if !self.settings.floor || !matches!(subject.plan.address, Address::Tcp(_)) {
+            return Ok(None);
+        }
+        let program = self.guard.program().to_path_buf();
+        let (sends, piece) = (matches!(bulk, Bulk::Send(_)), bulk.piece_len());
+        let cores = (self.cores.0.first().copied(), self.cores.1.first().copied());
+        let measured = tokio::task::spawn_blocking(move || floor::measure_one_way(&program, sends, piece, cores));
         Ok(Some(measured.await.map_err(std::io::Error::other)??))
     }
 

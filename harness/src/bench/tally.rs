@@ -2,6 +2,8 @@
 
 use hdrhistogram::Histogram;
 
+use super::wire::Stamps;
+
 /// The shortest latency that is told apart, in nanoseconds.
 pub const LATENCY_MIN: u64 = 1;
 
@@ -112,6 +114,12 @@ pub struct Tally {
     pub connect: Histogram<u64>,
     /// How long both sides took to agree on TLS, from the open connection on.
     pub handshake: Histogram<u64>,
+    /// From when it began until its first bytes left the kernel, where the kernel's timestamps say.
+    pub sending: Histogram<u64>,
+    /// From then, or from when it began, until its last answer came to the kernel.
+    pub away: Histogram<u64>,
+    /// From then until it had been read.
+    pub waking: Histogram<u64>,
     /// From what was sent before each expectation until that held.
     pub steps: Vec<Histogram<u64>>,
     /// How many of what.
@@ -127,15 +135,36 @@ impl Tally {
             lateness: histogram(),
             connect: histogram(),
             handshake: histogram(),
+            sending: histogram(),
+            away: histogram(),
+            waking: histogram(),
             steps: vec![histogram(); steps],
             counts: Counts::default(),
         }
     }
 
+    /// Splits the time of an iteration at when it left the kernel and when it came back, where that is known and can be.
+    pub fn split(&mut self, stamps: Stamps, times: [Option<u64>; 4]) {
+        let [Some(begun), Some(left), Some(came), Some(now)] = times else { return };
+        // The clock of the day may have been set in between.
+        if !(begun <= left && left <= came && came <= now) {
+            return;
+        }
+        let record = |to: &mut Histogram<u64>, from: u64, until: u64| {
+            to.saturating_record((until - from).clamp(LATENCY_MIN, LATENCY_MAX));
+        };
+        if stamps == Stamps::RxTx {
+            record(&mut self.sending, begun, left);
+        }
+        record(&mut self.away, left, came);
+        record(&mut self.waking, came, now);
+    }
+
     /// Forgets everything, and keeps the memory.
     pub fn reset(&mut self) {
-        let Tally { latency, service, lateness, connect, handshake, steps, counts } = self;
-        [latency, service, lateness, connect, handshake].into_iter().chain(steps).for_each(Histogram::reset);
+        let Tally { latency, service, lateness, connect, handshake, sending, away, waking, steps, counts } = self;
+        let whole = [latency, service, lateness, connect, handshake, sending, away, waking];
+        whole.into_iter().chain(steps).for_each(Histogram::reset);
         *counts = Counts::default();
     }
 
@@ -147,6 +176,9 @@ impl Tally {
         add(&mut self.lateness, &other.lateness);
         add(&mut self.connect, &other.connect);
         add(&mut self.handshake, &other.handshake);
+        add(&mut self.sending, &other.sending);
+        add(&mut self.away, &other.away);
+        add(&mut self.waking, &other.waking);
         self.steps.iter_mut().zip(&other.steps).for_each(|(to, from)| add(to, from));
         self.counts.add(&other.counts);
     }

@@ -2,14 +2,22 @@
 //!
 //! What they mean is told elsewhere, and nothing here waits for more than one system call.
 
-use std::io::{self, Read as _, Write as _};
+mod received;
+mod session;
+mod stamps;
+mod train;
+
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
-use rustls::ClientConnection;
+use rustix::net::SendFlags;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use self::session::Session;
+use self::stamps::Stamped;
+pub use self::stamps::Stamps;
+use self::train::Train;
 use super::tally::Counts;
 use crate::event::TlsSession;
 use crate::runner::{Address, TlsClient};
@@ -33,16 +41,15 @@ const READ_LEN_MAX: usize = 256 << 10;
 /// The most bytes that a TLS session keeps of records that are not whole yet (RFC 8446, section 5.2, and a handshake's).
 const RECORDS_LEN_MAX: usize = 128 << 10;
 
-/// How many of a server's first bytes are kept, to see whether they are TLS at all.
-const FIRST_LEN: usize = 64;
-
 /// What a read gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Got<'b> {
     /// Nothing, but there may be more: a signal came in between, or it was TLS's own.
     Again,
-    /// These, and whether there may be more; of a datagram, all of it.
+    /// These, of a stream, and whether there may be more.
     Bytes(&'b [u8], bool),
+    /// One datagram after the other, each of so many bytes but for the last, which may be shorter.
+    Datagrams(&'b [u8], usize),
     /// The peer has closed its direction.
     End,
     /// Nothing more for now.
@@ -56,14 +63,25 @@ pub struct Buffers {
     wire: Vec<u8>,
     /// As TLS carried them.
     plain: Vec<u8>,
+    /// What the kernel says beside them.
+    control: Vec<u8>,
 }
 
 impl Buffers {
     /// As large as connections that are opened in this way need them.
     pub fn new(opening: &Opening) -> Buffers {
         let plain = if opening.tls.is_some() { READ_LEN_MAX + RECORDS_LEN_MAX } else { 0 };
-        Buffers { wire: vec![0; READ_LEN_MAX], plain: vec![0; plain] }
+        Buffers { wire: vec![0; READ_LEN_MAX], plain: vec![0; plain], control: vec![0; received::CONTROL_LEN] }
     }
+}
+
+/// Whether several datagrams go through the kernel as one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Segments {
+    /// Those that leave, by `UDP_SEGMENT`: the network card, or the receiver's kernel, cuts them.
+    pub gso: bool,
+    /// Those that come, by `UDP_GRO`.
+    pub gro: bool,
 }
 
 /// How a socket is opened.
@@ -75,37 +93,12 @@ pub struct Opening {
     pub wait: Option<Duration>,
     /// How TLS is done, where it is.
     pub tls: Option<TlsClient>,
-}
-
-/// TLS on a socket.
-#[derive(Debug)]
-struct Session {
-    tls: ClientConnection,
-    /// The server's first bytes.
-    first: Vec<u8>,
-    /// Whether the server has said that no more will come.
-    ended: bool,
-}
-
-impl Session {
-    /// Gives the session what has come; says how much of `plain` it has filled.
-    fn take(&mut self, mut came: &[u8], plain: &mut [u8]) -> Result<usize, rustls::Error> {
-        let room = FIRST_LEN - self.first.len();
-        self.first.extend_from_slice(&came[..came.len().min(room)]);
-        let mut filled = 0;
-        while !came.is_empty() {
-            self.tls.read_tls(&mut came).expect("what was read before leaves room");
-            self.tls.process_new_packets()?;
-            while !self.ended && filled < plain.len() {
-                match self.tls.reader().read(&mut plain[filled..]) {
-                    Ok(0) => self.ended = true,
-                    Ok(len) => filled += len,
-                    Err(_) => break,
-                }
-            }
-        }
-        Ok(filled)
-    }
+    /// Whether it begins in mid-stream.
+    pub upgrades: bool,
+    /// Whether datagrams leave and come together.
+    pub segments: Segments,
+    /// Which timestamps the kernel is asked for.
+    pub stamps: Option<Stamps>,
 }
 
 /// A socket, and what it has not taken yet.
@@ -120,6 +113,12 @@ pub struct Wire {
     shut: bool,
     /// Whether the socket has taken less than it was given.
     clogged: bool,
+    /// How datagrams wait for each other, where they leave together.
+    train: Option<Train>,
+    /// Whether datagrams come together.
+    gro: bool,
+    /// The kernel's timestamps, where they are asked for.
+    stamped: Option<Stamped>,
 }
 
 impl Wire {
@@ -127,7 +126,18 @@ impl Wire {
     pub fn new(opening: &Opening) -> Wire {
         let datagram = opening.address.transport().is_datagram();
         let blocking = opening.wait.is_some();
-        Wire { socket: None, session: None, datagram, blocking, unsent: Vec::new(), shut: false, clogged: false }
+        Wire {
+            socket: None,
+            session: None,
+            datagram,
+            blocking,
+            unsent: Vec::new(),
+            shut: false,
+            clogged: false,
+            train: (datagram && opening.segments.gso).then(Train::default),
+            gro: datagram && opening.segments.gro,
+            stamped: opening.stamps.map(Stamped::new),
+        }
     }
 
     /// The socket, if there is one.
@@ -167,6 +177,10 @@ impl Wire {
         if self.datagram {
             // Its own socket is not what loses datagrams.
             let _ = socket.set_recv_buffer_size(4 << 20);
+            self.train = self.train.as_ref().map(|_| Train::default());
+            if self.gro {
+                received::take_together(&socket)?;
+            }
         }
         if let Some(wait) = opening.wait {
             socket.set_read_timeout(Some(wait)).map_err(broken)?;
@@ -183,10 +197,10 @@ impl Wire {
     }
 
     /// What became of connecting, once the socket says that it knows.
-    pub fn connected(&self, address: &Address) -> Result<(), Broken> {
+    pub fn connected(&mut self, address: &Address) -> Result<(), Broken> {
         match self.opened().take_error().ok().flatten() {
             Some(error) => Err(Broken(format!("no connection to {address}: {error}"))),
-            None => Ok(()),
+            None => self.ask_for_stamps(),
         }
     }
 
@@ -204,6 +218,11 @@ impl Wire {
     pub fn agreed(&self) -> Option<TlsSession> {
         let session = self.session.as_ref().filter(|session| !session.tls.is_handshaking())?;
         Some(TlsClient::agreed(&session.tls))
+    }
+
+    /// Whether TLS has begun.
+    pub fn is_protected(&self) -> bool {
+        self.session.is_some()
     }
 
     /// Whether TLS has begun, and both sides have not agreed yet.
@@ -228,8 +247,11 @@ impl Wire {
     pub fn write(&mut self, counts: &mut Counts, bytes: &[u8]) -> Result<(), Broken> {
         counts.messages += 1;
         counts.bytes_sent += bytes.len() as u64;
+        if self.train.is_some() {
+            return self.join(counts, bytes);
+        }
         if self.datagram {
-            return self.put(counts, bytes).map(|_| ());
+            return self.put(counts, bytes).map(|taken| self.took(taken));
         }
         if let Some(session) = &mut self.session {
             session.tls.writer().write_all(bytes).expect("its buffer has no limit");
@@ -239,12 +261,36 @@ impl Wire {
         // Small ones leave together; one that is large need not be copied.
         if self.unsent.is_empty() && bytes.len() > LARGE_LEN {
             let taken = self.put(counts, bytes)?;
+            self.took(taken);
             self.clogged = taken < bytes.len();
             self.unsent.extend_from_slice(&bytes[taken..]);
         } else {
             self.unsent.extend_from_slice(bytes);
         }
         Ok(())
+    }
+
+    /// Gives a stream's socket as much as it takes now, and says how much that was.
+    pub fn push(&mut self, counts: &mut Counts, bytes: &[u8]) -> Result<usize, Broken> {
+        if self.session.is_none() {
+            counts.messages += 1;
+            let taken = self.put(counts, bytes)?;
+            counts.bytes_sent += taken as u64;
+            return Ok(taken);
+        }
+        self.flush(counts)?;
+        if self.wants_to_write() {
+            return Ok(0);
+        }
+        self.write(counts, bytes)?;
+        self.flush(counts)?;
+        Ok(bytes.len())
+    }
+
+    fn took(&mut self, taken: usize) {
+        if let Some(stamped) = &mut self.stamped {
+            stamped.took(taken, self.datagram);
+        }
     }
 
     fn put(&self, counts: &mut Counts, bytes: &[u8]) -> Result<usize, Broken> {
@@ -264,8 +310,10 @@ impl Wire {
 
     /// Gives the socket what waits for it.
     pub fn flush(&mut self, counts: &mut Counts) -> Result<(), Broken> {
+        self.depart(counts)?;
         while !self.unsent.is_empty() {
             let taken = self.put(counts, &self.unsent)?;
+            self.took(taken);
             self.clogged = taken < self.unsent.len();
             if self.clogged {
                 self.unsent.drain(..taken);
@@ -275,6 +323,10 @@ impl Wire {
             if !self.blocking {
                 break;
             }
+        }
+        if !self.blocking {
+            // What waits there would wake the thread; one that waits in its reads takes it after the answer.
+            self.collect(counts, false);
         }
         if self.shut && self.unsent.is_empty() {
             self.shut = false;
@@ -302,8 +354,8 @@ impl Wire {
             return Ok(Got::End);
         }
         counts.syscalls += 1;
-        let len = match rustix::net::recv(self.opened(), &mut *buffers.wire, RecvFlags::empty()) {
-            Ok((len, _)) => len,
+        let (len, segment) = match self.receive(&mut buffers.wire, &mut buffers.control) {
+            Ok(received) => received,
             Err(Errno::INTR) => return Ok(Got::Again),
             Err(Errno::AGAIN) => return Ok(Got::Nothing),
             Err(Errno::CONNREFUSED) if self.datagram => {
@@ -318,6 +370,10 @@ impl Wire {
                 true => Err(Broken(TlsClient::gone("closed the connection"))),
                 false => Ok(Got::End),
             };
+        }
+        if self.datagram {
+            counts.bytes_received += len as u64;
+            return Ok(Got::Datagrams(&buffers.wire[..len], segment.unwrap_or(len)));
         }
         let (came, full) = (&buffers.wire[..len], len == buffers.wire.len());
         let Some(session) = &mut self.session else {

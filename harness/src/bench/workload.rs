@@ -23,6 +23,9 @@ use crate::text::count;
 /// The most operations of one iteration, with all loops unrolled.
 pub const OPERATIONS_MAX: usize = 10_000;
 
+/// How many bytes are a piece of what only comes.
+const PIECE_LEN: usize = 64 << 10;
+
 /// The variable that tells iterations apart: it counts them, over all connections.
 pub const ITERATION: &str = "iteration";
 
@@ -55,6 +58,29 @@ pub struct Workload {
     pub is_static: bool,
     /// The field by which datagrams that answer are known, where there is one.
     pub correlation: Option<Correlation>,
+    /// What goes one way, where that is what it is about: then there are no operations.
+    pub bulk: Option<Bulk>,
+    /// How TLS is done from [`Operation::StartTls`] on, by its number in the case.
+    pub starttls: Option<usize>,
+}
+
+/// What goes one way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bulk {
+    /// Whatever comes.
+    Receive,
+    /// These bytes, again and again.
+    Send(Bytes),
+}
+
+impl Bulk {
+    /// How many bytes a piece of it has, which counts as an iteration.
+    pub fn piece_len(&self) -> usize {
+        match self {
+            Bulk::Receive => PIECE_LEN,
+            Bulk::Send(bytes) => bytes.len(),
+        }
+    }
 }
 
 /// One thing to do on a connection.
@@ -78,6 +104,8 @@ pub enum Operation {
     Set(Arc<str>, Template),
     /// Say that no more will be sent.
     Shutdown,
+    /// Go on with TLS.
+    StartTls,
 }
 
 impl Operation {
@@ -129,9 +157,8 @@ impl fmt::Display for Unfit {
 impl std::error::Error for Unfit {}
 
 impl Workload {
-    /// Makes a workload of a case. Iterations begin after the step that sets the mark `from`, or where the first bytes are
-    /// sent: what stands before is done once on each connection.
-    pub fn new(scenario: &Scenario, case: &Case, from: Option<&str>, seed: u64) -> Result<Workload, Unfit> {
+    /// What a case's steps come to, in a workload that has none yet.
+    fn compile(scenario: &Scenario, case: &Case, from: Option<&str>, seed: u64) -> Result<(Workload, Compiled), Unfit> {
         let script = &case.script;
         let unfit = |why: String| Unfit { why, hint: None, place: script.place.clone() };
         let steps = match script.lanes.as_slice() {
@@ -170,9 +197,34 @@ impl Workload {
             from,
             opening: None,
             correlation: None,
+            starttls: None,
         };
         compiler.steps(&steps)?;
-        let Compiler { mut operations, names, opening, correlation, .. } = compiler;
+        let Compiler { operations, names, opening, correlation, starttls, .. } = compiler;
+        let workload = Workload {
+            case: case.name.clone(),
+            actor,
+            framing: script.actors[actor].framing.clone(),
+            opening: Vec::new(),
+            operations: Vec::new(),
+            ends_connection: false,
+            steps: Vec::new(),
+            timeout: steps.iter().map(|step| step.limit.duration).max().unwrap_or(crate::scenario::TIMEOUT_DEFAULT),
+            variables: script.variables.iter().cloned().collect(),
+            is_static: true,
+            correlation: None,
+            bulk: None,
+            starttls,
+        };
+        Ok((workload, Compiled { operations, names, opening, correlation }))
+    }
+
+    /// Makes a workload of a case. Iterations begin after the step that sets the mark `from`, or where the first bytes are
+    /// sent: what stands before is done once on each connection.
+    pub fn new(scenario: &Scenario, case: &Case, from: Option<&str>, seed: u64) -> Result<Workload, Unfit> {
+        let (workload, compiled) = Workload::compile(scenario, case, from, seed)?;
+        let Compiled { mut operations, names, opening, correlation } = compiled;
+        let unfit = |why: String| Unfit { why, hint: None, place: case.script.place.clone() };
         if let (Some(from), None) = (from, opening) {
             return Err(unfit(format!("no step of it sets the mark `{from}`")));
         }
@@ -202,20 +254,33 @@ impl Workload {
             Operation::SendMade(..) | Operation::Set(..) => false,
             _ => true,
         });
-        let timeout = steps.iter().map(|step| step.limit.duration).max().unwrap_or(crate::scenario::TIMEOUT_DEFAULT);
         Ok(Workload {
-            case: case.name.clone(),
-            actor,
-            framing: script.actors[actor].framing.clone(),
             opening,
             operations,
             ends_connection,
             steps: names,
-            timeout,
-            variables: script.variables.iter().cloned().collect(),
             is_static,
             correlation: correlation.filter(|_| sends == 1),
+            ..workload
         })
+    }
+
+    /// The same case as one that goes one way: its last step again and again where that sends, and whatever comes where it
+    /// expects something; what stands before is done once on each connection.
+    pub fn one_way(scenario: &Scenario, case: &Case, seed: u64) -> Result<Workload, Unfit> {
+        let (mut workload, steps) = Workload::compile(scenario, case, None, seed)?;
+        workload.opening = join(steps.operations);
+        let last = workload.opening.pop();
+        workload.bulk = match last {
+            Some(Operation::Send(bytes)) if !bytes.is_empty() => Some(Bulk::Send(bytes)),
+            Some(Operation::Expect(_)) => Some(Bulk::Receive),
+            _ => {
+                let why = "its last step neither sends what is known beforehand nor expects anything".to_owned();
+                let hint = Some("`--bulk` sends the last step's bytes again and again, or reads whatever comes".into());
+                return Err(Unfit { why, hint, place: case.script.place.clone() });
+            }
+        };
+        Ok(workload)
     }
 
     /// Joins what is written in a row, so that it leaves in one write: on a stream nobody sees the difference.
@@ -273,6 +338,14 @@ fn join(operations: Vec<Operation>) -> Vec<Operation> {
     joined
 }
 
+/// What steps come to.
+struct Compiled {
+    operations: Vec<Operation>,
+    names: Vec<String>,
+    opening: Option<usize>,
+    correlation: Option<Correlation>,
+}
+
 struct Compiler<'a> {
     script: &'a Script,
     framing: Option<Arc<dyn Framing>>,
@@ -284,6 +357,7 @@ struct Compiler<'a> {
     opening: Option<usize>,
     /// The field by which answers to the last send are known.
     correlation: Option<Correlation>,
+    starttls: Option<usize>,
 }
 
 impl Compiler<'_> {
@@ -366,6 +440,12 @@ impl Compiler<'_> {
                 self.operations.extend(set);
             }
             Verb::Shutdown => self.operations.push(Operation::Shutdown),
+            Verb::StartTls(profile) => {
+                if self.starttls.replace(*profile).is_some() {
+                    return Err(self.unfit(step, "TLS begins twice in it".into()));
+                }
+                self.operations.push(Operation::StartTls);
+            }
             _ => {
                 let verb = self.script.infos[step.id as usize].verb.clone();
                 let mut failed = self.unfit(step, format!("`{verb}` cannot be part of a workload"));

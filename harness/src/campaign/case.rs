@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::random::fnv1a;
+use crate::random::{self, fnv1a};
 use crate::template::Variables;
 
 /// The most steps of a case.
@@ -239,7 +239,7 @@ impl Case {
 
 /// Takes numbers into a hash.
 fn mix(hash: u64, values: &[u64]) -> u64 {
-    values.iter().fold(hash, |hash, value| (hash.rotate_left(23) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    values.iter().copied().fold(hash, random::mix)
 }
 
 /// Bytes as hexadecimal digits.

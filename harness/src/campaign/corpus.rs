@@ -47,6 +47,11 @@ pub struct Corpus {
 }
 
 impl Entry {
+    /// Whether it is what the scenario says.
+    pub(super) fn is_seed(&self) -> bool {
+        self.feedback.starts_with("seed")
+    }
+
     /// What it costs to play it, in something that is the same each time: bytes, and messages more.
     fn cost(&self) -> u64 {
         (self.case.bytes() + 256 * self.case.steps.len()) as u64

@@ -6,7 +6,7 @@ use super::player::Reply;
 use super::socket::End;
 use crate::event::OutputLine;
 use crate::protocol::{Direction, Protocol};
-use crate::random::fnv1a;
+use crate::random::{fnv1a, mix};
 
 /// The most answers, states and log lines that are told apart.
 const SEEN_MAX: usize = 200_000;
@@ -190,10 +190,6 @@ impl Signature {
         signature.logs = lines.iter().map(|line| fnv1a(template(&line.text).as_bytes())).collect();
         signature
     }
-}
-
-fn mix(a: u64, b: u64) -> u64 {
-    (a.rotate_left(23) ^ b).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// A number for the kind of an answer: its name or first word, its length's class, and how the connection went on.

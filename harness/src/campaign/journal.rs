@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::case::{Case, Message, Step};
 use super::corpus::Entry;
 use super::finding::Finding;
+use super::standing::Standing;
 use super::state::Counts;
 
 /// The journal's name in the campaign's folder.
@@ -55,6 +56,15 @@ pub struct Checkpoint {
     pub looked_into: Vec<(String, u32)>,
     /// A number for all that was sent.
     pub digest: u64,
+    /// Words that mutators have, in hexadecimal: another start of the target might have answered otherwise.
+    #[serde(default)]
+    pub words: Vec<String>,
+    /// And answers.
+    #[serde(default)]
+    pub answers: Vec<String>,
+    /// What its worker knew by itself.
+    #[serde(default)]
+    pub standing: Standing,
 }
 
 /// The files of a campaign.
@@ -110,6 +120,12 @@ impl Journal {
             None => Vec::new(),
         }
     }
+}
+
+/// What all chance came from in the campaign of this folder, if there is one that can go on.
+pub fn seed(folder: &Path) -> Option<u64> {
+    let bytes = fs::read(folder.join(CHECKPOINT)).ok()?;
+    serde_json::from_slice::<Checkpoint>(&bytes).ok().map(|checkpoint| checkpoint.seed)
 }
 
 /// Reads a campaign that was interrupted: where it stood, and the cases that it had then.

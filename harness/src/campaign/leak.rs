@@ -161,9 +161,12 @@ pub fn find(player: &mut Player, cases: &[Case], probe: Option<&Case>, resource:
         grown.push((after.saturating_sub(before), at));
         before = after;
     }
-    // Of those that take the same, the shortest.
     grown.retain(|(grown, _)| *grown > 0);
-    grown.sort_by_key(|(grown, at)| (std::cmp::Reverse(*grown), cases[*at].bytes()));
+    // What is counted one by one is there or not, so that the shortest comes first; of memory, noise takes a little as well.
+    grown.sort_by_key(|(grown, at)| {
+        let amount = if resource == Resource::Memory { *grown } else { 0 };
+        (std::cmp::Reverse(amount), cases[*at].bytes())
+    });
     let mut suspects = grown.into_iter().take(SUSPECTS_MAX).map(|(_, at)| &cases[at]);
     suspects.find(|case| leaks(player, case, resource)).cloned()
 }

@@ -1,9 +1,10 @@
 //! Fuzzing over the network: cases that mutators have spoilt, played on targets that keep running.
 //!
 //! - [`case`](Case) is what is said; `seeds` writes down what a scenario says; `schedule` chooses what is spoilt, and how.
-//! - `player` plays it on sockets of its own, `rest` knows when the target is done with it, `coverage` reads its counters.
+//! - `player` plays it on sockets of its own and knows when the target is done with it, `coverage` reads its counters.
 //! - `feedback` says what is new, `oracle` what is wrong, `sign` and `triage` make that a [`Finding`].
-//! - `prepare` is what comes before the first case, `run` the campaign, `worker` its loop, `state` what all workers share.
+//! - `prepare` is what comes before the first case, `run` the campaign, `worker` its loop, `state` what all workers share;
+//!   `standing` is what a worker knows by itself.
 //!
 //! Not here: the ways to spoil a case, which are [`mutator`](crate::mutator)s.
 
@@ -28,6 +29,7 @@ pub mod schedule;
 pub mod seeds;
 mod sign;
 pub mod socket;
+mod standing;
 mod state;
 pub mod status;
 pub mod tools;
@@ -39,11 +41,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use crate::runner::process::rest::THREADS_MAX;
 pub use case::Case;
 pub use corpus::{CORPUS_MAX, Corpus, Entry};
 pub use coverage::{Kind as CoverageKind, MAP_LEN_MAX, RUNTIME, RUNTIME_VARIABLE};
 pub use finding::Finding;
+pub use journal::seed as seed_of;
 pub use oracle::Kind;
 pub use player::REPLY_LEN_MAX;
 pub use socket::UNREAD_MAX;
@@ -86,6 +88,8 @@ pub struct Options {
     pub corpus: Option<PathBuf>,
     /// Whether a campaign that was interrupted goes on.
     pub resume: bool,
+    /// How often it is stored where the campaign stands.
+    pub checkpoint_every: Duration,
     /// How long a finding may be made smaller.
     pub shrink_budget: Effort,
     /// Where targets are instead.

@@ -32,8 +32,14 @@ const PROBES_MAX: usize = 8;
 /// The longest that an answer is waited for where it is known to take its time.
 const REPLY_WITHIN_MAX: Duration = Duration::from_millis(400);
 
-/// What is quick is answered before the target rests.
+/// How much of a processor a target uses with nothing to do before it is known for one that never rests.
+const RESTLESS_FOR: Duration = Duration::from_millis(50);
+
+/// The least that an answer is waited for where nobody can be watched.
 const QUICK: Duration = Duration::from_millis(3);
+
+/// The least that is waited for a target that has been seen to rest before it answered.
+const LATE_MIN: Duration = Duration::from_millis(1);
 
 /// How targets of this campaign are started.
 pub(super) struct Stage<'s> {
@@ -112,7 +118,7 @@ impl Stage<'_> {
         let plan = Arc::new(plan);
         let (mut first, counters) = self.find_counters(&plan)?;
         let is_watched = first.is_watched() && options.quiescence;
-        let is_restless = is_watched && first.busy_share(Duration::from_millis(100)) > 0.5;
+        let is_restless = is_watched && first.works_on(RESTLESS_FOR);
 
         // Each on a fresh target.
         let (mut recorded, mut patterns, mut normal) = (Vec::new(), Vec::new(), Vec::new());
@@ -172,11 +178,12 @@ fn start(player: &mut Player) -> Result<(), CampaignError> {
 
 /// How long an answer is waited for.
 fn reply_within(recorded: &[Seed], is_watched: bool) -> Duration {
-    let slowest = recorded.iter().map(|seed| seed.slowest).max().unwrap_or_default();
+    let longest = |of: fn(&Seed) -> Duration| recorded.iter().map(of).max().unwrap_or_default();
+    let (slowest, late) = (longest(|seed| seed.slowest), longest(|seed| seed.late));
     match is_watched {
-        // Who rests without an answer gives none, unless answers are known to take their time.
-        true if slowest < QUICK => Duration::ZERO,
-        true => (slowest * 2).min(REPLY_WITHIN_MAX),
+        // Who rests without an answer gives none, unless answers are known to come from somebody who waits.
+        true if late.is_zero() => Duration::ZERO,
+        true => (late * 4).clamp(LATE_MIN, REPLY_WITHIN_MAX),
         false => (slowest * 4).clamp(QUICK, REPLY_WITHIN_MAX),
     }
 }

@@ -86,6 +86,18 @@ pub(super) fn run(
     let prepared = stage.prepare(scenario)?;
     let Prepared { plan, player, counters, seeds, dictionary, answers, protocol, datagrams, .. } = prepared;
     let resumed = if options.resume { journal::resume(&options.folder)? } else { None };
+    if let Some((checkpoint, _)) = resumed.as_ref().filter(|(checkpoint, _)| checkpoint.seed != options.seed) {
+        let why =
+            format!("expected the seed `{}`, which the campaign began with, got `{}`", checkpoint.seed, options.seed);
+        return Err(CampaignError::Input { path: options.folder.join(journal::CHECKPOINT), why });
+    }
+    // What was recorded in the beginning is what is spoilt: another start of the target might have answered otherwise.
+    let seeds = match &resumed {
+        Some((_, entries)) => {
+            entries.iter().filter(|entry| entry.is_seed()).map(|entry| (entry.case.clone(), true)).collect()
+        }
+        None => seeds,
+    };
     let known = resumed.as_ref().map(|(_, entries)| entries.as_slice());
     let journal = Journal::open(&options.folder, known, options.corpus.as_deref())?;
     let said = seeds.iter().flat_map(|(case, _)| case.messages());
@@ -119,7 +131,8 @@ pub(super) fn run(
         trouble: None,
         journal,
         points: Vec::new(),
-        checkpoint_due: false,
+        stored_at: 0.0,
+        standing: Default::default(),
         digest: 0,
     });
 
@@ -133,7 +146,11 @@ pub(super) fn run(
         (1..options.jobs).map(|number| stage.open(counters.as_ref(), number)).collect::<Result<_, _>>()?;
     let mut worker = Worker::new(&common, &state, player, tell.clone());
     match resumed {
-        Some((checkpoint, entries)) => lock(&state).resume(checkpoint, entries, &common.plan, &common.datagrams),
+        Some((mut checkpoint, entries)) => {
+            let standing = std::mem::take(&mut checkpoint.standing);
+            lock(&state).resume(checkpoint, entries, &common.plan, &common.datagrams);
+            worker.stand(standing);
+        }
         None => {
             for (case, holds) in &seeds {
                 worker.seed(case, if *holds { "seed" } else { "seed, some of it unexpected" });
@@ -189,6 +206,7 @@ fn sum_up(state: &mut State, common: &Common) -> Result<Summary, CampaignError> 
         edges: state.virgin.edges(),
         seed: options.seed,
         findings: state.findings.clone(),
+        digest: format!("{:016x}", state.digest()),
         ending: state.ending.unwrap_or_default(),
         folder: options.folder.clone(),
     };

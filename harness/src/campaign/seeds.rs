@@ -33,6 +33,8 @@ pub struct Seed {
     pub answers: Vec<Vec<u8>>,
     /// The longest that an answer took.
     pub slowest: Duration,
+    /// The longest that an answer came after the target had come to rest.
+    pub late: Duration,
     /// Whether everything came as the script expects it.
     pub holds: bool,
 }
@@ -54,6 +56,7 @@ pub fn record(player: &mut Player, script: &Script, patterns: &mut Vec<Pattern>,
         recorder.seed.holds = false;
         return recorder.seed;
     }
+    recorder.player.late = Duration::ZERO;
     for (name, value) in &script.variables {
         recorder.player.set(name, value.clone());
     }
@@ -70,6 +73,7 @@ pub fn record(player: &mut Player, script: &Script, patterns: &mut Vec<Pattern>,
     let mut trace = std::mem::take(&mut recorder.trace);
     recorder.player.finish(&mut trace, true);
     recorder.seed.holds &= trace.ended.is_none();
+    recorder.seed.late = recorder.player.late;
     recorder.seed.case.tidy();
     recorder.seed
 }

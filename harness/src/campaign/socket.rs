@@ -25,7 +25,14 @@ pub const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// How long a target may leave a message unread.
 pub const WRITE_WITHIN: Duration = Duration::from_millis(500);
 
-const READ_LEN: usize = 64 << 10;
+/// How much of a stream is read at once.
+const READ_LEN: usize = 8 << 10;
+
+/// The longest datagram.
+const DATAGRAM_LEN_MAX: usize = 64 << 10;
+
+/// The most datagrams of a connection that are kept unread.
+const DATAGRAMS_MAX: usize = 1_024;
 
 /// A connection.
 #[derive(Debug)]
@@ -65,12 +72,13 @@ impl Link {
     pub fn open(actor: usize, address: &Address, source: Option<IpAddr>) -> io::Result<Link> {
         let socket = match address {
             Address::Tcp(peer) => {
-                let socket = RawSocket::new(Domain::for_address(*peer), Type::STREAM, None)?;
+                let socket = RawSocket::new(Domain::for_address(*peer), Type::STREAM.nonblocking(), None)?;
                 if let Some(source) = source.filter(|source| source.is_ipv4() == peer.is_ipv4()) {
                     socket.bind(&SocketAddr::new(source, 0).into())?;
                 }
-                socket.connect_timeout(&(*peer).into(), CONNECT_WITHIN)?;
-                Link::stream(socket.into())?
+                connect(&socket, *peer)?;
+                socket.set_tcp_nodelay(true)?;
+                Socket::Tcp(socket.into())
             }
             Address::Udp(peer) => {
                 let any = source.filter(|source| source.is_ipv4() == peer.is_ipv4());
@@ -102,13 +110,9 @@ impl Link {
             return Err(io::ErrorKind::TimedOut.into());
         }
         let (stream, _) = listener.accept()?;
-        Ok(Link::of(actor, Link::stream(stream)?))
-    }
-
-    fn stream(stream: TcpStream) -> io::Result<Socket> {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        Ok(Socket::Tcp(stream))
+        Ok(Link::of(actor, Socket::Tcp(stream)))
     }
 
     fn of(actor: usize, socket: Socket) -> Link {
@@ -184,22 +188,22 @@ impl Link {
 
     /// Reads what is there. `true` if that was anything.
     pub fn read(&mut self) -> bool {
+        match self.is_datagram() {
+            true => self.read_datagrams(),
+            false => self.read_stream(),
+        }
+    }
+
+    fn read_stream(&mut self) -> bool {
         let mut buffer = [0; READ_LEN];
         let mut any = false;
         while self.end.is_none() {
             let read = match &mut self.socket {
                 Socket::Tcp(socket) => socket.read(&mut buffer),
-                Socket::Udp(socket) => socket.recv(&mut buffer),
                 Socket::Unix(socket) => socket.read(&mut buffer),
-                Socket::Unixgram(socket) => socket.recv(&mut buffer),
+                Socket::Udp(_) | Socket::Unixgram(_) => unreachable!("it is a stream"),
             };
             match read {
-                Ok(len) if self.is_datagram() => {
-                    self.received += len as u64;
-                    if self.datagrams.len() < 1_024 {
-                        self.datagrams.push_back(buffer[..len].to_vec());
-                    }
-                }
                 Ok(0) => self.end = Some(End::Eof),
                 Ok(len) => {
                     self.received += len as u64;
@@ -211,6 +215,31 @@ impl Link {
                         break;
                     }
                     continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => self.end = Some(End::Reset),
+            }
+            any = true;
+        }
+        any
+    }
+
+    fn read_datagrams(&mut self) -> bool {
+        let mut buffer = [0; DATAGRAM_LEN_MAX];
+        let mut any = false;
+        while self.end.is_none() {
+            let read = match &self.socket {
+                Socket::Udp(socket) => socket.recv(&mut buffer),
+                Socket::Unixgram(socket) => socket.recv(&mut buffer),
+                Socket::Tcp(_) | Socket::Unix(_) => unreachable!("it carries datagrams"),
+            };
+            match read {
+                Ok(len) => {
+                    self.received += len as u64;
+                    if self.datagrams.len() < DATAGRAMS_MAX {
+                        self.datagrams.push_back(buffer[..len].to_vec());
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -235,6 +264,20 @@ impl Link {
         if let Socket::Tcp(socket) = &self.socket {
             let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
+    }
+}
+
+/// Connects a socket that does not wait by itself.
+fn connect(socket: &RawSocket, peer: SocketAddr) -> io::Result<()> {
+    match socket.connect(&peer.into()) {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
+        done => return done,
+    }
+    let mut fds = [PollFd::new(socket, PollFlags::OUT)];
+    match poll(&mut fds, Some(&timespec(CONNECT_WITHIN))) {
+        Ok(0) => Err(io::ErrorKind::TimedOut.into()),
+        Ok(_) => socket.take_error()?.map_or(Ok(()), Err),
+        Err(error) => Err(error.into()),
     }
 }
 

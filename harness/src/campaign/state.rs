@@ -14,7 +14,9 @@ use super::journal::{Checkpoint, Journal};
 use super::page::{POINTS_MAX, Point};
 use super::plan::Plan;
 use super::schedule::Schedule;
+use super::standing::{Standing, hex};
 use crate::mutator::{Around, Dictionary};
+use crate::random::{fnv1a, mix};
 
 /// How many findings of one bucket are looked into.
 const LOOKED_INTO_MAX: u32 = 2;
@@ -39,6 +41,8 @@ pub struct Summary {
     pub seed: u64,
     /// What was found.
     pub findings: Vec<Finding>,
+    /// A number for all that was said, kept, counted and found, and not for how long that took.
+    pub digest: String,
     /// Why it ended.
     #[serde(skip)]
     pub ending: Ending,
@@ -80,9 +84,10 @@ pub(super) struct State {
     pub(super) trouble: Option<String>,
     pub(super) journal: Journal,
     pub(super) points: Vec<Point>,
-    /// Whether it is time to store where the campaign stands. Whoever takes the next case does: what the case before it has shown
-    /// is known by then.
-    pub(super) checkpoint_due: bool,
+    /// When it was last stored where the campaign stands, in seconds since its beginning.
+    pub(super) stored_at: f64,
+    /// What the worker that stored it, or that ended last, knew by itself.
+    pub(super) standing: Standing,
     /// A number for all that was sent: the same for the same seed, cases and answers.
     pub(super) digest: u64,
 }
@@ -163,16 +168,45 @@ impl State {
             entries: entries.len(),
             chosen: entries.iter().map(|entry| (entry.chosen, entry.children)).collect(),
             yields: self.schedule.yields().iter().map(|of| (of.tries, of.news)).collect(),
-            virgin: self.virgin.seen().iter().map(|classes| format!("{classes:02x}")).collect(),
+            virgin: hex(self.virgin.seen()),
             novelty: self.novelty.seen(),
             findings: self.findings.clone(),
             looked_into: self.looked_into.iter().map(|(name, times)| (name.clone(), *times)).collect(),
             digest: self.digest,
+            words: self.dictionary.words().iter().map(|word| hex(word)).collect(),
+            answers: self.answers.iter().map(|answer| hex(answer)).collect(),
+            standing: self.standing.clone(),
         }
+    }
+
+    /// A number for where it stands, without how long it took: the same whether it was interrupted or not.
+    pub(super) fn digest(&self) -> u64 {
+        let Counts { given, cases, sessions, messages, news_at, .. } = self.counts;
+        let yields = self.schedule.yields().iter().flat_map(|of| [of.tries, of.news]);
+        let counted = [self.digest, given, cases, sessions, messages, news_at, self.schedule.swept].into_iter();
+        let seen = self.novelty.seen();
+        let number = counted.chain(yields).chain(seen.into_iter().flatten());
+        let mut hash = number.fold(fnv1a(self.virgin.seen()), mix);
+        for entry in self.corpus.entries() {
+            let Entry { case, feedback, parent, mutators, at, edges, chosen, children } = entry;
+            let parent = parent.map_or(0, |parent| parent as u64 + 1);
+            let numbers = [case.hash(), fnv1a(feedback.as_bytes()), parent, *at, *chosen, *children];
+            let mutators = mutators.iter().map(|name| fnv1a(name.as_bytes()));
+            let edges = edges.iter().map(|edge| u64::from(*edge));
+            hash = numbers.into_iter().chain(mutators).chain(edges).fold(hash, mix);
+        }
+        let found = self.findings.iter().flat_map(|finding| [fnv1a(finding.bucket.as_bytes()), finding.cases]);
+        found.fold(hash, mix)
     }
 
     /// Goes on from a checkpoint.
     pub(super) fn resume(&mut self, checkpoint: Checkpoint, entries: Vec<Entry>, plan: &Plan, datagrams: &[bool]) {
+        let bytes = |texts: &[String]| -> Vec<Vec<u8>> {
+            texts.iter().filter_map(|text| crate::text::parse_hex(text).ok()).collect()
+        };
+        self.dictionary = Dictionary::default();
+        bytes(&checkpoint.words).iter().for_each(|word| self.dictionary.add(word));
+        self.answers = bytes(&checkpoint.answers);
         let State { dictionary, answers, .. } = &*self;
         let around = Around { plan, dictionary, others: &[], answers, datagrams };
         self.schedule = Schedule::resumed(checkpoint.given, &checkpoint.yields, &self.seeds, &around);
@@ -191,6 +225,7 @@ impl State {
         self.findings = checkpoint.findings;
         self.looked_into = checkpoint.looked_into.into_iter().collect();
         self.digest = checkpoint.digest;
+        self.stored_at = checkpoint.seconds;
     }
 
     /// Keeps a finding, unless its bucket is there; then the smaller one stays.

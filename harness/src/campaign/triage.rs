@@ -28,10 +28,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(3);
 /// How long a probe may wait for its answer.
 pub const PROBE_WITHIN: Duration = Duration::from_secs(2);
 
-/// The share of a processor above which somebody is busy with nothing.
-const BUSY_SHARE: f64 = 0.7;
-
-/// For how long that is measured.
+/// How much of a processor a target uses with nothing to do before it is called busy.
 const BUSY_FOR: Duration = Duration::from_millis(300);
 
 /// How a finding behaves when it is played again.
@@ -100,8 +97,7 @@ impl Judge {
 
     /// Whether the target uses up a processor with nothing to do.
     pub fn is_busy(&self, player: &mut Player) -> bool {
-        // Twice: what was slow to end is not what never ends.
-        (0..4).all(|_| player.busy_share(BUSY_FOR) > BUSY_SHARE)
+        player.works_on(BUSY_FOR)
     }
 
     /// Plays a case on a fresh target.

@@ -1,4 +1,4 @@
-//! Tells how a campaign goes, and stores where it stands.
+//! Tells how a campaign goes.
 
 #![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
 
@@ -15,9 +15,6 @@ use super::status::{Status, Watcher};
 /// Between two status lines.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
-/// After how many status lines it is stored where the campaign stands.
-const CHECKPOINT_EVERY: u64 = 5;
-
 /// Something to be told.
 pub(super) enum Told {
     Found(Box<Finding>, String),
@@ -33,7 +30,6 @@ pub(super) fn watch(
     watcher: &mut dyn Watcher,
 ) {
     let mut last = (Counts::default(), Instant::now());
-    let mut ticks = 0_u64;
     loop {
         match told.recv_timeout(STATUS_EVERY.saturating_sub(last.1.elapsed())) {
             Ok(Told::Found(finding, symptom)) => watcher.found(&finding, &symptom),
@@ -46,8 +42,6 @@ pub(super) fn watch(
                 let status = status(&state, common, last);
                 last = (state.counts, Instant::now());
                 state.note_point(common.elapsed());
-                ticks += 1;
-                state.checkpoint_due |= ticks.is_multiple_of(CHECKPOINT_EVERY);
                 drop(state);
                 watcher.status(&status);
             }

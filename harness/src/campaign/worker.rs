@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::sync::Mutex;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
@@ -31,6 +32,9 @@ const STARTS_MAX: u32 = 5;
 /// How many cases are played after growth was looked into for the first time, until it is again.
 const LEAK_GAP: u64 = 500;
 
+/// By how much a pause may be longer than was asked for, in ns.
+const TIMER_SLACK_NS: Option<NonZeroU64> = NonZeroU64::new(1_000);
+
 /// After how many cases the shared folder is looked at.
 const IMPORT_EVERY: u64 = 5_000;
 
@@ -41,7 +45,7 @@ pub(super) struct Worker<'w> {
     /// What was played since the target was started, the newest last.
     pub(super) history: VecDeque<Case>,
     /// What this worker knows of edges: whatever is not new here is not new at all.
-    virgin: Virgin,
+    pub(super) virgin: Virgin,
     pub(super) silent: u32,
     pub(super) since_probe: u64,
     starts: u64,
@@ -168,6 +172,8 @@ impl<'w> Worker<'w> {
     }
 
     pub(super) fn work(&mut self) {
+        // The pauses between two looks at a target are short; where the system refuses, they are as long as it wants.
+        let _ = rustix::thread::set_current_timer_slack(TIMER_SLACK_NS);
         if !self.player.is_up() && !self.start(false) {
             return;
         }
@@ -221,13 +227,18 @@ impl<'w> Worker<'w> {
             state.ending.get_or_insert(Ending::Done);
         }
         if state.ending.is_some() {
+            state.standing = self.standing();
             return None;
         }
-        if std::mem::take(&mut state.checkpoint_due) {
-            let stored = state.journal.checkpoint(&state.checkpoint(options.seed, self.common.elapsed()));
-            if let Err(error) = stored {
+        let elapsed = self.common.elapsed();
+        // Here all that the cases before have shown is known.
+        if elapsed - state.stored_at >= options.checkpoint_every.as_secs_f64() {
+            state.standing = self.standing();
+            if let Err(error) = state.journal.checkpoint(&state.checkpoint(options.seed, elapsed)) {
                 let _ = self.tell.send(Told::Note(format!("the campaign could not be stored: {error}")));
             }
+            // Where the disk is slow, most of the time is still the cases'.
+            state.stored_at = self.common.elapsed();
         }
         state.counts.given += 1;
         // Chance of its own for each case: whoever plays it, and after whatever interruption, it is the same.

@@ -60,6 +60,9 @@ pub(super) struct FuzzArgs {
     /// Go on with the campaign in --out, where it was interrupted
     #[arg(long, env = "HARNESS_RESUME", value_parser = FalseyValueParser::new())]
     resume: bool,
+    /// How often it is stored where the campaign stands; what came after that is played again by --resume
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration, env = "HARNESS_CHECKPOINT_EVERY")]
+    checkpoint_every: Duration,
     /// How many workers there are, each with a target of its own
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = jobs, env = "HARNESS_JOBS")]
     jobs: usize,
@@ -180,7 +183,8 @@ pub(super) fn fuzz(mut args: FuzzArgs, talk: Talk, words: &[OsString]) -> u8 {
             Err(error) => return refuse(&error),
         }
     };
-    let seed = args.seed.unwrap_or_else(|| clock.unix_ns() % 1_000_000_007);
+    let resumed = args.out.as_deref().filter(|_| args.resume).and_then(campaign::seed_of);
+    let seed = args.seed.or(resumed).unwrap_or_else(|| clock.unix_ns() % 1_000_000_007);
     let known = Known {
         vars: args.var.clone(),
         env: files::environment(),
@@ -234,6 +238,7 @@ pub(super) fn fuzz(mut args: FuzzArgs, talk: Talk, words: &[OsString]) -> u8 {
         dictionary: args.dictionary.clone(),
         corpus: args.corpus.clone(),
         resume: args.resume,
+        checkpoint_every: args.checkpoint_every,
         shrink_budget: args.shrink_budget,
         targets: args.target.clone(),
         allow_remote: args.allow_remote,

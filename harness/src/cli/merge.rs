@@ -35,15 +35,14 @@ pub(super) fn merge(args: &MergeArgs, talk: Talk, words: &[OsString]) -> u8 {
     // Where there is only a log there is nothing that a figure could be told of but its histograms.
     let has_all = |path: &PathBuf| path.is_dir() && path.join(JSON).is_file();
     let written = if args.runs.iter().all(has_all) {
-        let mut runs = Vec::new();
+        let mut sum = merge::Sum::default();
         for path in &args.runs {
-            match merge::read(path) {
-                Ok(run) => runs.push(run),
-                Err(error) => return refused(path, error.to_string()),
+            if let Err(error) = merge::read(path).and_then(|(bench, log)| sum.add(bench, log)) {
+                return refused(path, error.to_string());
             }
         }
         let command: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-        let merged = match merge::runs(runs, &command) {
+        let merged = match sum.finish(&command) {
             Ok(merged) => merged.expect("there is at least one"),
             Err(error) => return complain(&error.to_string(), None, Exit::Invalid),
         };

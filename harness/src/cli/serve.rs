@@ -14,6 +14,7 @@ use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use targets::{
     Address, AddressError, LIMITS, Limits, Log, Note, ServeError, ServerConfig, Setting, SettingError, TARGETS, Target,
+    Transport,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -102,6 +103,8 @@ struct Prepared {
     tls: Option<Arc<ServerConfig>>,
     /// The authority that was made for it.
     ca: Option<String>,
+    /// Whether nobody said where it is to listen.
+    is_chosen_here: bool,
 }
 
 fn prepare(args: &ServeArgs) -> Result<Prepared, Error> {
@@ -109,7 +112,7 @@ fn prepare(args: &ServeArgs) -> Result<Prepared, Error> {
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let address = match &args.listen {
         Some(url) => url.parse().map_err(Error::Address)?,
-        None if target.transports.contains(&targets::Transport::Tcp) => Address::Tcp(any_port),
+        None if target.transports.contains(&Transport::Tcp) => Address::Tcp(any_port),
         None => Address::Udp(any_port),
     };
     if !(address.is_local() || args.allow_remote) {
@@ -136,6 +139,7 @@ fn prepare(args: &ServeArgs) -> Result<Prepared, Error> {
         threads: args.threads.min(THREADS_MAX),
         tls,
         ca,
+        is_chosen_here: args.listen.is_none(),
     })
 }
 
@@ -172,12 +176,17 @@ async fn serve_until(
     log: Log,
     stdout: &mut impl Write,
 ) -> Result<(), Error> {
-    let Prepared { target, address, settings, limits, threads, tls, ca } = prepared;
+    let Prepared { target, address, settings, limits, threads, tls, ca, is_chosen_here } = prepared;
     let served = match tls {
         Some(tls) => targets::serve_tls(target, address, settings, *limits, log, Some(Arc::clone(tls))),
         None => targets::serve_raw(target, address, settings, *limits, log, *threads),
     };
     let mut handle = served.map_err(Error::Serve)?;
+    if let (true, Address::Tcp(address)) =
+        (*is_chosen_here && target.transports.contains(&Transport::Udp), handle.address())
+    {
+        let _ = writeln!(io::stderr(), "over TCP only; `--listen udp://{address}` answers datagrams");
+    }
     let ca = match ca {
         Some(pem) => Some(CaFile::write(pem).map_err(Error::System)?),
         None => None,

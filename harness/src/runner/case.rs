@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::control::{self, Doing, Hands};
+use super::control::{self, Doing, Hands, Looking};
 use super::growth::Meter;
 use super::player::{self, Origin, Station, World};
 use super::record::Record;
@@ -359,8 +359,8 @@ impl Run {
         let guard = &self.setting.guard;
         let hands = move |deed| -> Doing<'_> { Box::pin(control::act(deed, running, &file.folder, guard)) };
         let meter = Meter::new(scenario, running);
-        let sample = || meter.sample();
-        let looped: Option<&dyn Fn()> = if meter.is_idle() { None } else { Some(&sample) };
+        let sample = || -> Looking<'_> { Box::pin(meter.sample()) };
+        let looped = if meter.is_idle() { None } else { Some(&sample as &dyn Fn() -> _) };
         let world = World { origin, tls, hands: Hands { act: &hands, looped } };
         player::play(&mut conversation, &mut stations, &world, &self.clock, abort, &mut tick).await;
         // A program that is still there sees that nobody listens any more; what stands between it and a target stays.

@@ -16,13 +16,16 @@ use crate::conversation::Deed;
 /// What came of a deed: what a command wrote to its stdout, or what went wrong.
 pub type Doing<'a> = Pin<Box<dyn Future<Output = Result<Bytes, String>> + 'a>>;
 
+/// A look at targets.
+pub type Looking<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
 /// What deals with processes while a conversation is played.
 #[derive(Clone, Copy)]
 pub struct Hands<'a> {
     /// Begins a deed.
     pub act: &'a dyn Fn(Deed) -> Doing<'a>,
     /// Looks at each round of an outermost loop.
-    pub looped: Option<&'a dyn Fn()>,
+    pub looped: Option<&'a dyn Fn() -> Looking<'a>>,
 }
 
 impl std::fmt::Debug for Hands<'_> {

@@ -53,6 +53,11 @@ impl Ground {
         Ok(Up { fixture, handle: self.handle.clone() })
     }
 
+    /// Waits for something to be done.
+    pub(crate) fn wait<T>(&self, doing: impl Future<Output = T>) -> T {
+        self.handle.block_on(doing)
+    }
+
     /// The address that a URL stands for.
     pub fn resolve(&self, url: &str) -> Result<Address, String> {
         self.handle.block_on(self.starter.resolve(url))

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::process::{Usage, usage};
+use super::process::{Came, Rest, TICK, Usage, usage};
 use super::target::Running;
 use crate::event::{Failure, FailureKind};
 use crate::scenario::{Limits, Scenario, Target, UsageLimit};
@@ -22,6 +22,9 @@ pub(super) const ROUNDS_MIN: usize = 8;
 
 /// How long a target may take to give back what it no longer needs.
 const SETTLE_WITHIN: Duration = Duration::from_secs(1);
+
+/// How much of a processor it may use after a round, before it is counted as it is.
+const ROUND_WORK: Duration = TICK.saturating_mul(2);
 
 /// How often it is looked at meanwhile.
 const SETTLE_EVERY: Duration = Duration::from_millis(10);
@@ -135,6 +138,8 @@ struct Watched<'a> {
     running: &'a Running,
     limits: &'a Limits,
     series: RefCell<Series>,
+    /// The threads of this process.
+    rest: RefCell<Option<(u32, Rest)>>,
 }
 
 /// What the targets of a file have used so far.
@@ -163,7 +168,7 @@ impl<'a> Meter<'a> {
         let watched = running.iter().filter_map(|running| {
             let target = scenario.targets.iter().find(|target| target.name == running.name)?;
             let limits = target.limits.as_deref().filter(|_| running.process().is_some())?;
-            Some(Watched { running, limits, series: RefCell::default() })
+            Some(Watched { running, limits, series: RefCell::default(), rest: RefCell::default() })
         });
         Meter { watched: watched.collect() }
     }
@@ -172,11 +177,16 @@ impl<'a> Meter<'a> {
         self.watched.is_empty()
     }
 
-    /// Takes a sample of each: a round has ended.
-    pub(super) fn sample(&self) {
-        for Watched { running, series, .. } in &self.watched {
-            let pid = running.process().map(|process| process.pid());
-            if let Some((pid, usage)) = pid.and_then(|pid| Some((pid, usage(pid)?))) {
+    /// Takes a sample of each, once it is done with the round that has ended.
+    pub(super) async fn sample(&self) {
+        for Watched { running, series, rest, .. } in &self.watched {
+            let Some(pid) = running.process().map(|process| process.pid()) else { continue };
+            let known = rest.take().filter(|(known, _)| *known == pid);
+            let mut threads = known.map_or_else(|| Rest::new(vec![pid]), |(_, threads)| threads);
+            // One that goes on working is counted as it is.
+            threads.come(ROUND_WORK).await;
+            rest.replace(Some((pid, threads)));
+            if let Some(usage) = usage(pid) {
                 series.borrow_mut().push(pid, usage);
             }
         }
@@ -200,6 +210,15 @@ impl Watched<'_> {
         if let Some(limit) = self.limits.memory.as_ref().filter(|limit| now.memory_peak > limit.most) {
             let (peak, most) = (show_size(now.memory_peak), show_size(limit.most));
             let message = format!("the target `{name}` used {peak} of memory at its peak, and `memory` allows {most}");
+            return Err(failure(limit, message));
+        }
+        if let Some(limit) = &self.limits.idle_work_ms
+            && Rest::new(vec![pid]).come(Duration::from_millis(limit.most)).await == Came::Working
+        {
+            let most = crate::time::show_duration(Duration::from_millis(limit.most));
+            let message = format!(
+                "the target `{name}` used more than {most} of a processor after the case, and `idle_work` allows no more"
+            );
             return Err(failure(limit, message));
         }
         let looped = self.series.borrow().samples.len() >= ROUNDS_MIN;

@@ -36,7 +36,7 @@ mod watch;
 
 pub use address::{SCHEMES, Url, UrlError};
 pub use clock::Clock;
-pub use control::{Doing, Hands, no_hands};
+pub use control::{Doing, Hands, Looking, no_hands};
 pub use fixture::{Fixture, FixtureOptions, Starter};
 pub use ground::{Ground, Up};
 pub use listen::Listener;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::time::Sleep;
 
 use super::clock::Clock;
-use super::control::{Doing, Hands, no_hands};
+use super::control::{Doing, Hands, Looking, no_hands};
 use super::listen::{Arrival, Listener};
 use super::process::Address;
 use super::relay::Relay;
@@ -104,7 +104,7 @@ pub async fn play<'h>(
         tick,
         next_tick,
     };
-    player.act();
+    player.act().await;
     while player.conversation.ended().is_none() {
         if player.conversation.poll_timeout() == Some(Time::ZERO) {
             // It has more to do than it wants to do in one go; others come first.
@@ -113,7 +113,7 @@ pub async fn play<'h>(
         } else {
             std::future::poll_fn(|cx| player.poll(cx)).await;
         }
-        player.act();
+        player.act().await;
     }
 }
 
@@ -151,9 +151,17 @@ enum Link {
     },
 }
 
-impl Player<'_, '_> {
+impl<'h> Player<'_, 'h> {
     /// Does whatever the conversation wants done.
-    fn act(&mut self) {
+    async fn act(&mut self) {
+        // A round is looked at before the next one begins.
+        while let Some(looped) = self.act_on() {
+            looped.await;
+        }
+    }
+
+    /// Does it up to the end of a round that somebody wants to look at.
+    fn act_on(&mut self) -> Option<Looking<'h>> {
         while let Some(action) = self.conversation.poll_action() {
             match action {
                 Action::Connect { connection, actor, url } => {
@@ -164,7 +172,7 @@ impl Player<'_, '_> {
                 Action::Control { number, deed } => self.deeds.push((number, (self.world.hands.act)(deed))),
                 Action::Looped => {
                     if let Some(looped) = self.world.hands.looped {
-                        looped();
+                        return Some(looped());
                     }
                 }
                 Action::Marked(mark) => {
@@ -193,6 +201,7 @@ impl Player<'_, '_> {
                 }
             }
         }
+        None
     }
 
     /// Begins TLS on a connection.

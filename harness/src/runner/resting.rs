@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use super::process::Process;
-use super::process::rest::{Rest, State};
+use super::process::{Activity, Process, Rest};
 use super::target::Running;
 use crate::conversation::Conversation;
 use crate::time::Time;
@@ -53,7 +52,7 @@ impl<'r> Resting<'r> {
             self.rest = Rest::new(pids.clone());
             self.pids = pids;
         }
-        if self.rest.look() != State::Asleep {
+        if self.rest.look() != Activity::Asleep {
             self.asleep = None;
             return false;
         }
@@ -72,6 +71,6 @@ pub(super) async fn at_rest(process: &Process) {
     while looks < LOOKS_MIN {
         // Nobody is told when another process falls asleep: it has to be looked at.
         tokio::time::sleep(LOOK_EVERY).await;
-        looks = if rest.look() == State::Asleep { looks + 1 } else { 0 };
+        looks = if rest.look() == Activity::Asleep { looks + 1 } else { 0 };
     }
 }

@@ -127,6 +127,8 @@ pub enum ReadyWhen {
 pub struct Limits {
     /// File descriptors that it may gain.
     pub descriptors_growth: Option<UsageLimit>,
+    /// How much of a processor it may use with nothing asked of it, before it rests.
+    pub idle_work_ms: Option<UsageLimit>,
     /// Resident memory at its peak, in bytes.
     pub memory: Option<UsageLimit>,
     /// Resident memory that it may gain, in bytes.
@@ -184,7 +186,7 @@ const KEYS: &[&str] = &[
     "never",
 ];
 
-const LIMITS: &[&str] = &["descriptors_growth", "memory", "memory_growth", "threads_growth"];
+const LIMITS: &[&str] = &["descriptors_growth", "idle_work", "memory", "memory_growth", "threads_growth"];
 
 /// Reads `[target]` or every `[target.NAME]`.
 pub(super) fn lower_all(reader: &mut Reader, table: &Table) -> Vec<Target> {
@@ -350,6 +352,7 @@ fn lower_limits(reader: &mut Reader, entry: &Entry, kind: &TargetKind) -> Option
     for Entry { key, node, key_span } in &table.entries {
         let what = format!("`{key}`");
         let most = match key.as_str() {
+            "idle_work" => reader.duration(node, &what).map(|most| most.as_millis() as u64),
             "memory" | "memory_growth" => reader.size(node, &what, 0, i64::MAX as u64),
             "descriptors_growth" | "threads_growth" => {
                 reader.integer(node, &what, 0, i64::from(u32::MAX)).map(|most| most as u64)
@@ -360,6 +363,7 @@ fn lower_limits(reader: &mut Reader, entry: &Entry, kind: &TargetKind) -> Option
         let limit = most.map(|most| UsageLimit { most, place });
         match key.as_str() {
             "descriptors_growth" => limits.descriptors_growth = limit,
+            "idle_work" => limits.idle_work_ms = limit,
             "memory" => limits.memory = limit,
             "memory_growth" => limits.memory_growth = limit,
             _ => limits.threads_growth = limit,

@@ -7,12 +7,14 @@ use anstyle::Style;
 use super::page::{LABEL, Page};
 use crate::bench::figure::{bytes_rate, rate, seconds, share, time};
 use crate::bench::outcome::{Mode, Outcome, Steady};
+use crate::bench::wire::Stamps;
 use crate::event::TlsSession;
 use crate::report::text::{count, cut, escape, number, pad};
 
 impl Page {
     pub(super) fn head(&mut self, outcome: &Outcome) {
         let how = match outcome.mode {
+            Mode::Bulk => "one way",
             Mode::Churn => "closed loop, a connection each",
             Mode::Closed => "closed loop",
             Mode::Find => "open loop, searching for the highest rate",
@@ -37,7 +39,13 @@ impl Page {
         };
         let verify = if outcome.verify { "answers verified" } else { "answers not verified" };
         let matched = outcome.correlate.as_ref().map(|name| format!(" and matched by `{}`", escape(name)));
-        let verify = format!("{verify}{}", matched.unwrap_or_default());
+        let together = match (outcome.gso, outcome.gro) {
+            (true, true) => "; datagrams leave and come together (UDP_SEGMENT, UDP_GRO)",
+            (true, false) => "; datagrams leave together (UDP_SEGMENT)",
+            (false, true) => "; datagrams come together (UDP_GRO)",
+            (false, false) => "",
+        };
+        let verify = format!("{verify}{}{together}", matched.unwrap_or_default());
         let target = escape(&outcome.target);
         self.dim("", &format!("{how}{arrivals}, {connections}{depth} to {target}; {cores}; {verify}"));
     }
@@ -63,6 +71,15 @@ impl Page {
         }
         if outcome.handshake_ns.count > 0 && outcome.fresh {
             self.distribution("handshake", &outcome.handshake_ns, Style::new());
+        }
+        if let Some(split) = &outcome.stamps {
+            for (name, times) in
+                [("sending", &split.sending_ns), ("away", &split.away_ns), ("waking", &split.waking_ns)]
+            {
+                if times.count > 0 {
+                    self.distribution(name, times, Style::new());
+                }
+            }
         }
         if outcome.steps.len() > 1 {
             for (at, step) in outcome.steps.iter().enumerate() {
@@ -120,6 +137,11 @@ impl Page {
     }
     fn reading(&mut self, outcome: &Outcome) {
         match outcome.arrivals {
+            None if outcome.mode == Mode::Bulk => self.dim(
+                "",
+                "An iteration is a piece of what goes one way: until the system had all of it, or had given it. When the peer \
+                 had it is not known.",
+            ),
             None => self.dim(
                 "",
                 "A connection waits for its answer before it asks again, so a slow server is asked less often: not an \
@@ -143,6 +165,19 @@ impl Page {
         if outcome.latency_ns.count > 0 && outcome.latency_ns.p9999.is_none() {
             self.dim("n/a", "fewer than 10 samples lie beyond it: measure longer");
         }
+        if let Some(bulk) = &outcome.bulk {
+            let control = bulk.congestion_control.as_ref();
+            let control = control.map(|name| format!(", congestion control {}", escape(name))).unwrap_or_default();
+            let (rate, direction) = (bytes_rate(bulk.bytes_per_s), &bulk.direction);
+            self.dim("one way", &format!("{rate} {}{control}", escape(direction)));
+            if let (Some(floor), Some(ratio)) = (bulk.floor_bytes_per_s, bulk.ratio) {
+                let floor = bytes_rate(floor);
+                self.dim(
+                    "floor",
+                    &format!("{ratio:.2} times the floor: {floor} between two processes that do nothing else"),
+                );
+            }
+        }
         if let Some(floor) = &outcome.floor {
             let p50 = time(floor.p50_ns as f64);
             let ratio = floor.ratio.map(|ratio| format!("p50 is {ratio:.2} times the floor: ")).unwrap_or_default();
@@ -151,6 +186,20 @@ impl Page {
                 false => format!("{} bytes there and {} back", floor.request, floor.response),
             };
             self.dim("floor", &format!("{ratio}{p50} for {sizes} between two processes that do nothing else"));
+        }
+        if let Some(split) = &outcome.stamps {
+            let (sending, until) = match split.kind {
+                Stamps::Rx => ("", "the beginning"),
+                Stamps::RxTx => ("sending is until the first bytes left the kernel, ", "there"),
+            };
+            self.dim(
+                "stamps",
+                &format!(
+                    "{sending}away is from {until} until the kernel had the answer, waking is until this program had it; \
+                     known of {} of the iterations",
+                    share(split.share)
+                ),
+            );
         }
         if let Some(TlsSession { version, cipher, alpn, .. }) = &outcome.tls {
             let alpn = alpn.as_ref().map(|name| format!(", {}", escape(name))).unwrap_or_default();
@@ -243,7 +292,7 @@ cost        2.040 system calls a message, 0.55 cores for making the load
         };
         let change = |plan: &mut Plan, window: &mut u64| {
             with::poisson(plan, 12_000.0);
-            (plan.connections, plan.depth, *window) = (64, 16, 1_000_000_000);
+            (plan.load.connections, plan.load.depth, *window) = (64, 16, 1_000_000_000);
             plan.workload.steps.push("expect `\u{1b}[31m`".into());
         };
         let mut shown = fixture::outcome(change, record);

@@ -59,6 +59,9 @@ const LONG: usize = 12;
 /// How long a target may take to end after the last message.
 const QUIET_LAST: Duration = Duration::from_millis(300);
 
+/// How much of a processor a target may use after a case that is a finding because it uses one up.
+const IDLE_WORK: &str = "300ms";
+
 /// How often a leak of memory is played.
 const LEAK_ROUNDS: i64 = 200;
 
@@ -132,7 +135,15 @@ impl Writer {
                 Table::of([("repeat", Node::from(Table::of([("times", Node::from(times)), ("steps", steps.into())])))])
                     .into(),
             ];
-            set_limit(&mut whole, resource);
+            let (key, most) = match resource {
+                Resource::Descriptors => ("descriptors_growth", Node::from(4)),
+                Resource::Memory => ("memory_growth", Node::from("128KiB")),
+                Resource::Threads => ("threads_growth", Node::from(4)),
+            };
+            set_limit(&mut whole, key, &most);
+        }
+        if *material.symptom == Symptom::Busy {
+            set_limit(&mut whole, "idle_work", &Node::from(IDLE_WORK));
         }
         if let Symptom::Panic(_) = material.symptom {
             forbid_panics(&mut whole);
@@ -209,14 +220,9 @@ fn targets<'t>(whole: &'t mut TestCase) -> Vec<&'t mut Table> {
     tables.into_iter().filter(|table| table.get("builtin").or(table.get("command")).is_some()).collect()
 }
 
-fn set_limit(whole: &mut TestCase, resource: Resource) {
+fn set_limit(whole: &mut TestCase, key: &'static str, most: &Node) {
     for table in targets(whole) {
-        let limit = match resource {
-            Resource::Descriptors => ("descriptors_growth", Node::from(4)),
-            Resource::Memory => ("memory_growth", Node::from("128KiB")),
-            Resource::Threads => ("threads_growth", Node::from(4)),
-        };
-        table.set("limits", Table::of([limit]));
+        table.set("limits", Table::of([(key, most.clone())]));
     }
 }
 

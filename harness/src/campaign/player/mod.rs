@@ -24,8 +24,7 @@ use super::plan::{Actor, Place, Plan};
 use super::socket::Link;
 use crate::event::{Failure, OutputLine};
 use crate::matcher::Pattern;
-use crate::runner::process::Address;
-use crate::runner::process::rest::{Rest, family};
+use crate::runner::process::{Activity, Address, Rest, family};
 use crate::runner::{Ground, Up};
 use crate::template::Variables;
 
@@ -46,13 +45,18 @@ pub struct Player {
     variables: Variables,
     /// What cases expect, by the numbers in their steps.
     patterns: Arc<[Pattern]>,
-    lines_seen: u64,
+    /// For each process, the number of the last of its lines that was told.
+    lines_seen: Vec<u64>,
+    /// What the target was when it had nothing left to do; `None` as soon as something is done to it.
+    idle: Option<Activity>,
     /// What coverage is read from.
     pub coverage: Coverage,
     /// Whether the target's threads are watched for rest; without, replies are waited for by time alone.
     pub quiescence: bool,
     /// How long a reply takes at most, as far as is known, where nobody can be watched.
     pub reply_within: Duration,
+    /// The longest that an answer that was expected came after the target had come to rest.
+    pub late: Duration,
     /// How often a target was started.
     pub starts: u64,
     /// How long the last start took.
@@ -78,10 +82,12 @@ impl Player {
             source: Some(Ipv4Addr::new(127, 77, high, low).into()),
             links: Vec::new(),
             variables: Variables::new(),
-            lines_seen: 0,
+            lines_seen: Vec::new(),
+            idle: None,
             coverage,
             quiescence: true,
             reply_within: Duration::from_millis(50),
+            late: Duration::ZERO,
             starts: 0,
             start_time: Duration::ZERO,
             waited: Duration::ZERO,
@@ -127,7 +133,8 @@ impl Player {
 
     fn settle_in(&mut self, up: Up) {
         self.starts += 1;
-        self.lines_seen = 0;
+        self.lines_seen.clear();
+        self.idle = None;
         let pids: Vec<u32> = up.processes().iter().map(|(_, process)| process.pid()).collect();
         self.coverage.attach(&pids);
         self.rest = (!pids.is_empty() && self.quiescence).then(|| Rest::new(pids));
@@ -138,6 +145,7 @@ impl Player {
     pub fn end(&mut self, in_order: bool) {
         self.links.clear();
         self.rest = None;
+        self.idle = None;
         self.coverage.detach();
         if let Some(up) = self.up.take() {
             if in_order {

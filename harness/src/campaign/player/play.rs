@@ -97,6 +97,9 @@ impl Player {
         trace: &mut Trace,
         after: &mut dyn FnMut(&mut Coverage, &Reply),
     ) {
+        if !matches!(step, Step::Expect(..)) {
+            self.idle = None;
+        }
         match step {
             Step::Open(link, actor) => {
                 if self.open(*link, usize::from(*actor)).is_err() {
@@ -200,6 +203,7 @@ impl Player {
                 Link::open(actor, address, self.source)
             }
         };
+        self.idle = None;
         let opened = opened.map_err(|error| error.to_string())?;
         let at = usize::from(link);
         if self.links.len() <= at {
@@ -217,6 +221,7 @@ impl Player {
         let writes = message.writes(bytes);
         let last = writes.len() - 1;
         for (at, write) in writes.into_iter().enumerate() {
+            self.idle = None;
             let Some(link) = self.link(message.link) else { return };
             if !link.send(write) {
                 return;

@@ -11,8 +11,7 @@ use crate::event::OutputLine;
 use crate::framing::Decoded;
 use crate::matcher::{Input, Outcome, Pattern, Progress};
 use crate::runner::Up;
-use crate::runner::process::Exit;
-use crate::runner::process::rest::{Rest, State};
+use crate::runner::process::{Activity, Came, Exit, Rest};
 
 /// How long a target may work on a message before it is no longer waited for.
 const SETTLE_MAX: Duration = Duration::from_millis(20);
@@ -23,26 +22,23 @@ const SETTLE_TICKS: u64 = 2;
 /// How long a reply that is expected may take while the target works on it.
 const REPLY_WITHIN: Duration = Duration::from_millis(500);
 
-/// Between two looks at a target.
+/// How long a target is waited for that has work and is given no processor: others use them.
+const STARVED_WITHIN: Duration = Duration::from_secs(3);
+
+/// Between two looks at a target that is waited for: the first time, and at most. Each time it is twice as long.
+const LOOK_FIRST: Duration = Duration::from_micros(25);
 const LOOK_EVERY: Duration = Duration::from_micros(200);
+
+/// How often a target that works is looked at in a row, before there is a pause between two looks.
+const LOOKS_AT_ONCE: u32 = 4;
 
 /// How long a process may take to end after it has begun to.
 const END_WITHIN: Duration = Duration::from_secs(3);
 
 impl Player {
-    /// How much time of a processor the target uses in that time, as a share.
-    pub fn busy_share(&mut self, within: Duration) -> f64 {
-        let Some(rest) = &mut self.rest else { return 0.0 };
-        let before = rest.ticks();
-        // The wait is the measurement; only the end of the process cuts it short.
-        if let Some(up) = &self.up
-            && let Some((_, process)) = up.processes().first()
-        {
-            up.wait_exit(process, within);
-        }
-        // A tick is 10 ms on every system that Rust's Linux targets have.
-        let used = Duration::from_millis(10) * u32::try_from(rest.ticks().saturating_sub(before)).unwrap_or(u32::MAX);
-        used.as_secs_f64() / within.as_secs_f64()
+    /// Whether the target uses so much time of a processor without coming to rest in between.
+    pub fn works_on(&mut self, work: Duration) -> bool {
+        self.rest.as_mut().is_some_and(|rest| self.ground.wait(rest.come(work)) == Came::Working)
     }
 
     /// Waits for what is expected. What it took is added to `kept`.
@@ -51,7 +47,11 @@ impl Player {
         let plan = Arc::clone(&self.plan);
         let began = Instant::now();
         let mut progress = Progress::default();
-        let mut asleep = 0;
+        let (mut state, mut asleep) = (Activity::Busy, 0);
+        let mut patience = LOOK_FIRST;
+        // Since when the target rests, as far as is known.
+        let mut rests: Option<Instant> = None;
+        let mut ticks = None;
         loop {
             let Some(open) = self.link(link) else { return false };
             let framing = plan.actors[open.actor].framing.as_deref();
@@ -102,29 +102,47 @@ impl Player {
             }
             if open.read() {
                 asleep = 0;
+                if let Some(since) = rests.take() {
+                    self.late = self.late.max(since.elapsed());
+                }
                 continue;
             }
-            let waiting = Instant::now();
-            let patience = if watched { LOOK_EVERY } else { self.reply_within };
-            let Some(open) = self.link(link) else { return false };
-            let ready = open.wait(patience);
-            self.waited += waiting.elapsed();
-            if ready {
-                asleep = 0;
-                continue;
-            }
-            if !watched && began.elapsed() >= self.reply_within {
-                return false;
-            }
-            let state = self.rest.as_mut().map_or(State::Busy, Rest::look);
-            asleep = if state == State::Busy { 0 } else { asleep + 1 };
             // A target that rests and has not answered will not; unless it usually takes its time over that.
-            if asleep >= 2 && began.elapsed() >= self.reply_within {
-                return false;
+            if asleep >= 2 {
+                rests.get_or_insert_with(Instant::now);
+                if began.elapsed() >= self.reply_within {
+                    self.idle = Some(state);
+                    return false;
+                }
             }
+            if asleep == 1 {
+                // What is on its way to it arrives meanwhile, if it is this processor that carries it there.
+                std::thread::yield_now();
+            } else {
+                let waiting = Instant::now();
+                let within = if watched { patience } else { self.reply_within };
+                patience = (patience * 2).min(LOOK_EVERY);
+                let Some(open) = self.link(link) else { return false };
+                let ready = open.wait(within);
+                self.waited += waiting.elapsed();
+                if ready {
+                    asleep = 0;
+                    continue;
+                }
+                if !watched && began.elapsed() >= self.reply_within {
+                    return false;
+                }
+            }
+            state = self.rest.as_mut().map_or(Activity::Busy, Rest::look);
+            asleep = if state == Activity::Busy { 0 } else { asleep + 1 };
             if began.elapsed() >= REPLY_WITHIN.max(self.reply_within) {
-                trace.busy |= state == State::Busy;
-                return false;
+                let used = self.rest.as_mut().map_or(0, Rest::ticks);
+                let since = *ticks.get_or_insert(used);
+                let is_starved = state == Activity::Busy && used.saturating_sub(since) < SETTLE_TICKS;
+                if !is_starved || !watched || began.elapsed() >= STARVED_WITHIN.max(self.reply_within) {
+                    trace.busy |= state == Activity::Busy;
+                    return false;
+                }
             }
         }
     }
@@ -138,10 +156,16 @@ impl Player {
     }
 
     /// Waits until the target rests, and reads what comes meanwhile.
-    pub fn settle(&mut self, trace: &mut Trace) -> State {
+    pub fn settle(&mut self, trace: &mut Trace) -> Activity {
+        if self.read_all() {
+            self.idle = None;
+        }
+        if let Some(state) = self.idle {
+            return state;
+        }
         let began = Instant::now();
         let (mut looked, mut ticks) = (1, None);
-        let mut asleep = 0;
+        let (mut asleep, mut at_once) = (0, 0);
         let state = loop {
             if self.read_all() {
                 asleep = 0;
@@ -152,22 +176,29 @@ impl Player {
                 let open = self.links.iter().flatten().find(|link| link.end.is_none());
                 match open {
                     Some(link) if link.wait(within) => {}
-                    _ => break State::Asleep,
+                    _ => break Activity::Asleep,
                 }
                 if began.elapsed() >= REPLY_WITHIN {
-                    break State::Busy;
+                    break Activity::Busy;
                 }
                 continue;
             };
             match rest.look() {
-                State::Gone => break State::Gone,
-                State::Asleep => asleep += 1,
-                State::Busy => asleep = 0,
+                Activity::Gone => break Activity::Gone,
+                Activity::Asleep => asleep += 1,
+                Activity::Busy => asleep = 0,
             }
             if asleep >= 2 {
-                self.read_all();
-                break State::Asleep;
+                // What has come since was written before the last look.
+                if !self.read_all() {
+                    self.idle = Some(Activity::Asleep);
+                    break Activity::Asleep;
+                }
+                asleep = 0;
+                continue;
             }
+            // What is on its way to it arrives meanwhile, if it is this processor that carries it there.
+            std::thread::yield_now();
             if asleep == 0 {
                 // Who has not had a processor is not busy, but waits for one.
                 if began.elapsed() >= SETTLE_MAX * looked {
@@ -176,19 +207,22 @@ impl Player {
                     let since = *ticks.get_or_insert(used);
                     if used.saturating_sub(since) >= SETTLE_TICKS {
                         trace.busy = true;
-                        break State::Busy;
+                        break Activity::Busy;
                     }
-                    if began.elapsed() >= REPLY_WITHIN {
-                        break State::Busy;
+                    if began.elapsed() >= STARVED_WITHIN {
+                        break Activity::Busy;
                     }
                 }
-                std::thread::yield_now();
+                at_once += 1;
+                if at_once < LOOKS_AT_ONCE {
+                    continue;
+                }
                 match self.links.iter().flatten().find(|link| link.end.is_none()) {
                     Some(link) => {
-                        link.wait(LOOK_EVERY / 4);
+                        link.wait(LOOK_FIRST);
                     }
-                    // No event tells that threads have come to rest; `REPLY_WITHIN` bounds how often they are looked at.
-                    None => std::thread::sleep(LOOK_EVERY / 4),
+                    // No event tells that threads have come to rest; `STARVED_WITHIN` bounds how often they are looked at.
+                    None => std::thread::sleep(LOOK_FIRST),
                 }
             }
         };
@@ -201,25 +235,25 @@ impl Player {
         // What was said last is read before it is cut off.
         let state = self.settle(trace);
         let lost = self.links.iter().flatten().any(|link| link.end.is_some()) || trace.refused.is_some();
-        trace.ended = self.ended(lost || state == State::Gone);
-        let (seen, lines) = self.lines();
-        self.lines_seen = seen;
-        trace.lines.extend(lines);
+        trace.ended = self.ended(lost || state == Activity::Gone);
+        self.lines(&mut trace.lines);
         if close {
+            self.idle = None;
             self.links.drain(..).flatten().for_each(Link::reset);
         }
     }
 
-    fn lines(&self) -> (u64, Vec<OutputLine>) {
-        // The numbers are each process's own; a second one is rare, and its lines are read with the first one's number.
-        let mut all = Vec::new();
-        let mut seen = self.lines_seen;
-        for (_, process) in self.up.iter().flat_map(Up::processes) {
-            let (newest, lines) = process.lines_since(self.lines_seen);
-            seen = seen.max(newest);
-            all.extend(lines);
+    /// Adds what the processes have written since the last time.
+    fn lines(&mut self, lines: &mut Vec<OutputLine>) {
+        let processes = self.up.iter().flat_map(Up::processes);
+        for (at, (_, process)) in processes.enumerate() {
+            if self.lines_seen.len() <= at {
+                self.lines_seen.push(0);
+            }
+            let (newest, new) = process.lines_since(self.lines_seen[at]);
+            self.lines_seen[at] = newest;
+            lines.extend(new);
         }
-        (seen, all)
     }
 
     /// Which process of the target has ended, and how. Where a connection was lost there is more reason to wait for that.

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
 use crate::bench::modes::{self, RATES_MAX, Step};
+use crate::bench::plan::Load;
 use crate::bench::schedule::Arrivals;
 use crate::bench::session::{Pin, Settings};
 use crate::bench::threshold::{Threshold, parse_rate};
+use crate::bench::wire::{Segments, Stamps};
 use crate::document::parse_duration;
 use crate::runner::{Filter, Url};
 use crate::text::count;
@@ -94,6 +96,21 @@ pub(in crate::cli) struct BenchArgs {
     /// Wait so long before each read, as slow clients do
     #[arg(long, value_name = "DURATION", value_parser = duration, env = "HARNESS_SLOW_READER")]
     pub(super) slow_reader: Option<Duration>,
+    /// Let datagrams of one size leave together, by `UDP_SEGMENT`: for `--depth`. It changes how they arrive
+    #[arg(long, env = "HARNESS_GSO", value_parser = FalseyValueParser::new())]
+    pub(super) gso: bool,
+    /// Take datagrams together that came together, by `UDP_GRO`
+    #[arg(long, env = "HARNESS_GRO", value_parser = FalseyValueParser::new())]
+    pub(super) gro: bool,
+    /// Send the last step's bytes again and again, or read whatever comes where the last step expects something, as fast as it
+    /// goes: bytes a second one way. What stands before it is done once on each connection
+    #[arg(long, env = "HARNESS_BULK", value_parser = FalseyValueParser::new(),
+        conflicts_with_all = ["rate", "sweep", "ramp", "find", "compare", "aa", "fresh", "from", "slow_reader", "stamps"])]
+    pub(super) bulk: bool,
+    /// Ask the kernel when what came came to it (`rx`), and also when what was sent left it (`rxtx`): the report then says how much
+    /// of the latency lies away from this program
+    #[arg(long, value_name = "WHICH", value_parser = PossibleValuesParser::new(["rx", "rxtx"]).map(|which| stamps(&which)), env = "HARNESS_STAMPS")]
+    pub(super) stamps: Option<Stamps>,
     /// Do not compare answers: only their number and length count
     #[arg(long, env = "HARNESS_NO_VERIFY", value_parser = FalseyValueParser::new())]
     pub(super) no_verify: bool,
@@ -198,6 +215,10 @@ fn sweep(text: &str) -> Result<Sweep, String> {
     }
 }
 
+fn stamps(which: &str) -> Stamps {
+    if which == "rx" { Stamps::Rx } else { Stamps::RxTx }
+}
+
 fn ramp(text: &str) -> Result<(f64, f64), String> {
     let (low, high) = text.split_once(':').ok_or("expected `LOW:HIGH`")?;
     Ok((rate(low)?, rate(high)?))
@@ -225,22 +246,28 @@ fn pin(text: &str) -> Result<Pin, String> {
 }
 
 pub(super) fn settings(args: &BenchArgs, seed: u64, folder: &Path) -> Settings {
-    Settings {
+    let load = Load {
         connections: args.connections as usize,
         depth: args.depth as usize,
         threads: args.threads as usize,
-        pin: args.pin.clone().unwrap_or_default(),
         warmup: args.warmup,
         duration: args.duration,
         iterations: args.iterations,
         interval: args.interval,
         verify: !args.no_verify,
         fresh: args.fresh,
+        seed,
+        read_every: args.slow_reader,
+        segments: Segments { gso: args.gso, gro: args.gro },
+        stamps: args.stamps,
+    };
+    Settings {
+        load,
+        pin: args.pin.clone().unwrap_or_default(),
         from: args.from.clone(),
         timeout: args.timeout,
         floor: !args.no_floor,
-        seed,
-        read_every: args.slow_reader,
+        bulk: args.bulk,
         targets: args.target.clone(),
         allow_remote: args.allow_remote,
         folder: folder.to_path_buf(),

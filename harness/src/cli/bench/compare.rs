@@ -60,7 +60,7 @@ impl Run {
         }
         let (first, case) = (sides[0].0, sides[0].2);
         let band = band(first.cores());
-        let each = (self.settings.duration / (2 * PAIRS as u32)).max(PAIR_MIN);
+        let each = (self.settings.load.duration / (2 * PAIRS as u32)).max(PAIR_MIN);
         let sides = plans.try_into().expect("there are two");
         let samples = pairs(sides, each, PAIRS).await?;
         Ok(Comparison::of(names, &case.name, samples, band, self.seed))

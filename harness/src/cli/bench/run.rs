@@ -198,7 +198,11 @@ impl Run {
     ) -> Result<(), SessionError> {
         let subject = session.prepare(&self.scenario, case).await?;
         subject.notes.iter().for_each(|note| self.say(&format!("{}: {note}", case.name)));
-        let floor = session.floor(&subject).await?;
+        let (mut floor, mut one_way) = (None, None);
+        match &subject.plan.workload.bulk {
+            None => floor = session.floor(&subject).await?,
+            Some(bulk) => one_way = session.floor_one_way(&subject, bulk).await?,
+        }
         let watcher = Line { name: case.name.clone(), shown: self.is_watched() };
         let measured = modes::run(session, &subject, &self.load, &self.wanted, watcher).await?;
         if self.is_watched() {
@@ -207,6 +211,9 @@ impl Run {
         for (mut outcome, measured) in measured.results {
             if let Some((here, same)) = &floor {
                 outcome = outcome.with_floor(here, same.as_ref());
+            }
+            if let Some(floor) = one_way {
+                outcome = outcome.with_floor_one_way(floor);
             }
             results.push((outcome, measured));
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::args::{BenchArgs, Report, settings};
 use super::make_folder;
+use crate::bench::plan::Load;
 use crate::bench::self_test::{Check, Found, SCENARIO, run};
 use crate::bench::session::{Session, SessionError, Settings};
 use crate::bench::show;
@@ -32,7 +33,10 @@ pub(super) fn self_test(args: &BenchArgs, talk: Talk, clock: Clock, seed: u64) -
         Ok(guard) => guard,
         Err(error) => return complain(&format!("cannot find this program: {error}"), None, Exit::Bug),
     };
-    let settings = Settings { warmup: Duration::ZERO, floor: false, verify: true, ..settings(args, seed, &folder) };
+    let asked = settings(args, seed, &folder);
+    let load = Load { warmup: Duration::ZERO, verify: true, ..asked.load };
+    // One that is rehearsed alone is held back by `reorder`; longer than that, and no machine takes so long.
+    let settings = Settings { load, floor: false, timeout: Some(Duration::from_secs(10)), ..asked };
     let look = Look::of(&std::io::stdout(), talk.color());
     let mut stdout = anstream::AutoStream::new(std::io::stdout(), crate::cli::check::look_choice(talk));
     let is_shown = args.report == Report::Human;

@@ -3,16 +3,25 @@
 //! Where a server reads a message, works and waits for the next one, this is how to know that it has done so without asking it,
 //! and without a fixed sleep.
 
-#![expect(clippy::disallowed_methods, reason = "what the kernel tells of processes is read here")]
-
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
 
 /// The most threads that are looked at; of more, the first so many.
 pub const THREADS_MAX: usize = 512;
 
 /// How often the list of a target's processes is made anew, in looks, as long as it has never started another.
 const FAMILY_EVERY: u32 = 64;
+
+/// Pauses between two looks, doubling from the first to the second.
+const LOOK_FIRST: Duration = Duration::from_micros(100);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// A tick of a process's time, on every system that Rust's Linux targets have.
+pub const TICK: Duration = Duration::from_millis(10);
+
+/// How long is waited for who is given no processor.
+const COME_WITHIN: Duration = Duration::from_secs(10);
 
 /// The threads of a target.
 #[derive(Debug, Default)]
@@ -34,13 +43,24 @@ struct Member {
 
 /// What the threads were doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum Activity {
     /// All sleep.
     Asleep,
     /// Some runs, or waits for a disk.
     Busy,
     /// There is nobody.
     Gone,
+}
+
+/// What came of waiting for rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// They rest.
+    Resting,
+    /// There was too little of a processor for them to tell.
+    Starved,
+    /// They go on working.
+    Working,
 }
 
 impl Rest {
@@ -50,7 +70,7 @@ impl Rest {
     }
 
     /// Looks once.
-    pub fn look(&mut self) -> State {
+    pub fn look(&mut self) -> Activity {
         if self.forks || self.looks.is_multiple_of(FAMILY_EVERY) {
             let pids = family(&self.roots);
             self.forks |= pids.len() > self.roots.len();
@@ -65,12 +85,44 @@ impl Rest {
         let mut gone = true;
         for member in &mut self.family {
             match member.look() {
-                State::Busy => return State::Busy,
-                State::Asleep => gone = false,
-                State::Gone => {}
+                Activity::Busy => return Activity::Busy,
+                Activity::Asleep => gone = false,
+                Activity::Gone => {}
             }
         }
-        if gone { State::Gone } else { State::Asleep }
+        if gone { Activity::Gone } else { Activity::Asleep }
+    }
+
+    /// Waits until they rest, or have used so much time of a processor without.
+    ///
+    /// It is their time that counts, and not the clock's: who is given no processor has done nothing.
+    pub async fn come(&mut self, work: Duration) -> Came {
+        let (mut asleep, mut pause, mut paused) = (0, LOOK_FIRST, Duration::ZERO);
+        let before = self.ticks();
+        loop {
+            match self.look() {
+                Activity::Busy => asleep = 0,
+                Activity::Asleep | Activity::Gone => asleep += 1,
+            }
+            if asleep == 2 {
+                return Came::Resting;
+            }
+            if asleep == 0 {
+                if TICK * u32::try_from(self.ticks().saturating_sub(before)).unwrap_or(u32::MAX) >= work {
+                    return Came::Working;
+                }
+                if paused >= COME_WITHIN {
+                    return Came::Starved;
+                }
+                // No event tells that threads have come to rest.
+                tokio::time::sleep(pause).await;
+                paused += pause;
+                pause = (pause * 2).min(LOOK_EVERY);
+            } else {
+                // What is on its way to them arrives meanwhile.
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     /// How much time of a processor they have used, in ticks.
@@ -87,7 +139,7 @@ impl Rest {
 }
 
 impl Member {
-    fn look(&mut self) -> State {
+    fn look(&mut self) -> Activity {
         let mut buffer = [0; 512];
         // The first thread's line says how many there are: only when that has changed is the list made anew.
         for fresh in [false, true] {
@@ -105,14 +157,14 @@ impl Member {
                     known = count(&buffer[..len]).unwrap_or(known);
                 }
                 if !matches!(state(&buffer[..len]), b'S' | b'I' | b'T' | b't' | b'Z' | b'X') {
-                    return State::Busy;
+                    return Activity::Busy;
                 }
             }
             if !lost && known.min(THREADS_MAX) <= self.threads.len() {
                 break;
             }
         }
-        if self.threads.is_empty() { State::Gone } else { State::Asleep }
+        if self.threads.is_empty() { Activity::Gone } else { Activity::Asleep }
     }
 
     fn list(&mut self) {
@@ -130,14 +182,14 @@ impl Member {
 
 /// How many threads its process has, by a line of `/proc/PID/stat`: the eighteenth field after the name.
 fn count(stat: &[u8]) -> Option<usize> {
-    let at = stat.iter().rposition(|byte| *byte == b')')?;
+    let at = memchr::memrchr(b')', stat)?;
     let field = stat[at + 1..].split(|byte| *byte == b' ').filter(|field| !field.is_empty()).nth(17)?;
     str::from_utf8(field).ok()?.parse().ok()
 }
 
 /// The state in a line of `/proc/PID/stat`: a letter after the name, which may hold anything.
 fn state(stat: &[u8]) -> u8 {
-    stat.iter().rposition(|byte| *byte == b')').and_then(|at| stat.get(at + 2)).copied().unwrap_or(b'X')
+    memchr::memrchr(b')', stat).and_then(|at| stat.get(at + 2)).copied().unwrap_or(b'X')
 }
 
 /// Processes and all that they have started and not yet waited for.
@@ -175,19 +227,48 @@ mod tests {
 
     #[test]
     fn whoever_looks_is_busy() {
-        assert_eq!(Rest::new(vec![std::process::id()]).look(), State::Busy);
+        assert_eq!(Rest::new(vec![std::process::id()]).look(), Activity::Busy);
     }
 
     #[test]
     fn nobody_is_gone() {
-        assert_eq!(Rest::new(vec![u32::MAX - 1]).look(), State::Gone);
+        assert_eq!(Rest::new(vec![u32::MAX - 1]).look(), Activity::Gone);
+    }
+
+    #[tokio::test]
+    async fn who_works_without_end_is_not_waited_for() {
+        let mut child = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("a shell");
+        let came = Rest::new(vec![child.id()]).come(2 * TICK).await;
+        child.kill().expect("it is ours");
+        child.wait().expect("it ends");
+        assert_eq!(came, Came::Working);
+    }
+
+    #[tokio::test]
+    async fn who_is_asked_is_waited_for_until_it_has_answered() {
+        use std::io::{Read as _, Write as _};
+        let piped = std::process::Stdio::piped;
+        // It works for a while on each line.
+        let script = "while read line; do i=0; while [ $i -lt 2000 ]; do i=$((i + 1)); done; echo $line; done";
+        let mut command = std::process::Command::new("sh");
+        let mut child = command.args(["-c", script]).stdin(piped()).stdout(piped()).spawn().expect("a shell");
+        let mut rest = Rest::new(vec![child.id()]);
+        let (mut to, mut from) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+        to.write_all(b"x\n").expect("it reads");
+        let came = rest.come(Duration::from_secs(5)).await;
+        let mut answer = [0; 2];
+        let there = rustix::io::ioctl_fionread(&from).expect("a pipe");
+        from.read_exact(&mut answer).expect("it answers");
+        drop(to);
+        child.wait().expect("it ends");
+        assert_eq!((came, there), (Came::Resting, 2));
     }
 
     #[test]
     fn a_process_that_waits_is_asleep() {
         let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat");
         let mut rest = Rest::new(vec![child.id()]);
-        while rest.look() != State::Asleep {
+        while rest.look() != Activity::Asleep {
             std::thread::yield_now();
         }
         drop(child.stdin.take());

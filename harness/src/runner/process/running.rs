@@ -35,6 +35,7 @@ pub struct Process {
     /// One bit for each signal that it was sent: an end by one of these is no crash.
     sent: AtomicU64,
     output: Arc<Mutex<Output>>,
+    pipes: Arc<[Pipe; 2]>,
     state: watch::Receiver<State>,
     /// While this is open, the guard lets the process live.
     control: Mutex<Option<OwnedWriteHalf>>,
@@ -94,6 +95,7 @@ pub async fn spawn(command: &Command, guard: &Guard) -> Result<Process, StartErr
     let no_pid = || cannot_guard(io::ErrorKind::InvalidData.into());
     let pid = Pid::from_raw(number.cast_signed()).ok_or_else(no_pid)?;
     let output = Arc::new(Mutex::new(output));
+    let pipes = Arc::new(pipes);
     let (tell, state) = watch::channel(State::default());
     let process = Process {
         pid,
@@ -102,6 +104,7 @@ pub async fn spawn(command: &Command, guard: &Guard) -> Result<Process, StartErr
         expect_exit: command.expect_exit,
         sent: AtomicU64::new(0),
         output: Arc::clone(&output),
+        pipes: Arc::clone(&pipes),
         state,
         control: Mutex::new(Some(control)),
     };
@@ -197,7 +200,12 @@ impl Process {
     }
 
     /// The lines that it has begun after the one with this number, of those that are kept, and the number of the newest.
+    ///
+    /// What it has written by now is among them: it is read here where the watch has not come to it.
     pub fn lines_since(&self, number: u64) -> (u64, Vec<OutputLine>) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            read(&self.pipes, &self.output, stream, LAST_READS_MAX);
+        }
         lock(&self.output).since(number)
     }
 
@@ -253,7 +261,7 @@ async fn next_report(reports: &mut Lines<BufReader<OwnedReadHalf>>) -> io::Resul
 struct Watch {
     pid: Pid,
     child: Child,
-    pipes: [Pipe; 2],
+    pipes: Arc<[Pipe; 2]>,
     output: Arc<Mutex<Output>>,
     tell: watch::Sender<State>,
 }
@@ -300,24 +308,30 @@ impl Watch {
         });
     }
 
-    /// Reads what is there, in up to `times` pieces; `false` once the stream has ended.
     fn read(&self, stream: Stream, times: usize) -> bool {
-        let mut buffer = [0; READ_LEN];
-        for _ in 0..times {
-            let pipe = &self.pipes[stream as usize];
-            let read = match times {
-                1 => pipe.try_read(&mut buffer),
-                // Last words are asked of the pipe itself: the runtime may not know yet that there are any.
-                _ => rustix::io::read(pipe, &mut buffer).map_err(io::Error::from),
-            };
-            match read {
-                Ok(0) => return false,
-                Ok(len) => lock(&self.output).handle_bytes(stream, &buffer[..len]),
-                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
-            }
-        }
-        true
+        read(&self.pipes, &self.output, stream, times)
     }
+}
+
+/// Reads what is there, in up to `times` pieces; `false` once the stream has ended. Whoever reads holds the lock meanwhile: what
+/// two of them have read is in the order in which it was written.
+fn read(pipes: &[Pipe; 2], output: &Mutex<Output>, stream: Stream, times: usize) -> bool {
+    let mut buffer = [0; READ_LEN];
+    for _ in 0..times {
+        let mut output = lock(output);
+        let pipe = &pipes[stream as usize];
+        let read = match times {
+            1 => pipe.try_read(&mut buffer),
+            // Last words are asked of the pipe itself: the runtime may not know yet that there are any.
+            _ => rustix::io::read(pipe, &mut buffer).map_err(io::Error::from),
+        };
+        match read {
+            Ok(0) => return false,
+            Ok(len) => output.handle_bytes(stream, &buffer[..len]),
+            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+    true
 }
 
 /// Whether a program that could not be found is there, so that it is its interpreter that is missing.

@@ -116,6 +116,16 @@ fn a_connection_that_is_lost_is_dialled_again_at_a_time_of_its_own() {
 }
 
 #[test]
+fn an_end_that_comes_with_the_answer_is_seen() {
+    let server = "import socket, sys\ns = socket.create_server((\"127.0.0.1\", int(sys.argv[1])), backlog=64)\nwhile True:\n  c, _ = s.accept()\n  c.recv(1)\n  c.sendall(b\"x\")\n  c.close()\n";
+    let target = format!("[target]\ncommand = [\"python3\", \"-c\", '''{server}''', \"${{target.port}}\"]\n");
+    let folder =
+        Folder::with(&format!("{target}{}", case("{ send = \"a\" }, { expect = \"x\" }, { expect_eof = true }")));
+    bench(&folder, &["--iterations", "500", "-c", "32", "--timeout", "20s"]).exits(0);
+    assert_eq!(result(&folder)["counts"]["iterations"], 500);
+}
+
+#[test]
 fn several_actors_are_refused_with_what_to_do() {
     let actors = "[actor.one]\nconnect = \"target\"\n[actor.two]\nconnect = \"target\"\n";
     let one_order = case("{ one.send = \"a\" }, { one.expect = \"a\" }, { two.send = \"b\" }, { two.expect = \"b\" }");
@@ -125,86 +135,4 @@ fn several_actors_are_refused_with_what_to_do() {
         let folder = Folder::with(&format!("{ECHO}{actors}{steps}"));
         bench(&folder, &["--iterations", "5"]).exits(4).says("2 actors").says("write a case for each");
     }
-}
-
-/// A server over UDP, in Python.
-fn udp_server(body: &str) -> String {
-    let server = format!(
-        "import socket, sys, time\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
-         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)\ns.bind((\"127.0.0.1\", int(sys.argv[1])))\n{body}"
-    );
-    format!(
-        "[target]\ncommand = [\"python3\", \"-c\", '''{server}''', \"${{target.port}}\"]\nready = \"listening\"\n\
-         address = \"udp://127.0.0.1:${{target.port}}\"\n"
-    )
-}
-
-#[test]
-fn what_a_slow_server_has_no_room_for_is_told() {
-    let server = udp_server("while True:\n  d, a = s.recvfrom(2000)\n  time.sleep(0.03)\n  s.sendto(d, a)\n");
-    let steps = "{ send = { repeat = [1000, \"a\"] } }, { expect = { length = 1000 } }";
-    let folder = Folder::with(&format!("{server}{}", case(steps)));
-    bench(&folder, &["--iterations", "64", "--depth", "64", "--timeout", "400ms"]).exits(0);
-    let counts = result(&folder)["counts"].clone();
-    let count = |name: &str| counts[name].as_u64().expect("it is a number");
-    assert!(count("server_overflows") > 0 && count("overflows") == 0, "{counts}");
-    assert_eq!(count("server_overflows"), count("timeouts"), "{counts}");
-}
-
-#[test]
-fn what_this_side_has_no_room_for_is_told_apart() {
-    let server = udp_server("while True:\n  d, a = s.recvfrom(2000)\n  for _ in range(6000): s.sendto(d * 1000, a)\n");
-    let steps = "{ send = \"a\" }, { expect = { length = 1000 } }";
-    let folder = Folder::with(&format!("{server}{}", case(steps)));
-    bench(&folder, &["--iterations", "1", "--slow-reader", "600ms", "--timeout", "10s"]).exits(0);
-    let counts = result(&folder)["counts"].clone();
-    assert!(counts["overflows"].as_u64() > Some(0), "{counts}");
-    assert_eq!(counts["server_overflows"], 0, "{counts}");
-}
-
-/// Questions and answers that are alike but for a number, over UDP.
-fn asking(target: &str) -> Folder {
-    let folder = Folder::with(&format!(
-        "{target}[actor.client]\nconnect = \"target\"\nprotocol = \"./p.toml\"\n{}",
-        case(
-            "{ send = { ask = { id = 7, text = \"hello\" } } }, { expect = { answer = { id = 7, text = \"hello\" } } }"
-        )
-    ));
-    let fields =
-        "fields = [{ name = \"id\", type = \"u16be\" }, { name = \"text\", type = \"text\", length = \"rest\" }]\n";
-    folder.write(
-        "p.toml",
-        format!(
-            "name = \"p\"\ntransport = \"udp\"\n\
-             [message.ask]\ndirection = \"request\"\nreply = \"answer\"\ncorrelate = \"id\"\n{fields}\
-             [message.answer]\ndirection = \"reply\"\ncorrelate = \"id\"\n{fields}"
-        ),
-    );
-    folder
-}
-
-#[test]
-fn answers_that_come_twice_or_late_are_known_by_their_identifier() {
-    // Of five, the first is answered twice and the third only when the fourth is.
-    let server = "import socket, sys\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.bind((\"127.0.0.1\", int(sys.argv[1])))\nseen, held = {}, {}\nwhile True:\n  d, a = s.recvfrom(99)\n  k = seen.get(a, 0) % 5\n  seen[a] = k + 1\n  if k == 2:\n    held[a] = d\n    continue\n  if k == 3: s.sendto(held[a], a)\n  s.sendto(d, a)\n  if k == 0: s.sendto(d, a)\n";
-    let folder = asking(&format!(
-        "[target]\ncommand = [\"python3\", \"-c\", '''{server}''', \"${{target.port}}\"]\nready = \"listening\"\naddress = \"udp://127.0.0.1:${{target.port}}\"\n"
-    ));
-    bench(&folder, &["--iterations", "10", "--timeout", "1s"]).exits(0);
-    let result = result(&folder);
-    let counts = &result["counts"];
-    let told =
-        ["iterations", "timeouts", "late", "duplicates", "unasked", "reordered"].map(|name| counts[name].as_u64());
-    assert_eq!(told, [8, 2, 2, 2, 0, 0].map(Some), "{counts}");
-    assert_eq!(result["correlate"], "id");
-}
-
-#[test]
-fn answers_that_overtake_each_other_are_known_by_their_identifier() {
-    let folder = asking("[target]\nbuiltin = \"reorder\"\nsettings = { hold = \"400ms\" }\n");
-    // It swaps pairs. Three were asked before, to see how it goes, so the first is the second of a pair.
-    bench(&folder, &["--iterations", "21", "--depth", "2", "--timeout", "10s"]).exits(0);
-    let counts = result(&folder)["counts"].clone();
-    let told = ["iterations", "reordered", "duplicates", "late"].map(|name| counts[name].as_u64());
-    assert_eq!(told, [21, 10, 0, 0].map(Some), "{counts}");
 }

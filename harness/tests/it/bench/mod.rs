@@ -3,8 +3,12 @@
 //! No test asks how fast anything is: only whether what was counted is right.
 
 mod baseline;
+mod bulk;
+mod datagrams;
 mod engine;
 mod self_test;
+mod stamps;
+mod starttls;
 
 use std::fs;
 
