@@ -41,7 +41,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use crate::runner::process::THREADS_MAX;
 pub use case::Case;
 pub use corpus::{CORPUS_MAX, Corpus, Entry};
 pub use coverage::{Kind as CoverageKind, MAP_LEN_MAX, RUNTIME, RUNTIME_VARIABLE};
