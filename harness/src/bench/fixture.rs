@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
+
 use super::environment::Environment;
 use super::measure::{Interval, Measured};
 use super::outcome::{Bench, Mode, Outcome, Slice, VERSION};
@@ -42,6 +44,13 @@ pub(super) mod with {
             tally.counts.iterations += 1;
         }
     }
+}
+
+/// These values, counted.
+pub(super) fn counted(values: &[u64]) -> Histogram<u64> {
+    let mut all = histogram();
+    values.iter().for_each(|value| all.saturating_record(*value));
+    all
 }
 
 /// A plan for one connection to an echo server.

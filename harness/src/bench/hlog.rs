@@ -167,20 +167,12 @@ fn millis(seconds: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use hdrhistogram::Histogram;
-
-    use super::super::tally::histogram;
+    use super::super::fixture::counted;
     use super::*;
     use proptest::prelude::*;
 
-    fn of(values: &[u64]) -> Histogram<u64> {
-        let mut all = histogram();
-        values.iter().for_each(|value| all.saturating_record(*value));
-        all
-    }
-
     fn line(tag: &str, begins_ms: u64, values: &[u64]) -> Line {
-        Line { tag: tag.into(), begins_ms, length_ms: 1000, histogram: Packed::of(&of(values)) }
+        Line { tag: tag.into(), begins_ms, length_ms: 1000, histogram: Packed::of(&counted(values)) }
     }
 
     fn written(log: &Log) -> String {

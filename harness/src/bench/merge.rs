@@ -348,18 +348,13 @@ fn add(outcome: &mut Outcome, other: &Outcome, tag: &str) -> Result<(), MergeErr
 #[cfg(test)]
 mod tests {
     use super::super::files;
+    use super::super::fixture::counted;
     use super::super::fixture::{self, outcome, with};
     use super::*;
     use proptest::prelude::*;
 
-    fn of(values: &[u64]) -> Histogram<u64> {
-        let mut all = histogram();
-        values.iter().for_each(|value| all.record(*value).expect("it is in bounds"));
-        all
-    }
-
     fn line(tag: &str, begins_ms: u64, values: &[u64]) -> Line {
-        Line { tag: tag.into(), begins_ms, length_ms: 1000, histogram: Packed::of(&of(values)) }
+        Line { tag: tag.into(), begins_ms, length_ms: 1000, histogram: Packed::of(&counted(values)) }
     }
 
     fn log(lines: Vec<Line>) -> Log {
@@ -386,7 +381,7 @@ mod tests {
         lines.push(Line { histogram: Packed::of(&low), ..lines[0].clone() });
         for lines in [lines.clone(), lines.into_iter().rev().collect()] {
             let merged = logs(&[log(lines)]).expect("they go together");
-            assert_eq!(merged.lines[0].histogram.histogram(), of(&[900_000, 59_000_000_000]));
+            assert_eq!(merged.lines[0].histogram.histogram(), counted(&[900_000, 59_000_000_000]));
         }
     }
 
@@ -406,7 +401,7 @@ mod tests {
         fn no_sample_is_lost_or_moved(parts in prop::collection::vec(prop::collection::vec(1_u64..60_000_000_000, 0..50), 1..6)) {
             let split: Vec<Log> = parts.iter().map(|values| log(vec![line("a", 0, values)])).collect();
             let merged = logs(&split).expect("they go together");
-            prop_assert_eq!(merged.lines[0].histogram.histogram(), of(&parts.concat()));
+            prop_assert_eq!(merged.lines[0].histogram.histogram(), counted(&parts.concat()));
         }
     }
 

@@ -238,20 +238,14 @@ fn number(bytes: &[u8]) -> Option<(i64, &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tally::histogram;
+    use super::super::fixture::counted;
     use super::*;
     use hdrhistogram::serialization::{Deserializer, V2DeflateSerializer};
     use proptest::prelude::*;
 
-    fn of(values: &[u64]) -> Histogram<u64> {
-        let mut all = histogram();
-        values.iter().for_each(|value| all.saturating_record(*value));
-        all
-    }
-
     /// A histogram that is not compressed, with some bytes changed.
     fn changed(at: usize, bytes: &[u8]) -> Result<Packed, &'static str> {
-        let mut plain = Packed::of(&of(&[1, 5, 9, 70_000])).bytes;
+        let mut plain = Packed::of(&counted(&[1, 5, 9, 70_000])).bytes;
         plain[at..at + bytes.len()].copy_from_slice(bytes);
         Packed::read(&plain)
     }
@@ -264,7 +258,7 @@ mod tests {
         assert_eq!(changed(8, &[1; 4]), Err("its histogram is damaged"));
         assert_eq!(changed(16, &[0x70; 8]), Err("its histogram is damaged"));
         // A number of zeros that cannot be turned around.
-        let mut plain = Packed::of(&of(&[1])).bytes;
+        let mut plain = Packed::of(&counted(&[1])).bytes;
         plain.truncate(HEADER_LEN);
         plain[4..8].copy_from_slice(&9_u32.to_be_bytes());
         plain.extend([0xff; 9]);
@@ -287,7 +281,7 @@ mod tests {
 
         #[test]
         fn histograms_survive_the_way(values in prop::collection::vec(1_u64..60_000_000_000, 0..200)) {
-            let all = of(&values);
+            let all = counted(&values);
             let packed = Packed::of(&all);
             prop_assert_eq!(packed.histogram(), all.clone());
             prop_assert_eq!(Packed::read(&packed.compressed()).expect("just made"), packed.clone());
@@ -300,9 +294,9 @@ mod tests {
         fn sums_are_those_of_the_library(
             one in prop::collection::vec(1_u64..60_000_000_000, 0..50), two in prop::collection::vec(1_u64..60_000_000_000, 0..50),
         ) {
-            let (mut sum, mut expected) = (of(&one), of(&one));
-            Packed::of(&of(&two)).add_to(&mut sum);
-            expected.add(of(&two)).expect("the bounds are the same");
+            let (mut sum, mut expected) = (counted(&one), counted(&one));
+            Packed::of(&counted(&two)).add_to(&mut sum);
+            expected.add(counted(&two)).expect("the bounds are the same");
             prop_assert_eq!(sum, expected);
         }
 
@@ -322,7 +316,7 @@ mod tests {
         fn damage_is_what_the_library_reads_or_an_error(
             values in prop::collection::vec(1_u64..1_000_000, 1..20), at in 0_usize..200, byte: u8,
         ) {
-            let mut plain = Packed::of(&of(&values)).bytes;
+            let mut plain = Packed::of(&counted(&values)).bytes;
             let at = at % plain.len();
             plain[at] = byte;
             if let Ok(packed) = Packed::read(&plain) {

@@ -17,6 +17,7 @@ impl Worker {
     pub(super) fn drive_bulk(&mut self, begin: u64, counted_from: u64, end: u64) {
         let workload = Rc::clone(&self.shared.workload);
         let bulk = workload.bulk.as_ref().expect("it goes one way");
+        // The moment that all threads begin at, at most 2 ms from now: no event but time.
         std::thread::sleep(Duration::from_nanos(begin.saturating_sub(now())));
         let mut look = begin + LOOK_EVERY;
         loop {
