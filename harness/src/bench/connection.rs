@@ -290,7 +290,7 @@ impl Connection {
         shared.begun += 1;
         let workload = Rc::clone(&shared.workload);
         if !workload.is_static {
-            self.expectation.variables.insert(Arc::from(super::workload::ITERATION), number.to_string().into());
+            self.expectation.variables.insert(Arc::from(crate::scenario::ITERATION), number.to_string().into());
         }
         let mut at = 0;
         self.wire.begins();

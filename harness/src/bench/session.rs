@@ -15,10 +15,11 @@ use super::wire::{Segments, Stamps};
 use super::workload::{Bulk, Unfit, Workload};
 use crate::event::Failure;
 use crate::runner::process::Guard;
-use crate::runner::{Address, Fixture, FixtureOptions, Starter, Url};
+use crate::runner::{Address, Fixture, FixtureOptions, Starter};
 use crate::scenario::{Case, Connect, Role, Scenario};
 use crate::template::Variables;
 use crate::text::count;
+use crate::url::Url;
 
 /// Where server and load generator run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -26,9 +26,6 @@ pub const OPERATIONS_MAX: usize = 10_000;
 /// How many bytes are a piece of what only comes.
 const PIECE_LEN: usize = 64 << 10;
 
-/// The variable that tells iterations apart: it counts them, over all connections.
-pub const ITERATION: &str = "iteration";
-
 /// What to do about several actors.
 const ONE_CLIENT: &str =
     "a workload is what one client says: write a case for each, `--connections` makes many of them";

@@ -15,7 +15,6 @@ mod fixture;
 mod ground;
 mod growth;
 mod listen;
-pub mod memory;
 mod plan;
 mod player;
 pub mod process;
@@ -34,7 +33,6 @@ mod tls;
 mod verdict;
 mod watch;
 
-pub use address::{SCHEMES, Url, UrlError};
 pub use clock::Clock;
 pub use control::{Doing, Hands, Looking, no_hands};
 pub use fixture::{Fixture, FixtureOptions, Starter};

@@ -139,10 +139,10 @@ pub(super) fn lower(
     let mut steps = Steps::new(file, timeout);
     let mut variables = set_by_steps(reader, table);
     // A benchmark counts its iterations; whoever plays a case once plays the first.
-    if !reader.statics.contains_key(crate::bench::workload::ITERATION) {
-        steps.scope.set(crate::bench::workload::ITERATION);
-        if variables.iter().all(|(name, _)| **name != *crate::bench::workload::ITERATION) {
-            variables.push((crate::bench::workload::ITERATION.into(), "0".into()));
+    if !reader.statics.contains_key(crate::scenario::ITERATION) {
+        steps.scope.set(crate::scenario::ITERATION);
+        if variables.iter().all(|(name, _)| **name != *crate::scenario::ITERATION) {
+            variables.push((crate::scenario::ITERATION.into(), "0".into()));
         }
     }
     variables.iter().for_each(|(name, _)| {

@@ -30,6 +30,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The variable that tells the iterations of a benchmark apart: it counts them, over all connections.
+pub const ITERATION: &str = "iteration";
+
 pub use about::{ABOUT, About};
 pub use actor::{Actor, COUNT_MAX, Connect, Role};
 pub use alone::{Alone, alone};

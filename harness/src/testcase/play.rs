@@ -18,8 +18,9 @@ use crate::event::{CaseFinished, CaseStarted, Event, EventKind, Mistake, RunStar
 use crate::exit::Flaky;
 use crate::report::{CaseRecord, Reporter};
 use crate::runner::process::Guard;
-use crate::runner::{Clock, Input, Keys, Options, Record, Url, run};
+use crate::runner::{Clock, Input, Keys, Options, Record, run};
 use crate::scenario::Known;
+use crate::url::Url;
 
 /// How much of what the targets wrote to stderr is looked at.
 const STDERR_LEN_MAX: usize = 1 << 20;
