@@ -41,7 +41,7 @@ pub use listen::Listener;
 pub use plan::{Filter, FilterError, Subject};
 pub use player::{Abort, Dial, Origin, Station, Tick, World, play};
 pub use process::Address;
-pub use record::Record;
+pub use record::{LOGS, Record};
 pub use relay::Relay;
 pub use run::{Input, Options, run};
 pub use select::{LastFailed, Partition};
