@@ -4,12 +4,14 @@
 //! where they lie; only what is not whole yet is copied.
 
 mod bulk;
+mod cast;
 mod datagrams;
 mod playing;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use socket2::Socket;
 
 pub use self::bulk::Moved;
@@ -18,7 +20,7 @@ use super::correlation::Asked;
 use super::expectation::{Expectation, Mismatch};
 use super::tally::{LATENCY_MAX, Tally};
 use super::wire::{Broken, Buffers, Got, Opening, Wire};
-use super::workload::{Bulk, Workload};
+use super::workload::{Bulk, CONNECTION, Part, Workload};
 use crate::event::TlsSession;
 use crate::random::Random;
 
@@ -84,8 +86,8 @@ pub enum Standing {
 pub struct Shared {
     /// What is done again and again.
     pub workload: Rc<Workload>,
-    /// How connections are opened.
-    pub opening: Opening,
+    /// Connections that play an iteration together, by [`Connection::new`]'s number for them.
+    pub casts: Vec<Cast>,
     /// Whether answers are compared, or only counted.
     pub verify: bool,
     /// How long an iteration may take, in nanoseconds.
@@ -104,9 +106,36 @@ pub struct Shared {
     pub begun: u64,
 }
 
+/// What an actor's connections do, and how they are opened.
+#[derive(Debug)]
+pub struct Role {
+    /// What they do.
+    pub part: Part,
+    /// How they are opened.
+    pub opening: Opening,
+}
+
+/// Connections that play an iteration together: one for each actor.
+#[derive(Debug, Default)]
+pub struct Cast {
+    /// How many notices of each kind its actors have given.
+    pub notices: Vec<u64>,
+    /// How many of them have not come to the end of the iteration yet.
+    pub playing: usize,
+    /// Whether others may be able to go on.
+    pub changed: bool,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
+    role: Rc<Role>,
+    /// Those that it plays with.
+    cast: usize,
+    /// Datagrams that came before its turn.
+    early: VecDeque<Bytes>,
+    /// Whether its peer has said, before its turn, that nothing more comes.
+    ended: bool,
     wire: Wire,
     standing: Standing,
     /// What has come and is not whole yet.
@@ -148,10 +177,16 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// One that is not open yet.
-    pub fn new(shared: &Shared, seed: u64, number: usize) -> Connection {
+    /// One that is not open yet, and plays a role in a cast: by its number here, and over all threads.
+    pub fn new(shared: &Shared, role: &Rc<Role>, (cast, number): (usize, usize), random: Random) -> Connection {
+        let mut expectation = Expectation::new(&shared.workload);
+        expectation.variables.insert(CONNECTION.into(), number.to_string().into());
         Connection {
-            wire: Wire::new(&shared.opening),
+            role: Rc::clone(role),
+            cast,
+            early: VecDeque::new(),
+            ended: false,
+            wire: Wire::new(&role.opening),
             standing: Standing::Gone,
             carried: Vec::new(),
             flights: VecDeque::new(),
@@ -160,8 +195,8 @@ impl Connection {
             asked: Asked::default(),
             questions: 0,
             answered: 0,
-            expectation: Expectation::new(shared.workload.variables.clone()),
-            random: Random::new(seed, &format!("connection {number}")),
+            expectation,
+            random,
             dialled: 0,
             connected: 0,
             upgrading: None,
@@ -185,6 +220,11 @@ impl Connection {
     /// Its socket.
     pub fn socket(&self) -> Option<&Socket> {
         self.wire.socket()
+    }
+
+    /// Whether it carries datagrams.
+    pub fn is_datagram(&self) -> bool {
+        self.wire.is_datagram()
     }
 
     /// What its TCP does about congestion, by the kernel's name for it.
@@ -231,23 +271,24 @@ impl Connection {
     }
 
     /// Begins to open it.
-    pub fn open(&mut self, shared: &Shared) -> Result<(), Failing> {
+    pub fn open(&mut self) -> Result<(), Failing> {
         self.dialled = now();
-        self.wire.open(&shared.opening)?;
+        self.wire.open(&self.role.opening)?;
         self.standing = Standing::Connecting;
         Ok(())
     }
 
     /// Goes on when the socket says that it is connected, or is not.
     pub fn opened(&mut self, shared: &mut Shared) -> Result<(), Failing> {
-        self.wire.connected(&shared.opening.address)?;
+        self.wire.connected(&self.role.opening.address)?;
         let now = now();
         shared.tally.counts.connections += 1;
         if now >= shared.counted_from {
             shared.tally.connect.saturating_record((now - self.dialled).clamp(1, LATENCY_MAX));
         }
         self.connected = now;
-        if let Some(client) = shared.opening.tls.as_ref().filter(|_| !shared.opening.upgrades) {
+        let opening = &self.role.opening;
+        if let Some(client) = opening.tls.as_ref().filter(|_| !opening.upgrades) {
             self.standing = Standing::Shaking;
             return Ok(self.wire.shake(client, &mut shared.tally.counts)?);
         }
@@ -269,7 +310,7 @@ impl Connection {
     /// Goes on with TLS.
     fn upgrade(&mut self, shared: &mut Shared) -> Result<(), Failing> {
         self.flush(shared)?;
-        let Some(client) = shared.opening.tls.as_ref().filter(|_| !self.wire.is_protected()) else {
+        let Some(client) = self.role.opening.tls.as_ref().filter(|_| !self.wire.is_protected()) else {
             return Err(Failing::Mismatch("TLS has begun on this connection already".into()));
         };
         self.upgrading = Some(now());
@@ -281,6 +322,8 @@ impl Connection {
         self.flights.push_back(Flight { intended: now, begun: now, stepped: now, at: 0, asked: Asked::default() });
         // The opening steps are played as far as they go.
         self.advance(shared, &mut &[][..], now)?;
+        // It may be who others wait for.
+        shared.casts[self.cast].changed = true;
         self.flush(shared)
     }
 
@@ -296,6 +339,10 @@ impl Connection {
 
     /// Reads what is there and goes on as far as that leads. `true` if there may be more.
     pub fn read(&mut self, shared: &mut Shared) -> Result<bool, Failing> {
+        if self.wire.socket().is_none() {
+            // It was closed before its cast had played to the end.
+            return Ok(false);
+        }
         let mut buffers = std::mem::take(&mut shared.buffers);
         let read = self.read_into(shared, &mut buffers);
         shared.buffers = buffers;
@@ -303,7 +350,7 @@ impl Connection {
     }
 
     fn read_into(&mut self, shared: &mut Shared, buffers: &mut Buffers) -> Result<bool, Failing> {
-        let got = self.wire.read(&mut shared.tally.counts, &shared.opening.address, buffers)?;
+        let got = self.wire.read(&mut shared.tally.counts, &self.role.opening.address, buffers)?;
         if self.standing == Standing::Shaking && !self.wire.is_shaking() {
             let now = self.shaken(shared, self.connected);
             self.begin_opening(shared, now)?;
@@ -325,7 +372,7 @@ impl Connection {
                 for datagram in bytes.chunks(size.max(1)) {
                     self.datagram(shared, datagram, now)?;
                 }
-                return Ok(shared.opening.wait.is_none() && !self.flights.is_empty());
+                return Ok(self.role.opening.wait.is_none() && !self.flights.is_empty());
             }
             Got::End => return self.ended(shared, now()).map(|()| false),
             Got::Nothing => return Ok(false),
@@ -343,21 +390,25 @@ impl Connection {
                 return Err(Failing::Mismatch(format!("more than {CARRIED_MAX} bytes came without an end")));
             }
             self.carried.extend_from_slice(bytes);
-            let carried = std::mem::take(&mut self.carried);
-            let mut rest = carried.as_slice();
-            let went = self.advance(shared, &mut rest, now);
-            let left = rest.len();
-            self.carried = carried;
-            let done = self.carried.len() - left;
-            self.carried.drain(..done);
-            went?;
+            self.advance_carried(shared, now)?;
         }
         Ok(more)
     }
 
+    fn advance_carried(&mut self, shared: &mut Shared, now: u64) -> Result<(), Failing> {
+        let carried = std::mem::take(&mut self.carried);
+        let mut rest = carried.as_slice();
+        let went = self.advance(shared, &mut rest, now);
+        let left = rest.len();
+        self.carried = carried;
+        let done = self.carried.len() - left;
+        self.carried.drain(..done);
+        went.map(|_| ())
+    }
+
     /// Whether its iteration has ended the connection.
     pub fn is_spent(&self) -> bool {
-        self.spent && self.flights.is_empty() && !self.wire.wants_to_write()
+        self.spent && self.flights.is_empty() && !self.wants_to_write()
     }
 
     /// Ends it, whatever is under way, and gives the number of iterations that were.
@@ -367,6 +418,8 @@ impl Connection {
         self.standing = Standing::Gone;
         self.flights.clear();
         self.carried.clear();
+        self.early.clear();
+        self.ended = false;
         self.given_up = 0;
         self.unanswered.clear();
         (self.questions, self.answered) = (0, 0);

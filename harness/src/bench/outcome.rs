@@ -111,8 +111,11 @@ pub struct Outcome {
     pub mode: Mode,
     /// To whom.
     pub target: String,
-    /// Connections at once.
+    /// Connections at once; with several actors each of them has so many.
     pub connections: usize,
+    /// How many actors play an iteration together.
+    #[serde(default = "one")]
+    pub actors: usize,
     /// Iterations under way on a connection at most.
     pub depth: usize,
     /// Threads of the load generator.
@@ -212,8 +215,9 @@ impl Outcome {
         let mut outcome = Outcome {
             case: plan.workload.case.clone(),
             mode,
-            target: plan.address.to_string(),
+            target: plan.target(),
             connections: plan.load.connections,
+            actors: plan.peers.len(),
             depth: plan.load.depth,
             threads: plan.load.threads,
             cores: Cores { server, client: plan.cores.clone() },
@@ -234,7 +238,7 @@ impl Outcome {
             lateness_ns: Quantiles::default(),
             connect_ns: Quantiles::default(),
             handshake_ns: Quantiles::default(),
-            correlate: plan.workload.correlation.as_ref().map(|known| known.name.to_string()),
+            correlate: plan.workload.correlation().map(|known| known.name.to_string()),
             gso: plan.load.segments.gso,
             gro: plan.load.segments.gro,
             bulk: plan.workload.bulk.as_ref().map(|bulk| OneWay {
@@ -334,6 +338,10 @@ impl Outcome {
             None => format!("{mode} {}x{}", self.connections, self.depth),
         }
     }
+}
+
+fn one() -> usize {
+    1
 }
 
 /// How many iterations ended in the time that counts.

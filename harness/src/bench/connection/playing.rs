@@ -8,22 +8,20 @@ use crate::bench::correlation::Asked;
 use crate::bench::expectation::shown;
 use crate::bench::tally::LATENCY_MAX;
 use crate::bench::wire::Stamps;
-use crate::bench::workload::{ITERATION, Operation, Workload, fill};
+use crate::bench::workload::{ITERATION, Operation, Part, fill};
 
 impl Connection {
-    /// Begins an iteration, at the time `begun`, which was to begin at `intended`.
-    pub fn begin(&mut self, shared: &mut Shared, intended: u64, begun: u64) -> Result<(), Failing> {
-        let number = shared.begun;
-        shared.begun += 1;
-        let workload = Rc::clone(&shared.workload);
-        if !workload.is_static {
+    /// Begins the iteration of this number, at the time `begun`, which was to begin at `intended`.
+    pub fn begin(&mut self, shared: &mut Shared, number: u64, intended: u64, begun: u64) -> Result<(), Failing> {
+        let role = Rc::clone(&self.role);
+        if !shared.workload.is_static {
             self.expectation.variables.insert(Arc::from(ITERATION), number.to_string().into());
         }
         let mut at = 0;
         self.wire.begins();
         let first = self.flights.is_empty();
         let mut flight = Flight { intended, begun, stepped: begun, at: 0, asked: Asked::default() };
-        while let Some(operation) = workload.operations.get(at) {
+        while let Some(operation) = role.part.operations.get(at) {
             if operation.waits() {
                 break;
             }
@@ -37,11 +35,6 @@ impl Connection {
         }
         self.flights.push_back(flight);
         self.begun += 1;
-        shared.tally.counts.begun += 1;
-        if intended != begun && begun >= shared.counted_from {
-            let late = begun.saturating_sub(intended.max(self.free_since));
-            shared.tally.lateness.saturating_record(late.clamp(1, LATENCY_MAX));
-        }
         Ok(())
     }
 
@@ -57,7 +50,7 @@ impl Connection {
             }
             Operation::Send(bytes) => self.send(shared, bytes),
             Operation::SendMade(send, save) => {
-                let framing = shared.workload.framing.clone();
+                let framing = self.role.part.framing.clone();
                 let mut whole: Vec<u8> = Vec::new();
                 for payload in &send.payloads {
                     let bytes = fill(payload, &self.expectation.variables, &mut self.random, framing.as_deref());
@@ -71,7 +64,7 @@ impl Connection {
                     self.wire.write(&mut shared.tally.counts, &whole)?;
                 }
                 if let Some(name) = save {
-                    self.expectation.variables.insert(Arc::clone(name), whole.into());
+                    self.expectation.set(name, whole.into());
                 }
                 Ok(())
             }
@@ -79,7 +72,7 @@ impl Connection {
                 let value = template.fill(&self.expectation.variables);
                 let value =
                     value.map_err(|unset| Failing::Mismatch(format!("the variable `{}` has no value yet", unset.0)))?;
-                self.expectation.variables.insert(Arc::clone(name), value);
+                self.expectation.set(name, value);
                 Ok(())
             }
             Operation::StartTls => self.upgrade(shared),
@@ -90,15 +83,22 @@ impl Connection {
                 if matches!(operation, Operation::Reset) {
                     self.wire.reset_at_end();
                 }
+                if shared.workload.parts.len() > 1 && !self.wants_to_write() {
+                    // Others may wait for what comes of it.
+                    self.wire.close(&mut shared.tally.counts);
+                }
                 Ok(())
             }
-            Operation::Expect(_) | Operation::ExpectEof(_) => unreachable!("they wait"),
+            Operation::Await(..) | Operation::Expect(_) | Operation::ExpectEof(_) | Operation::Notify(_) => {
+                unreachable!("they wait")
+            }
         }
     }
 
     /// Sends bytes, with an identifier of their own where answers are known by one.
     fn send(&mut self, shared: &mut Shared, bytes: &[u8]) -> Result<(), Failing> {
-        let correlation = shared.workload.correlation.as_ref().filter(|_| self.standing == Standing::Open);
+        let role = Rc::clone(&self.role);
+        let correlation = role.part.correlation.as_ref().filter(|_| self.standing == Standing::Open);
         let Some(correlation) = correlation else {
             return Ok(self.wire.write(&mut shared.tally.counts, bytes)?);
         };
@@ -117,35 +117,45 @@ impl Connection {
 
     /// The peer has closed its direction.
     pub(super) fn ended(&mut self, shared: &mut Shared, now: u64) -> Result<(), Failing> {
-        let workload = Rc::clone(&shared.workload);
+        let role = Rc::clone(&self.role);
         let Some(flight) = self.flights.front().copied().filter(|_| self.standing == Standing::Open) else {
+            if self.standing == Standing::Open && shared.casts[self.cast].playing > 0 {
+                // It has played its part, and others have not: the next iteration has other connections.
+                self.spent = true;
+                return Ok(());
+            }
             return Err(Failing::Broken("the peer closed the connection".into()));
         };
-        match workload.operations.get(flight.at) {
+        match role.part.operations.get(flight.at) {
             Some(Operation::ExpectEof(step)) => {
                 self.held(shared, *step, now);
                 self.spent = true;
-                self.next(shared, &workload, now)
+                self.play(shared, &role.part, now).map(|_| ())
             }
             Some(Operation::Expect(expecting)) => {
                 let what = self.expectation.describe(expecting);
                 Err(Failing::Broken(format!("the peer closed the connection where {what} was expected")))
             }
+            Some(Operation::Await(..) | Operation::Notify(_)) => {
+                self.ended = true;
+                Ok(())
+            }
             _ => Err(Failing::Broken("the peer closed the connection".into())),
         }
     }
 
-    pub(super) fn operations<'w>(&self, workload: &'w Workload) -> &'w [Operation] {
-        if self.standing == Standing::Opening { &workload.opening } else { &workload.operations }
+    /// The list that the front iteration is in.
+    pub(super) fn operations<'p>(&self, part: &'p Part) -> &'p [Operation] {
+        if self.standing == Standing::Opening { &part.opening } else { &part.operations }
     }
 
     /// Takes expected messages from the front of `rest` as far as it goes. `true` if it took any.
     pub(super) fn advance(&mut self, shared: &mut Shared, rest: &mut &[u8], now: u64) -> Result<bool, Failing> {
-        let workload = Rc::clone(&shared.workload);
+        let role = Rc::clone(&self.role);
         let mut took = false;
         loop {
             let Some(flight) = self.flights.front().copied() else {
-                if workload.bulk.is_some() {
+                if shared.workload.bulk.is_some() {
                     // It is the beginning of what comes.
                     *rest = &[];
                 }
@@ -157,34 +167,39 @@ impl Connection {
                 }
                 return Ok(took);
             };
-            let operations = self.operations(&workload);
-            match operations.get(flight.at) {
+            match self.operations(&role.part).get(flight.at) {
                 Some(Operation::Expect(expecting)) => {
-                    let framing = workload.framing.as_deref();
+                    let framing = role.part.framing.as_deref();
                     let used = self.expectation.take(framing, shared.verify, expecting, rest)?;
-                    let Some(used) = used else { return Ok(took) };
+                    let Some(used) = used else {
+                        // An end that came before its turn is seen where it matters.
+                        return if self.ended { self.ended(shared, now).map(|()| took) } else { Ok(took) };
+                    };
                     *rest = &rest[used..];
                     took = true;
                     self.held(shared, expecting.step, now);
-                    let follows = self.flights.front().and_then(|flight| operations.get(flight.at));
+                    let follows = self.flights.front().and_then(|flight| self.operations(&role.part).get(flight.at));
                     if matches!(follows, Some(Operation::StartTls)) && !rest.is_empty() {
                         let why = format!("in the clear, where TLS was to begin, came {}", shown(rest));
                         return Err(Failing::Mismatch(why));
                     }
-                    self.next(shared, &workload, now)?;
+                    self.play(shared, &role.part, now)?;
                 }
                 Some(Operation::ExpectEof(_)) => {
-                    if rest.is_empty() {
+                    if !rest.is_empty() {
+                        let why = format!("expected the end, got {}", shown(rest));
+                        return Err(Failing::Mismatch(why));
+                    }
+                    if !self.ended {
                         return Ok(took);
                     }
-                    let why = format!("expected the end, got {}", shown(rest));
-                    return Err(Failing::Mismatch(why));
+                    self.ended(shared, now)?;
                 }
-                Some(operation) => {
-                    self.perform(shared, operation)?;
-                    self.flights.front_mut().expect("just seen").at += 1;
+                _ => {
+                    if !self.play(shared, &role.part, now)? {
+                        return Ok(took);
+                    }
                 }
-                None => self.end(shared, now),
             }
         }
     }
@@ -203,21 +218,36 @@ impl Connection {
         flight.at += 1;
     }
 
-    /// Plays on until the front iteration waits again, or has ended.
-    pub(super) fn next(&mut self, shared: &mut Shared, workload: &Workload, now: u64) -> Result<(), Failing> {
+    /// Plays on until the front iteration waits, or has ended. `true` if it went any further.
+    pub(super) fn play(&mut self, shared: &mut Shared, part: &Part, now: u64) -> Result<bool, Failing> {
+        let mut went = false;
         loop {
             let flight = self.flights.front().copied().expect("it is being played");
-            match self.operations(workload).get(flight.at) {
-                Some(Operation::Expect(_) | Operation::ExpectEof(_)) => return Ok(()),
-                Some(operation) => {
-                    self.perform(shared, operation)?;
-                    self.flights.front_mut().expect("just seen").at += 1;
-                }
+            match self.operations(part).get(flight.at) {
                 None => {
                     self.end(shared, now);
-                    return Ok(());
+                    return Ok(true);
                 }
+                Some(Operation::Expect(_) | Operation::ExpectEof(_)) => return Ok(went),
+                Some(Operation::Await(notice, count)) => {
+                    if shared.casts[self.cast].notices[*notice] < *count {
+                        return Ok(went);
+                    }
+                    self.flights.front_mut().expect("just seen").stepped = now;
+                }
+                Some(Operation::Notify(notice)) => {
+                    self.flush(shared)?;
+                    if self.wants_to_write() {
+                        return Ok(went);
+                    }
+                    let cast = &mut shared.casts[self.cast];
+                    cast.notices[*notice] += 1;
+                    cast.changed = true;
+                }
+                Some(operation) => self.perform(shared, operation)?,
             }
+            self.flights.front_mut().expect("just seen").at += 1;
+            went = true;
         }
     }
 
@@ -229,12 +259,19 @@ impl Connection {
             self.standing = Standing::Open;
             return;
         }
+        if shared.workload.parts.len() > 1 {
+            let cast = &mut shared.casts[self.cast];
+            cast.playing -= 1;
+            if cast.playing > 0 {
+                return;
+            }
+        }
         let tally = &mut shared.tally;
         if flight.intended < shared.counted_from {
             return;
         }
         tally.counts.iterations += 1;
-        if let Some(stamps) = shared.opening.stamps {
+        if let Some(stamps) = self.role.opening.stamps {
             let [left, came] = <[_; 2]>::from(self.wire.stamps()).map(|at| Some(at?.saturating_sub(shared.ahead)));
             let left = if stamps == Stamps::RxTx { left } else { Some(flight.begun) };
             tally.split(stamps, [Some(flight.begun), left, came, Some(now)]);

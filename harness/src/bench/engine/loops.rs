@@ -24,20 +24,20 @@ impl Worker {
                 time = now();
             }
             // Where every connection is busy it waits for one, and its latency counts from when it was due.
-            let Some(at) = self.free.pop_front() else { return Some(due + LOOK_EVERY) };
-            self.is_free[at] = false;
-            if self.connections[at].standing() != Standing::Open {
+            let Some(cast) = self.free.pop_front() else { return Some(due + LOOK_EVERY) };
+            self.is_free[cast] = false;
+            if !self.takes(cast) {
                 continue;
             }
             if !self.take_one(due) {
                 return None;
             }
-            let begun = self.begin(at, due, time);
+            let begun = self.begin(cast, due, time);
             self.schedule.as_mut().expect("it has one").advance();
-            if let Err(failing) = begun.and_then(|()| self.connections[at].flush(&mut self.shared)) {
-                self.failed(at, failing);
+            if let Err(failing) = begun.and_then(|()| self.flush(cast)) {
+                self.failed(cast, failing);
             } else {
-                self.offer(at);
+                self.offer(cast);
             }
         }
     }
@@ -52,9 +52,9 @@ impl Worker {
             while now() < begin {
                 std::thread::yield_now();
             }
-            for at in 0..self.connections.len() {
-                if let Err(failing) = self.fill(at).and_then(|()| self.connections[at].flush(&mut self.shared)) {
-                    self.failed(at, failing);
+            for cast in 0..self.shared.casts.len() {
+                if let Err(failing) = self.fill(cast).and_then(|()| self.flush(cast)) {
+                    self.failed(cast, failing);
                 }
             }
         }
@@ -148,7 +148,7 @@ impl Worker {
         }
         let connection = &self.connections[0];
         if connection.is_spent() || (self.plan.load.fresh && connection.under_way() == 0) {
-            self.connections[0].close(&mut self.shared);
+            self.close(0);
             self.dial(0);
         }
         Ok(())

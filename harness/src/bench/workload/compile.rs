@@ -1,94 +1,100 @@
 //! What steps come to, as operations.
+//!
+//! Each actor gets operations of its own. Where all of them play in one order they pass a turn on, which is a notice as well:
+//! the first of all kinds.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Expecting, ONE_CLIENT, OPERATIONS_MAX, Operation, Unfit, Wanted, Workload, fill};
+use super::{ACTORS_MAX, Expecting, OPERATIONS_MAX, Operation, Part, Unfit, Wanted, Workload, fill};
 use crate::bench::correlation::Correlation;
 use crate::conversation::payload::{Cutter, Number, Payload};
 use crate::conversation::script::{Role, Script, Send, Split, Step, Then, Verb};
-use crate::framing::Framing;
 use crate::random::Random;
 use crate::scenario::{Case, Scenario};
 use crate::template::{Template, Variables};
 use crate::text::count;
 
-impl Workload {
-    /// What a case's steps come to, in a workload that has none yet.
-    pub(super) fn compile(
-        scenario: &Scenario,
-        case: &Case,
-        from: Option<&str>,
-        seed: u64,
-    ) -> Result<(Workload, Compiled), Unfit> {
-        let script = &case.script;
-        let unfit = |why: String| Unfit { why, hint: None, place: script.place.clone() };
-        let steps = match script.lanes.as_slice() {
-            [lane] => Arc::clone(&lane.steps),
-            lanes => {
-                let mut failed = unfit(format!("it has {} that play side by side", count(lanes.len(), "actor")));
-                failed.hint = Some(ONE_CLIENT.into());
-                return Err(failed);
-            }
-        };
-        let mut actors: Vec<usize> = Vec::new();
-        collect_actors(script, &steps, &mut actors);
-        let actor = match actors.as_slice() {
-            [actor] => *actor,
-            [] => return Err(unfit("no step of it connects to anything".into())),
-            _ => {
-                let mut failed = unfit(format!("{} take part in it", count(actors.len(), "actor")));
-                failed.hint = Some(ONE_CLIENT.into());
-                return Err(failed);
-            }
-        };
-        if script.actors[actor].role != Role::Client {
-            let mut failed = unfit("its actor listens".into());
-            failed.hint = Some("a workload is what a client says".into());
-            return Err(failed);
+/// The notice by which actors that play in one order pass on whose turn it is.
+const TURN: usize = 0;
+
+/// What a case's steps come to, all of it in [`Part::operations`], and where each part's iterations begin.
+pub(super) fn compile(
+    scenario: &Scenario,
+    case: &Case,
+    from: Option<&str>,
+    seed: u64,
+) -> Result<(Workload, Vec<Option<usize>>), Unfit> {
+    let script = &case.script;
+    let unfit =
+        |why: String, hint: Option<&str>| Unfit { why, hint: hint.map(str::to_owned), place: script.place.clone() };
+    let side_by_side = script.lanes.len() > 1;
+    let mut actors: Vec<usize> = Vec::new();
+    for lane in &script.lanes {
+        let before = actors.len();
+        collect_actors(script, &lane.steps, &mut actors);
+        if side_by_side && actors.len() == before {
+            return Err(unfit(format!("no step of `{}` connects to anything", lane.name), None));
         }
-        if !case.faults.is_empty() {
-            return Err(unfit("faults are injected into it".into()));
-        }
-        let mut compiler = Compiler {
-            script,
-            framing: script.actors[actor].framing.clone(),
-            random: Random::new(seed, &format!("{}/{}", scenario.name, case.name)),
+    }
+    if actors.is_empty() {
+        return Err(unfit("no step of it connects to anything".into(), None));
+    }
+    if actors.len() > ACTORS_MAX {
+        let why = format!("{} take part in it, and at most {ACTORS_MAX} can", count(actors.len(), "actor"));
+        return Err(unfit(why, Some("`--connections` makes many of each")));
+    }
+    if let Some(other) = actors.iter().map(|actor| &script.actors[*actor]).find(|actor| actor.role != Role::Client) {
+        let hint = "a workload is what clients say to targets: write the server as a target, with a `command`";
+        return Err(unfit(format!("its actor `{}` listens", other.name), Some(hint)));
+    }
+    if !case.faults.is_empty() {
+        return Err(unfit("faults are injected into it".into(), None));
+    }
+    let stream = format!("{}/{}", scenario.name, case.name);
+    let track = |actor: &usize| {
+        let name = &script.actors[*actor].name;
+        let own = if actors.len() > 1 { format!("{stream}/{name}") } else { stream.clone() };
+        let part = Part {
+            actor: *actor,
+            framing: script.actors[*actor].framing.clone(),
+            opening: Vec::new(),
             operations: Vec::new(),
-            names: Vec::new(),
-            from,
-            opening: None,
             correlation: None,
             starttls: None,
         };
-        compiler.steps(&steps)?;
-        let Compiler { operations, names, opening, correlation, starttls, .. } = compiler;
-        let workload = Workload {
-            case: case.name.clone(),
-            actor,
-            framing: script.actors[actor].framing.clone(),
-            opening: Vec::new(),
-            operations: Vec::new(),
-            ends_connection: false,
-            steps: Vec::new(),
-            timeout: steps.iter().map(|step| step.limit.duration).max().unwrap_or(crate::scenario::TIMEOUT_DEFAULT),
-            variables: script.variables.iter().cloned().collect(),
-            is_static: true,
-            correlation: None,
-            bulk: None,
-            starttls,
-        };
-        Ok((workload, Compiled { operations, names, opening, correlation }))
+        Track { part, random: Random::new(seed, &own), begin: None, awaited: Vec::new(), ended: false }
+    };
+    let mut compiler = Compiler {
+        script,
+        tracks: actors.iter().map(track).collect(),
+        at: 0,
+        names: Vec::new(),
+        notices: vec!["".into()],
+        from,
+        side_by_side,
+        turns: 0,
+    };
+    for (at, lane) in script.lanes.iter().enumerate() {
+        compiler.at = at;
+        compiler.steps(&lane.steps)?;
     }
-}
-
-/// What steps come to.
-pub(super) struct Compiled {
-    pub(super) operations: Vec<Operation>,
-    pub(super) names: Vec<String>,
-    pub(super) opening: Option<usize>,
-    pub(super) correlation: Option<Correlation>,
+    let steps = script.lanes.iter().flat_map(|lane| &*lane.steps);
+    let workload = Workload {
+        case: case.name.clone(),
+        parts: Vec::new(),
+        ends_connection: false,
+        steps: compiler.names,
+        timeout: steps.map(|step| step.limit.duration).max().unwrap_or(crate::scenario::TIMEOUT_DEFAULT),
+        variables: script.variables.iter().cloned().collect(),
+        is_static: true,
+        side_by_side,
+        noticed: vec![0; compiler.notices.len()],
+        bulk: None,
+    };
+    let (parts, begins) = compiler.tracks.into_iter().map(|track| (track.part, track.begin)).unzip();
+    Ok((Workload { parts, ..workload }, begins))
 }
 
 /// Everybody whose connections these steps use.
@@ -102,33 +108,107 @@ fn collect_actors(script: &Script, steps: &[Step], actors: &mut Vec<usize>) {
     }
 }
 
+/// Whether one of these steps, or of those in them, comes to this barrier.
+fn comes_to(steps: &[Step], barrier: &str) -> bool {
+    steps.iter().any(|step| {
+        matches!(&step.verb, Verb::Barrier(name, _) if **name == *barrier)
+            || step.verb.inner().any(|inner| comes_to(inner, barrier))
+    })
+}
+
+/// What an actor's steps come to.
+struct Track {
+    part: Part,
+    random: Random,
+    /// How many operations stand before those of an iteration, once that is known.
+    begin: Option<usize>,
+    /// How many notices of each kind it has taken.
+    awaited: Vec<u64>,
+    /// Whether its connection has been closed.
+    ended: bool,
+}
+
 struct Compiler<'a> {
     script: &'a Script,
-    framing: Option<Arc<dyn Framing>>,
-    random: Random,
-    operations: Vec<Operation>,
+    tracks: Vec<Track>,
+    /// Whose steps are read.
+    at: usize,
     names: Vec<String>,
+    /// What notices are called, by number; barriers have a name that no notice can have.
+    notices: Vec<Arc<str>>,
     from: Option<&'a str>,
-    /// How many operations stand before the mark that iterations begin after.
-    opening: Option<usize>,
-    /// The field by which answers to the last send are known.
-    correlation: Option<Correlation>,
-    starttls: Option<usize>,
+    side_by_side: bool,
+    /// How often a turn was passed on.
+    turns: u64,
 }
 
 impl Compiler<'_> {
     fn steps(&mut self, steps: &[Step]) -> Result<(), Unfit> {
         for step in steps {
+            self.take_turn(step);
             self.step(step)?;
-            if self.from.is_some() && step.mark.as_deref() == self.from && self.opening.is_none() {
-                self.opening = Some(self.operations.len());
+            if self.from.is_some() && step.mark.as_deref() == self.from {
+                self.begins();
             }
-            if self.operations.len() > OPERATIONS_MAX {
+            let operations = self.tracks.iter().map(|track| track.part.operations.len()).sum::<usize>();
+            if operations > OPERATIONS_MAX {
                 let why = format!("its loops make more than {OPERATIONS_MAX} operations of it");
                 return Err(self.unfit(step, why));
             }
         }
         Ok(())
+    }
+
+    /// Iterations begin here, if they have not before.
+    fn begins(&mut self) {
+        let tracks = if self.side_by_side { &mut self.tracks[self.at..=self.at] } else { &mut self.tracks[..] };
+        for track in tracks {
+            track.begin.get_or_insert(track.part.operations.len());
+        }
+    }
+
+    /// In one order of all, the actor of a step waits until the one before has done its own.
+    fn take_turn(&mut self, step: &Step) {
+        if self.side_by_side || !step.verb.opens() || step.verb.inner().next().is_some() {
+            return;
+        }
+        let actor = self.script.slots.get(step.slot).map(|slot| slot.actor);
+        let Some(at) = self.tracks.iter().position(|track| Some(track.part.actor) == actor) else { return };
+        if at != self.at {
+            self.push(Operation::Notify(TURN));
+            self.at = at;
+            self.turns += 1;
+            self.push(Operation::Await(TURN, self.turns));
+        }
+    }
+
+    fn push(&mut self, operation: Operation) {
+        // What a server says first it says once; who plays beside others is told by them when to begin.
+        let orders = matches!(operation, Operation::Await(..) | Operation::Notify(_));
+        if self.from.is_none() && (operation.sends() || (self.side_by_side && orders)) {
+            self.begins();
+        }
+        self.tracks[self.at].part.operations.push(operation);
+    }
+
+    /// The number of a kind of notice.
+    fn notice(&mut self, name: &str) -> usize {
+        match self.notices.iter().position(|known| **known == *name) {
+            Some(at) => at,
+            None => {
+                self.notices.push(name.into());
+                self.notices.len() - 1
+            }
+        }
+    }
+
+    /// Takes so many notices.
+    fn take_notices(&mut self, notice: usize, times: u64) {
+        let awaited = &mut self.tracks[self.at].awaited;
+        awaited.resize(awaited.len().max(notice + 1), 0);
+        awaited[notice] += times;
+        let count = awaited[notice];
+        self.push(Operation::Await(notice, count));
     }
 
     fn unfit(&self, step: &Step, why: String) -> Unfit {
@@ -141,6 +221,10 @@ impl Compiler<'_> {
             Some(note) => note.clone(),
             None => format!("{} at line {}", info.verb, info.place.line),
         };
+        let name = match self.tracks.as_slice() {
+            [_] => name,
+            tracks => format!("{}: {name}", self.script.actors[tracks[self.at].part.actor].name),
+        };
         match self.names.iter().position(|known| *known == name) {
             Some(at) => at,
             None => {
@@ -152,7 +236,30 @@ impl Compiler<'_> {
 
     fn step(&mut self, step: &Step) -> Result<(), Unfit> {
         match &step.verb {
-            Verb::Close => self.operations.push(Operation::Close),
+            // There is nobody else.
+            Verb::Await(..) | Verb::Barrier(..) | Verb::Notify(_) if self.tracks.len() == 1 => {}
+            Verb::Await(name, times) => {
+                let notice = self.notice(name);
+                self.take_notices(notice, *times);
+            }
+            Verb::Barrier(name, parties) => {
+                let lanes = self.script.lanes.iter().filter(|lane| comes_to(&lane.steps, name)).count();
+                if lanes != *parties {
+                    let why =
+                        format!("{} come to the barrier `{name}`, and it opens for {parties}", count(lanes, "actor"));
+                    return Err(self.unfit(step, why));
+                }
+                let notice = self.notice(&format!("{name} "));
+                self.push(Operation::Notify(notice));
+                self.take_notices(notice, *parties as u64);
+            }
+            Verb::Close => self.end(Operation::Close),
+            Verb::Connect if self.tracks[self.at].ended => {
+                let mut failed = self.unfit(step, "it connects again".into());
+                failed.hint =
+                    Some("an actor has one connection in an iteration, and the next begins with another".into());
+                return Err(failed);
+            }
             // It is what begins a connection anyway.
             Verb::Connect | Verb::Log(_) => {}
             Verb::Expect(pattern) => {
@@ -164,11 +271,11 @@ impl Compiler<'_> {
                         None => Wanted::Matcher(pattern.fill(&Variables::new()).expect("it is ready")),
                     },
                 };
-                self.operations.push(Operation::Expect(Expecting { step: number, what, save: step.save.clone() }));
+                self.push(Operation::Expect(Expecting { step: number, what, save: step.save.clone() }));
             }
             Verb::ExpectEof => {
                 let number = self.name(step);
-                self.operations.push(Operation::ExpectEof(number));
+                self.push(Operation::ExpectEof(number));
             }
             Verb::Repeat(repeat) => {
                 let Number::Literal(times) = &repeat.times else {
@@ -179,28 +286,33 @@ impl Compiler<'_> {
                 for round in 0..*times {
                     if repeat.counts {
                         let name = Arc::from("i");
-                        self.operations.push(Operation::Set(name, Template::literal(round.to_string())));
+                        self.push(Operation::Set(name, Template::literal(round.to_string())));
                     }
                     for (name, values) in &repeat.values {
                         if let Some(value) = values.get(round as usize) {
-                            self.operations.push(Operation::Set(Arc::clone(name), value.clone()));
+                            self.push(Operation::Set(Arc::clone(name), value.clone()));
                         }
                     }
                     self.steps(&repeat.steps)?;
                 }
             }
-            Verb::Reset => self.operations.push(Operation::Reset),
+            Verb::Notify(name) => {
+                let notice = self.notice(name);
+                self.push(Operation::Notify(notice));
+            }
+            Verb::Reset => self.end(Operation::Reset),
             Verb::Send(send) => self.send(step, send)?,
             Verb::Set(values) => {
-                let set = values.iter().map(|(name, value)| Operation::Set(Arc::clone(name), value.clone()));
-                self.operations.extend(set);
+                for (name, value) in values {
+                    self.push(Operation::Set(Arc::clone(name), value.clone()));
+                }
             }
-            Verb::Shutdown => self.operations.push(Operation::Shutdown),
+            Verb::Shutdown => self.push(Operation::Shutdown),
             Verb::StartTls(profile) => {
-                if self.starttls.replace(*profile).is_some() {
+                if self.tracks[self.at].part.starttls.replace(*profile).is_some() {
                     return Err(self.unfit(step, "TLS begins twice in it".into()));
                 }
-                self.operations.push(Operation::StartTls);
+                self.push(Operation::StartTls);
             }
             _ => {
                 let verb = self.script.infos[step.id as usize].verb.clone();
@@ -212,11 +324,17 @@ impl Compiler<'_> {
         Ok(())
     }
 
+    /// The connection of the actor in hand is closed.
+    fn end(&mut self, operation: Operation) {
+        self.tracks[self.at].ended = true;
+        self.push(operation);
+    }
+
     fn send(&mut self, step: &Step, send: &Send) -> Result<(), Unfit> {
         if send.pace.is_some() {
             return Err(self.unfit(step, "`pace` cannot be part of a workload: it would be measured".into()));
         }
-        self.correlation = match send.payloads.as_slice() {
+        self.tracks[self.at].part.correlation = match send.payloads.as_slice() {
             [Payload::Message(giving)] => Correlation::of(&giving.protocol, giving.message),
             _ => None,
         };
@@ -231,22 +349,24 @@ impl Compiler<'_> {
                         .into(),
                 ));
             }
-            self.operations.push(Operation::SendMade(Arc::new(send.clone()), step.save.clone()));
+            self.push(Operation::SendMade(Arc::new(send.clone()), step.save.clone()));
         } else {
             for payload in &send.payloads {
-                let bytes = fill(payload, &Variables::new(), &mut self.random, self.framing.as_deref());
+                let track = &mut self.tracks[self.at];
+                let bytes = fill(payload, &Variables::new(), &mut track.random, track.part.framing.as_deref());
                 let bytes = bytes.map_err(|error| self.unfit(step, error.to_string()))?;
-                let mut pieces: Vec<Bytes> = Cutter::new(bytes, &send.split, None, &mut self.random).collect();
-                self.operations.push(match pieces.len() {
+                let random = &mut self.tracks[self.at].random;
+                let mut pieces: Vec<Bytes> = Cutter::new(bytes, &send.split, None, random).collect();
+                self.push(match pieces.len() {
                     1 => Operation::Send(pieces.remove(0)),
                     _ => Operation::Pieces(pieces),
                 });
             }
         }
         match send.then {
-            Some(Then::Close) => self.operations.push(Operation::Close),
-            Some(Then::HalfClose) => self.operations.push(Operation::Shutdown),
-            Some(Then::Reset) => self.operations.push(Operation::Reset),
+            Some(Then::Close) => self.end(Operation::Close),
+            Some(Then::HalfClose) => self.push(Operation::Shutdown),
+            Some(Then::Reset) => self.end(Operation::Reset),
             None => {}
         }
         Ok(())
