@@ -96,7 +96,7 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
             signals.stop.store(true, Ordering::Relaxed);
         }
         let mut patience = Duration::from_millis(50);
-        if let (Address::Udp(server), None, 1..) = (&plan.address, signals.drops.get(), begin) {
+        if let (Address::Udp(server), None, 1..) = (plan.address(), signals.drops.get(), begin) {
             // What is dropped while it warms up does not count.
             match (begin + nanos(plan.load.warmup)).saturating_sub(now()) {
                 0 => _ = signals.drops.set(Drops::look(*server)),
@@ -109,7 +109,7 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
             Ok(Report::Ready) => {
                 ready += 1;
                 if ready == plan.load.threads {
-                    if let (Address::Udp(server), true) = (&plan.address, plan.load.warmup.is_zero()) {
+                    if let (Address::Udp(server), true) = (plan.address(), plan.load.warmup.is_zero()) {
                         let _ = signals.drops.set(Drops::look(*server));
                     }
                     begin = now() + START_AFTER;
@@ -144,7 +144,7 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
     for thread in threads {
         thread.join().map_err(|_| io::Error::other("a thread ended early"))?;
     }
-    if let (Address::Udp(server), Some(before)) = (&plan.address, signals.drops.get()) {
+    if let (Address::Udp(server), Some(before)) = (plan.address(), signals.drops.get()) {
         collected.total.counts.server_overflows = Drops::look(*server).server_since(before);
     }
     let counted_from = begin + nanos(plan.load.warmup);

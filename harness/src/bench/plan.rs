@@ -52,15 +52,22 @@ pub struct Load {
     pub stamps: Option<Stamps>,
 }
 
+/// To whom an actor talks.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Where that is.
+    pub address: Address,
+    /// How TLS is done, where it is.
+    pub tls: Option<TlsClient>,
+}
+
 /// What one measurement does.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// What is done.
     pub workload: Workload,
-    /// To whom.
-    pub address: Address,
-    /// How TLS is done, where it is.
-    pub tls: Option<TlsClient>,
+    /// To whom, by each of its parts.
+    pub peers: Vec<Peer>,
     /// How much of it.
     pub load: Load,
     /// On which cores, one after the other; empty for wherever the system likes.
@@ -69,6 +76,21 @@ pub struct Plan {
     pub pace: Pace,
     /// How long an iteration may take.
     pub timeout: Duration,
+}
+
+impl Plan {
+    /// To whom the first actor talks.
+    pub fn address(&self) -> &Address {
+        &self.peers.first().expect("there is an actor").address
+    }
+
+    /// To whom all of them talk, in words.
+    pub fn target(&self) -> String {
+        let mut addresses: Vec<String> = self.peers.iter().map(|peer| peer.address.to_string()).collect();
+        let mut known = std::collections::HashSet::new();
+        addresses.retain(|address| known.insert(address.clone()));
+        addresses.join(", ")
+    }
 }
 
 /// What a thread tells.

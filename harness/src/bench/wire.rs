@@ -68,9 +68,9 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// As large as connections that are opened in this way need them.
-    pub fn new(opening: &Opening) -> Buffers {
-        let plain = if opening.tls.is_some() { READ_LEN_MAX + RECORDS_LEN_MAX } else { 0 };
+    /// As large as connections need them, with TLS or without.
+    pub fn new(with_tls: bool) -> Buffers {
+        let plain = if with_tls { READ_LEN_MAX + RECORDS_LEN_MAX } else { 0 };
         Buffers { wire: vec![0; READ_LEN_MAX], plain: vec![0; plain], control: vec![0; received::CONTROL_LEN] }
     }
 }

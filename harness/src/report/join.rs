@@ -87,7 +87,7 @@ pub fn join(
         *next = stream.next().transpose().map_err(|error| JoinError::Run { run, error })?;
         match &mut piece {
             Piece::Event(event) => {
-                event.at = event.at + *later;
+                event.delay(*later);
                 end = end.max(event.at);
                 match &event.kind {
                     EventKind::RunFinished { summary: some, exit_code } => {
@@ -103,7 +103,7 @@ pub fn join(
             }
             Piece::Case(events) => {
                 for event in events {
-                    event.at = event.at + *later;
+                    event.delay(*later);
                     end = end.max(event.at);
                     event.case = event.case.map(|number| {
                         *numbers.entry(number).or_insert_with(|| {

@@ -90,6 +90,13 @@ fn the_parts_of_a_plan_are_joined_with_what_they_recorded() {
     assert_eq!(numbers, [0, 1, 2, 3, 4]);
     let ends: Vec<u64> = finished.iter().filter_map(|event| event["at_ns"].as_u64()).collect();
     assert!(ends.is_sorted(), "{ends:?}");
+    // A step begins within its case.
+    for case in 0..5 {
+        let of_case = events.iter().filter(|event| event["case"] == case).collect::<Vec<_>>();
+        let span = of_case[0]["at_ns"].as_u64()..=of_case.last().expect("it ended")["at_ns"].as_u64();
+        let starts = of_case.iter().filter_map(|event| event.get("started_ns"));
+        assert_eq!(starts.filter(|start| span.contains(&start.as_u64())).count(), 2, "{of_case:?}");
+    }
     for event in finished {
         let capture = event["capture"].as_str().expect("each has one");
         assert!(folder.path().join("all").join(capture).is_file(), "{capture}");

@@ -124,15 +124,3 @@ fn an_end_that_comes_with_the_answer_is_seen() {
     bench(&folder, &["--iterations", "500", "-c", "32", "--timeout", "20s"]).exits(0);
     assert_eq!(result(&folder)["counts"]["iterations"], 500);
 }
-
-#[test]
-fn several_actors_are_refused_with_what_to_do() {
-    let actors = "[actor.one]\nconnect = \"target\"\n[actor.two]\nconnect = \"target\"\n";
-    let one_order = case("{ one.send = \"a\" }, { one.expect = \"a\" }, { two.send = \"b\" }, { two.expect = \"b\" }");
-    let side_by_side =
-        "[[case]]\nname = \"c\"\nplay.one = [{ send = \"a\" }, { expect = \"a\" }]\nplay.two = [{ send = \"b\" }]\n";
-    for steps in [one_order.as_str(), side_by_side] {
-        let folder = Folder::with(&format!("{ECHO}{actors}{steps}"));
-        bench(&folder, &["--iterations", "5"]).exits(4).says("2 actors").says("write a case for each");
-    }
-}
