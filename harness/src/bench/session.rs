@@ -151,7 +151,7 @@ impl Session {
         let address = self.address(scenario, case, workload.actor).await?;
         let profile = scenario.actors[workload.actor].tls.or(workload.starttls);
         let tls = profile.and_then(|profile| case.tls.get(profile));
-        let tls = tls.map(|tls| self.starter.tls_client(tls, &workload.variables, &address)).transpose();
+        let tls = tls.map(|tls| self.starter.tls_client(tls, &workload.variables, Some(&address))).transpose();
         let tls = tls.map_err(SessionError::Target)?;
         let timeout = settings.timeout.unwrap_or_else(|| match address.transport().is_datagram() {
             // What is lost is lost; nobody waits for it for long.

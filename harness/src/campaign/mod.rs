@@ -120,8 +120,6 @@ pub enum CampaignError {
     System(std::io::Error),
     /// A target did not start, or could not be reached.
     Target(String),
-    /// Who could say something speaks TLS.
-    Tls,
 }
 
 impl std::fmt::Display for CampaignError {
@@ -133,9 +131,6 @@ impl std::fmt::Display for CampaignError {
             }
             CampaignError::System(error) => write!(f, "not all results could be written: {error}"),
             CampaignError::Target(message) => f.write_str(message),
-            CampaignError::Tls => f.write_str(
-                "the scenario's cases speak TLS, which a campaign does not: it would need the target's port without it",
-            ),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "the sockets of a campaign are here")]
 
+mod sealed;
+
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -13,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, SockRef, Socket as RawSocket, Type};
+
+pub use sealed::Protection;
 
 use crate::runner::process::Address;
 
@@ -40,6 +44,10 @@ pub struct Link {
     /// Whose it is.
     pub actor: usize,
     socket: Socket,
+    /// TLS, where it has begun.
+    sealed: Option<Box<sealed::Sealed>>,
+    /// Why there is no TLS, where that went wrong.
+    why: Option<String>,
     /// What has arrived of a stream and was not taken.
     pub stream: Vec<u8>,
     /// The datagrams that have arrived and were not taken.
@@ -116,7 +124,16 @@ impl Link {
     }
 
     fn of(actor: usize, socket: Socket) -> Link {
-        Link { actor, socket, stream: Vec::new(), datagrams: VecDeque::new(), end: None, received: 0 }
+        Link {
+            actor,
+            socket,
+            sealed: None,
+            why: None,
+            stream: Vec::new(),
+            datagrams: VecDeque::new(),
+            end: None,
+            received: 0,
+        }
     }
 
     /// Whether it carries datagrams.
@@ -159,14 +176,13 @@ impl Link {
         }
         let deadline = Instant::now() + WRITE_WITHIN;
         let mut rest = bytes;
-        while !rest.is_empty() {
-            let written = match &mut self.socket {
-                Socket::Tcp(socket) => socket.write(rest),
-                Socket::Unix(socket) => socket.write(rest),
-                _ => unreachable!("it is a stream"),
-            };
-            match written {
-                Ok(len) => rest = &rest[len..],
+        if let Some(sealed) = &mut self.sealed {
+            sealed.seal(bytes);
+            rest = &[];
+        }
+        loop {
+            match self.push(&mut rest) {
+                Ok(()) => return true,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.read();
                     if self.end == Some(End::Reset) || Instant::now() >= deadline {
@@ -175,7 +191,6 @@ impl Link {
                     let mut fds = [PollFd::from_borrowed_fd(self.fd(), PollFlags::OUT | PollFlags::IN)];
                     let _ = poll(&mut fds, Some(&timespec(Duration::from_millis(5))));
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => {
                     self.read();
                     self.end.get_or_insert(End::Reset);
@@ -183,7 +198,18 @@ impl Link {
                 }
             }
         }
-        true
+    }
+
+    /// Gives a stream's socket what it has not taken yet: of TLS, and then of `rest`.
+    fn push(&mut self, rest: &mut &[u8]) -> io::Result<()> {
+        if let Some(sealed) = &mut self.sealed {
+            let mut unsent = sealed.unsent.as_slice();
+            let pushed = self.socket.push(&mut unsent);
+            let taken = sealed.unsent.len() - unsent.len();
+            sealed.unsent.drain(..taken);
+            pushed?;
+        }
+        self.socket.push(rest)
     }
 
     /// Reads what is there. `true` if that was anything.
@@ -204,12 +230,12 @@ impl Link {
                 Socket::Udp(_) | Socket::Unixgram(_) => unreachable!("it is a stream"),
             };
             match read {
-                Ok(0) => self.end = Some(End::Eof),
+                Ok(0) => self.gone(End::Eof),
                 Ok(len) => {
-                    self.received += len as u64;
-                    // What nobody will ever look at is counted and dropped.
-                    let room = UNREAD_MAX.saturating_sub(self.stream.len()).min(len);
-                    self.stream.extend_from_slice(&buffer[..room]);
+                    match self.sealed {
+                        Some(_) => self.open_records(&buffer[..len]),
+                        None => self.keep(&buffer[..len]),
+                    }
                     any = true;
                     if len < READ_LEN {
                         break;
@@ -218,11 +244,18 @@ impl Link {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => self.end = Some(End::Reset),
+                Err(_) => self.gone(End::Reset),
             }
             any = true;
         }
         any
+    }
+
+    /// Keeps what was said on a stream. What nobody will ever look at is counted and dropped.
+    fn keep(&mut self, said: &[u8]) {
+        self.received += said.len() as u64;
+        let room = UNREAD_MAX.saturating_sub(self.stream.len()).min(said.len());
+        self.stream.extend_from_slice(&said[..room]);
     }
 
     fn read_datagrams(&mut self) -> bool {
@@ -251,7 +284,8 @@ impl Link {
     }
 
     /// Says that no more will be sent.
-    pub fn shut(&self) {
+    pub fn shut(&mut self) {
+        self.say_goodbye();
         let _ = match &self.socket {
             Socket::Tcp(socket) => socket.shutdown(std::net::Shutdown::Write),
             Socket::Unix(socket) => socket.shutdown(std::net::Shutdown::Write),
@@ -259,11 +293,35 @@ impl Link {
         };
     }
 
+    /// Closes it in order, as far as that goes without waiting.
+    pub fn close(mut self) {
+        self.say_goodbye();
+    }
+
     /// Closes it abruptly: neither side is left with a connection in `TIME_WAIT`.
     pub fn reset(self) {
         if let Socket::Tcp(socket) = &self.socket {
             let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
+    }
+}
+
+impl Socket {
+    /// Writes to a stream until it takes no more, or nothing is left.
+    fn push(&mut self, rest: &mut &[u8]) -> io::Result<()> {
+        while !rest.is_empty() {
+            let written = match self {
+                Socket::Tcp(socket) => socket.write(rest),
+                Socket::Unix(socket) => socket.write(rest),
+                Socket::Udp(_) | Socket::Unixgram(_) => unreachable!("it is a stream"),
+            };
+            match written {
+                Ok(len) => *rest = &rest[len..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 

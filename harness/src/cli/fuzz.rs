@@ -262,7 +262,7 @@ pub(super) fn fuzz(mut args: FuzzArgs, talk: Talk, words: &[OsString]) -> u8 {
 fn refuse(error: &CampaignError) -> u8 {
     let exit = match error {
         CampaignError::Input { .. } => Exit::Invalid,
-        CampaignError::Nothing | CampaignError::Tls => Exit::Nothing,
+        CampaignError::Nothing => Exit::Nothing,
         CampaignError::System(_) => Exit::Bug,
         CampaignError::Target(_) => Exit::Unreachable,
     };

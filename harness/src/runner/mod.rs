@@ -47,4 +47,4 @@ pub use record::Record;
 pub use relay::Relay;
 pub use run::{Input, Options, run};
 pub use select::{LastFailed, Partition};
-pub use tls::{Keys, Profiles, TlsClient, server_config};
+pub use tls::{Keys, Profiles, TlsClient, TlsEnd, TlsServer, server_config};
