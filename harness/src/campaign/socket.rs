@@ -29,6 +29,9 @@ pub const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// How long a target may leave a message unread.
 pub const WRITE_WITHIN: Duration = Duration::from_millis(500);
 
+/// From how many bytes of a stream on its sender may have waited for room.
+const MUCH_LEN: u64 = 4 << 10;
+
 /// How much of a stream is read at once.
 const READ_LEN: usize = 8 << 10;
 
@@ -44,6 +47,8 @@ pub struct Link {
     /// Whose it is.
     pub actor: usize,
     socket: Socket,
+    /// Where what comes is read into.
+    buffer: Vec<u8>,
     /// TLS, where it has begun.
     sealed: Option<Box<sealed::Sealed>>,
     /// Why there is no TLS, where that went wrong.
@@ -64,6 +69,17 @@ enum Socket {
     Udp(UdpSocket),
     Unix(UnixStream),
     Unixgram(UnixDatagram),
+}
+
+/// What a read has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Heard {
+    /// Nothing was there.
+    Nothing,
+    /// So little that whoever said it has not waited for room.
+    Little,
+    /// More, or of a kind of which only so many pieces have room.
+    Much,
 }
 
 /// How the peer has ended a connection.
@@ -124,9 +140,11 @@ impl Link {
     }
 
     fn of(actor: usize, socket: Socket) -> Link {
+        let is_datagram = matches!(socket, Socket::Udp(_) | Socket::Unixgram(_));
         Link {
             actor,
             socket,
+            buffer: vec![0; if is_datagram { DATAGRAM_LEN_MAX } else { READ_LEN }],
             sealed: None,
             why: None,
             stream: Vec::new(),
@@ -212,21 +230,23 @@ impl Link {
         self.socket.push(rest)
     }
 
-    /// Reads what is there. `true` if that was anything.
-    pub fn read(&mut self) -> bool {
-        match self.is_datagram() {
-            true => self.read_datagrams(),
-            false => self.read_stream(),
-        }
+    /// Reads what is there.
+    pub fn read(&mut self) -> Heard {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let heard = match self.is_datagram() {
+            true => self.read_datagrams(&mut buffer),
+            false => self.read_stream(&mut buffer),
+        };
+        self.buffer = buffer;
+        heard
     }
 
-    fn read_stream(&mut self) -> bool {
-        let mut buffer = [0; READ_LEN];
-        let mut any = false;
+    fn read_stream(&mut self, buffer: &mut [u8]) -> Heard {
+        let (mut any, mut sum) = (false, 0);
         while self.end.is_none() {
             let read = match &mut self.socket {
-                Socket::Tcp(socket) => socket.read(&mut buffer),
-                Socket::Unix(socket) => socket.read(&mut buffer),
+                Socket::Tcp(socket) => socket.read(buffer),
+                Socket::Unix(socket) => socket.read(buffer),
                 Socket::Udp(_) | Socket::Unixgram(_) => unreachable!("it is a stream"),
             };
             match read {
@@ -237,7 +257,8 @@ impl Link {
                         None => self.keep(&buffer[..len]),
                     }
                     any = true;
-                    if len < READ_LEN {
+                    sum += len as u64;
+                    if len < buffer.len() {
                         break;
                     }
                     continue;
@@ -248,7 +269,12 @@ impl Link {
             }
             any = true;
         }
-        any
+        match any {
+            false => Heard::Nothing,
+            // What TLS has to say to what came may be what the peer waits for.
+            true if sum >= MUCH_LEN || self.sealed.is_some() => Heard::Much,
+            true => Heard::Little,
+        }
     }
 
     /// Keeps what was said on a stream. What nobody will ever look at is counted and dropped.
@@ -258,13 +284,12 @@ impl Link {
         self.stream.extend_from_slice(&said[..room]);
     }
 
-    fn read_datagrams(&mut self) -> bool {
-        let mut buffer = [0; DATAGRAM_LEN_MAX];
+    fn read_datagrams(&mut self, buffer: &mut [u8]) -> Heard {
         let mut any = false;
         while self.end.is_none() {
             let read = match &self.socket {
-                Socket::Udp(socket) => socket.recv(&mut buffer),
-                Socket::Unixgram(socket) => socket.recv(&mut buffer),
+                Socket::Udp(socket) => socket.recv(buffer),
+                Socket::Unixgram(socket) => socket.recv(buffer),
                 Socket::Tcp(_) | Socket::Unix(_) => unreachable!("it carries datagrams"),
             };
             match read {
@@ -280,7 +305,7 @@ impl Link {
             }
             any = true;
         }
-        any
+        if any { Heard::Much } else { Heard::Nothing }
     }
 
     /// Says that no more will be sent.
