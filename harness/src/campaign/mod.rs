@@ -46,7 +46,6 @@ pub use corpus::{CORPUS_MAX, Corpus, Entry};
 pub use coverage::{Kind as CoverageKind, MAP_LEN_MAX, RUNTIME, RUNTIME_VARIABLE};
 pub use finding::Finding;
 pub use journal::seed as seed_of;
-pub use oracle::Kind;
 pub use player::REPLY_LEN_MAX;
 pub use socket::UNREAD_MAX;
 pub use state::{Ending, Summary};
