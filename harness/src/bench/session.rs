@@ -154,7 +154,7 @@ impl Session {
             let address = self.address(scenario, case, part.actor).await?;
             let profile = scenario.actors[part.actor].tls.or(part.starttls);
             let tls = profile.and_then(|profile| case.tls.get(profile));
-            let tls = tls.map(|tls| self.starter.tls_client(tls, &workload.variables, &address)).transpose();
+            let tls = tls.map(|tls| self.starter.tls_client(tls, &workload.variables, Some(&address))).transpose();
             peers.push(Peer { address, tls: tls.map_err(SessionError::Target)? });
         }
         let is_datagram = peers.iter().any(|peer| peer.address.transport().is_datagram());

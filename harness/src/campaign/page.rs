@@ -66,7 +66,7 @@ pub(super) fn page(summary: &Summary, state: &State, why: &str) -> String {
                 html,
                 "<tr><td><a href=\"findings/{0}/report.md\">{0}</a><td>{1}<td>{2:?}<td>{3:.1} s<td>{4}<td>{5}</tr>",
                 escape(&finding.bucket),
-                finding.kind,
+                finding.kind.word(),
                 finding.verdict,
                 finding.seconds,
                 finding.messages,

@@ -37,6 +37,8 @@ pub struct Seed {
     pub late: Duration,
     /// Whether everything came as the script expects it.
     pub holds: bool,
+    /// Why there was no TLS, where that went wrong.
+    pub trouble: Option<String>,
 }
 
 /// Plays a script, and writes down what is said. Its patterns are added to `patterns`.
@@ -74,6 +76,7 @@ pub fn record(player: &mut Player, script: &Script, patterns: &mut Vec<Pattern>,
     recorder.player.finish(&mut trace, true);
     recorder.seed.holds &= trace.ended.is_none();
     recorder.seed.late = recorder.player.late;
+    recorder.seed.trouble = recorder.player.take_trouble();
     recorder.seed.case.tidy();
     recorder.seed
 }
@@ -180,8 +183,12 @@ impl Recorder<'_> {
             | Verb::ExpectRefused
             | Verb::ExpectReset
             | Verb::Log(_)
-            | Verb::Notify(_)
-            | Verb::StartTls(_) => {}
+            | Verb::Notify(_) => {}
+            Verb::StartTls(_) => {
+                if let Some(link) = self.link(step.slot) {
+                    self.play(Step::StartTls(link));
+                }
+            }
         }
     }
 

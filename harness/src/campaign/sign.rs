@@ -208,7 +208,7 @@ impl Worker<'_> {
         }
         let Some((failed, mut scenario, played)) = chosen else { return };
         let verdict = if failed < REPLAYS as usize { Verdict::Flaky } else { *verdict };
-        scenario.about.kind = Some(symptom.kind().to_string());
+        scenario.about.kind = Some(symptom.kind().word().into());
         scenario.about.verdict = Some(match verdict {
             Verdict::Deterministic => "deterministic".into(),
             Verdict::Flaky => "flaky".into(),

@@ -45,4 +45,4 @@ pub use record::{LOGS, Record};
 pub use relay::Relay;
 pub use run::{Input, Options, run};
 pub use select::{LastFailed, Partition};
-pub use tls::{Keys, Profiles, TlsClient, server_config};
+pub use tls::{Keys, Profiles, TlsClient, TlsEnd, TlsServer, server_config};

@@ -426,8 +426,8 @@ fn lower_builtin(reader: &mut Reader, entry: &Entry, table: &Table, scope: &mut 
         let hint = "`listen = \"tls://127.0.0.1:0\"`";
         reader.mistake_with_hint(&entry.key_span, "`tls` goes with a `listen` on `tls://`", hint);
     }
-    if let (Some(entry), true) = (table.entry("listen"), on_tls && target.ends_process) {
-        let message = format!("`{name}` has a process of its own, and what is served there is in the clear");
+    if let (Some(entry), true) = (table.entry("tls"), on_tls && target.ends_process) {
+        let message = format!("`{name}` has a process of its own, and a certificate of the run's own there");
         let hint = "a `command` of `harness serve --listen tls://.. --tls-cert .. --tls-key ..` serves it under TLS";
         reader.mistake_with_hint(&entry.key_span, message, hint);
     }

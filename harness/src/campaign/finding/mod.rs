@@ -17,12 +17,12 @@ use names::Names;
 pub use page::page;
 
 use super::case::{Case, Step};
-use super::oracle::{Kind, Resource, Symptom};
+use super::oracle::{Resource, Symptom};
 use super::plan::Plan;
 use super::player::Reply;
 use super::triage::Verdict;
 use crate::document::{Node, Table};
-use crate::testcase::{self, Played, TestCase, step};
+use crate::testcase::{self, Class, Played, TestCase, step};
 
 /// A finding, as `campaign.json` has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ pub struct Finding {
     /// What it has in common with others of its kind.
     pub bucket: String,
     /// What it counts as.
-    pub kind: Kind,
+    pub kind: Class,
     /// How long the campaign had been running.
     pub seconds: f64,
     /// How many cases had been played.

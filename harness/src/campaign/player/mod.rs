@@ -8,6 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
 
 mod play;
+mod protect;
 mod trace;
 mod wait;
 
@@ -43,6 +44,10 @@ pub struct Player {
     source: Option<IpAddr>,
     links: Vec<Option<Link>>,
     variables: Variables,
+    /// How the plan's actors do TLS, once a target has been up.
+    protections: Vec<protect::Protections>,
+    /// Why there was no TLS with the target, where that went wrong.
+    trouble: Option<String>,
     /// What cases expect, by the numbers in their steps.
     patterns: Arc<[Pattern]>,
     /// For each process, the number of the last of its lines that was told.
@@ -84,6 +89,8 @@ impl Player {
             source: Some(Ipv4Addr::new(127, 77, high, low).into()),
             links: Vec::new(),
             variables: Variables::new(),
+            protections: Vec::new(),
+            trouble: None,
             lines_seen: Vec::new(),
             idle: None,
             insists: false,
@@ -130,6 +137,7 @@ impl Player {
         }
         self.variables = up.variables().clone();
         self.settle_in(up);
+        self.read_tls()?;
         self.start_time = began.elapsed();
         Ok(())
     }
