@@ -7,14 +7,17 @@ mod bulk;
 mod cast;
 mod datagrams;
 mod playing;
+mod uniform;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use socket2::Socket;
 
 pub use self::bulk::Moved;
+pub use self::uniform::{Known, Uniform};
 use super::clock::now;
 use super::correlation::Asked;
 use super::expectation::{Expectation, Mismatch};
@@ -31,9 +34,11 @@ pub const CARRIED_MAX: usize = 64 << 20;
 /// The most questions that were given up and whose answers are still known for late ones.
 pub const GIVEN_UP_MAX: usize = 4096;
 
-/// An iteration under way.
+/// An iteration under way, or several that began at once and have come equally far.
 #[derive(Clone, Copy, Debug)]
 struct Flight {
+    /// How many.
+    count: usize,
     /// When it was to begin.
     intended: u64,
     /// When it did.
@@ -99,6 +104,10 @@ pub struct Shared {
     pub agreed: Option<TlsSession>,
     /// What is counted.
     pub tally: Tally,
+    /// An answer that is known to hold.
+    pub known: Known,
+    /// When something came last, where nothing was done since; 0 where that is long ago.
+    pub clock: u64,
     /// How far the clock of the kernel's timestamps is ahead, where they are asked for.
     pub ahead: u64,
     /// From when on what ends is counted.
@@ -114,6 +123,8 @@ pub struct Role {
     pub part: Part,
     /// How they are opened.
     pub opening: Opening,
+    /// What its iterations have in common, where they are no more than a request and its answer.
+    pub uniform: Option<Uniform>,
 }
 
 /// Connections that play an iteration together: one for each actor.
@@ -142,6 +153,8 @@ pub struct Connection {
     /// What has come and is not whole yet.
     carried: Vec<u8>,
     flights: VecDeque<Flight>,
+    /// How many iterations they are.
+    under_way: usize,
     /// Expectations that were given up, and whose answers may still come.
     given_up: u32,
     /// The same where answers are known by a field: whose.
@@ -191,6 +204,7 @@ impl Connection {
             standing: Standing::Gone,
             carried: Vec::new(),
             flights: VecDeque::new(),
+            under_way: 0,
             given_up: 0,
             unanswered: VecDeque::new(),
             asked: Asked::default(),
@@ -219,7 +233,7 @@ impl Connection {
     }
 
     /// Its socket.
-    pub fn socket(&self) -> Option<&Socket> {
+    pub fn socket(&self) -> Option<&Arc<Socket>> {
         self.wire.socket()
     }
 
@@ -235,7 +249,7 @@ impl Connection {
 
     /// How many iterations are under way.
     pub fn under_way(&self) -> usize {
-        self.flights.len()
+        self.under_way
     }
 
     /// Since when it could have begun another iteration.
@@ -320,7 +334,9 @@ impl Connection {
 
     fn begin_opening(&mut self, shared: &mut Shared, now: u64) -> Result<(), Failing> {
         self.standing = Standing::Opening;
-        self.flights.push_back(Flight { intended: now, begun: now, stepped: now, at: 0, asked: Asked::default() });
+        let asked = Asked::default();
+        self.flights.push_back(Flight { count: 1, intended: now, begun: now, stepped: now, at: 0, asked });
+        self.under_way = 1;
         // The opening steps are played as far as they go.
         self.advance(shared, &mut &[][..], now)?;
         // It may be who others wait for.
@@ -379,6 +395,7 @@ impl Connection {
             Got::Nothing => return Ok(false),
         };
         let now = now();
+        shared.clock = now;
         self.wire.collect(&mut shared.tally.counts, false);
         if self.carried.is_empty() {
             let mut rest = bytes;
@@ -409,15 +426,16 @@ impl Connection {
 
     /// Whether its iteration has ended the connection.
     pub fn is_spent(&self) -> bool {
-        self.spent && self.flights.is_empty() && !self.wants_to_write()
+        self.spent && self.under_way == 0 && !self.wants_to_write()
     }
 
     /// Ends it, whatever is under way, and gives the number of iterations that were.
     pub fn close(&mut self, shared: &mut Shared) -> usize {
         self.wire.close(&mut shared.tally.counts);
-        let lost = if self.standing == Standing::Open { self.flights.len() } else { 0 };
+        let lost = if self.standing == Standing::Open { self.under_way } else { 0 };
         self.standing = Standing::Gone;
         self.flights.clear();
+        self.under_way = 0;
         self.carried.clear();
         self.early.clear();
         self.ended = false;

@@ -20,7 +20,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
 
 use super::clock::now;
-use super::connection::{Cast, Connection, Failing, Role, Shared, Standing};
+use super::connection::{Cast, Connection, Failing, Known, Role, Shared, Standing, Uniform};
 use super::drops::Drops;
 use super::plan::{Pace, Peer, Plan, Report, Signals};
 use super::schedule::Schedule;
@@ -34,7 +34,7 @@ use crate::runner::Address;
 const EVENTS_MAX: usize = 1024;
 
 /// How long before an iteration is due the thread stops to sleep: as long as a sleeping core takes to wake, and some.
-const SPIN: u64 = 50_000;
+const SPIN: u64 = 45_000;
 
 /// How long before an iteration is due the thread looks at nothing but the clock: longer than a look at its sockets takes.
 const DEAF: u64 = 1_000;
@@ -105,6 +105,8 @@ impl Worker {
             ahead: 0,
             counted_from: u64::MAX,
             begun: (number as u64) << 48,
+            known: Known::of(&roles[0].part, plan.load.verify),
+            clock: 0,
             workload: Rc::new(plan.workload.clone()),
         };
         let mut connections = Vec::with_capacity(own * cast_len);
@@ -169,6 +171,7 @@ impl Worker {
         let counted_from = begin + nanos(self.plan.load.warmup);
         let end = counted_from + nanos(self.plan.load.duration);
         self.shared.counted_from = counted_from;
+        self.shared.clock = 0;
         self.set_clock();
         if self.shared.workload.bulk.is_some() {
             self.drive_bulk(begin, counted_from, end);
@@ -226,6 +229,7 @@ impl Worker {
     }
 
     fn handle(&mut self, at: usize, flags: epoll::EventFlags) -> Result<(), Failing> {
+        self.shared.clock = 0;
         let connection = &mut self.connections[at];
         if connection.standing() == Standing::Gone {
             return Ok(());
@@ -315,7 +319,9 @@ impl Worker {
             self.fill(cast)?;
         }
         self.connections[at].flush(&mut self.shared)?;
-        self.offer(cast);
+        if self.schedule.is_some() {
+            self.offer(cast);
+        }
         Ok(())
     }
 
@@ -350,6 +356,8 @@ impl Worker {
     /// Ends the connections of a cast, and gives the number of iterations that were under way.
     fn close(&mut self, cast: usize) -> u64 {
         let lost = self.cast(cast).map(|at| self.connections[at].close(&mut self.shared)).max();
+        // What begins next begins later.
+        self.shared.clock = 0;
         let cast = &mut self.shared.casts[cast];
         cast.notices.fill(0);
         (cast.playing, cast.changed) = (0, false);
@@ -358,9 +366,12 @@ impl Worker {
 
     /// Begins iterations on a cast until it is full.
     fn fill(&mut self, cast: usize) -> Result<(), Failing> {
+        if self.cast_len == 1 && self.connections[cast].is_uniform() {
+            return self.fill_at_once(cast);
+        }
         while self.takes(cast) {
-            let begun = now();
-            if !self.take_one(begun) {
+            let begun = self.clock();
+            if self.take(1, begun) == 0 {
                 break;
             }
             self.begin(cast, begun, begun)?;
@@ -368,19 +379,43 @@ impl Worker {
         Ok(())
     }
 
-    /// Whether another iteration may begin at the time `intended`, by their number.
-    fn take_one(&mut self, intended: u64) -> bool {
-        match &mut self.left {
-            None => true,
-            Some(0) => false,
-            Some(left) => {
-                // What warms up is not counted, here as there where it ends.
-                if intended >= self.shared.counted_from {
-                    *left -= 1;
-                }
-                true
-            }
+    /// The same where all of them begin as one.
+    fn fill_at_once(&mut self, cast: usize) -> Result<(), Failing> {
+        if !self.takes(cast) {
+            return Ok(());
         }
+        let begun = self.clock();
+        let most = if self.plan.load.fresh { 1 } else { self.plan.load.depth };
+        let count = self.take(most - self.connections[cast].under_way(), begun);
+        if count == 0 {
+            return Ok(());
+        }
+        if begun >= self.shared.counted_from {
+            self.count_from_now();
+        }
+        self.shared.begun += count as u64;
+        self.shared.tally.counts.begun += count as u64;
+        self.connections[cast].begin_many(&mut self.shared, count, begun)
+    }
+
+    /// The time: what begins after an answer begins when that came.
+    fn clock(&mut self) -> u64 {
+        match std::mem::take(&mut self.shared.clock) {
+            0 => now(),
+            clock => clock,
+        }
+    }
+
+    /// How many of so many iterations may begin at the time `intended`, by their number.
+    fn take(&mut self, count: usize, intended: u64) -> usize {
+        let Some(left) = &mut self.left else { return count };
+        let taken = count.min(usize::try_from(*left).unwrap_or(usize::MAX));
+        if intended < self.shared.counted_from {
+            // What warms up is not counted, here as there where it ends.
+            return if *left > 0 { count } else { 0 };
+        }
+        *left -= taken as u64;
+        taken
     }
 
     /// Datagrams that its sockets had no room for, since counting began.
@@ -471,7 +506,8 @@ fn role(plan: &Plan, part: &Part, peer: &Peer, blocking: bool) -> Role {
         segments: plan.load.segments,
         stamps: plan.load.stamps,
     };
-    Role { part, opening }
+    let uniform = Uniform::of(&plan.workload, &part, &opening, plan.load.depth);
+    Role { part, opening, uniform }
 }
 
 /// Whether everything under way at once fits the buffers of a socket, so that writing never waits for reading.

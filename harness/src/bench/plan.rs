@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::drops::Drops;
 use super::schedule::Arrivals;
 use super::tally::Tally;
+use super::watch::Watch;
 use super::wire::{Segments, Stamps};
 use super::workload::Workload;
 use crate::event::TlsSession;
@@ -126,4 +127,6 @@ pub struct Signals {
     pub stop: AtomicBool,
     /// What sockets had dropped when counting began.
     pub drops: OnceLock<Drops>,
+    /// What each thread waits in, where it waits in reads.
+    pub watches: Vec<Watch>,
 }

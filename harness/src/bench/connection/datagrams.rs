@@ -107,6 +107,7 @@ impl Connection {
         let mut count = 0;
         while self.flights.front().is_some_and(|flight| flight.begun < before) {
             let flight = self.flights.pop_front().expect("just seen");
+            self.under_way -= 1;
             self.given_up = self.given_up.saturating_add(1);
             if self.unanswered.len() == GIVEN_UP_MAX {
                 self.unanswered.pop_front();

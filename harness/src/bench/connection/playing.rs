@@ -21,7 +21,7 @@ impl Connection {
         let mut at = 0;
         self.wire.begins();
         let first = self.flights.is_empty();
-        let mut flight = Flight { intended, begun, stepped: begun, at: 0, asked: Asked::default() };
+        let mut flight = Flight { count: 1, intended, begun, stepped: begun, at: 0, asked: Asked::default() };
         while let Some(operation) = role.part.operations.get(at) {
             if operation.waits() {
                 break;
@@ -35,6 +35,7 @@ impl Connection {
             self.expectation.reset();
         }
         self.flights.push_back(flight);
+        self.under_way += 1;
         self.begun += 1;
         Ok(())
     }
@@ -170,6 +171,14 @@ impl Connection {
             };
             match self.operations(&role.part).get(flight.at) {
                 Some(Operation::Expect(expecting)) => {
+                    match self.take_uniform(shared, expecting, rest, now)? {
+                        None => {}
+                        Some(true) => {
+                            took = true;
+                            continue;
+                        }
+                        Some(false) => return Ok(took),
+                    }
                     let framing = role.part.framing.as_deref();
                     let used = self.expectation.take(framing, shared.verify, expecting, rest)?;
                     let Some(used) = used else {
@@ -255,6 +264,7 @@ impl Connection {
     /// The front iteration has ended as it should, or the opening has.
     fn end(&mut self, shared: &mut Shared, now: u64) {
         let flight = self.flights.pop_front().expect("it has ended");
+        self.under_way -= 1;
         self.free_since = now;
         if self.standing == Standing::Opening {
             self.standing = Standing::Open;

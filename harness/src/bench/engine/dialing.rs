@@ -44,14 +44,20 @@ impl Worker {
         self.connections[at].open()?;
         if self.is_blocking {
             let connection = &mut self.connections[at];
+            let watch = &self.signals.watches[self.number];
+            if let Some(socket) = connection.socket().filter(|_| !connection.is_datagram()) {
+                watch.set(socket);
+            }
             connection.opened(&mut self.shared)?;
             while connection.is_opening() {
                 let before = now();
-                connection.read(&mut self.shared)?;
-                connection.flush(&mut self.shared)?;
+                watch.begins(before);
+                let read = connection.read(&mut self.shared);
                 if now() - before >= self.shared.timeout {
                     return Err(Failing::Broken("its opening was not answered in time".into()));
                 }
+                read?;
+                connection.flush(&mut self.shared)?;
             }
             return Ok(());
         }
@@ -82,7 +88,7 @@ impl Worker {
     pub(super) fn failed(&mut self, cast: usize, failing: Failing) {
         if self.connections[self.cast(cast)].iter().any(|connection| connection.standing() != Standing::Open) {
             // An iteration that cannot have a connection is one that was tried: an end by their number is reached.
-            self.take_one(now());
+            self.take(1, now());
         }
         let lost = self.close(cast);
         let counted = now() >= self.shared.counted_from || self.shared.counted_from == u64::MAX;

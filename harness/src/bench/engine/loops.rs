@@ -29,7 +29,7 @@ impl Worker {
             if !self.takes(cast) {
                 continue;
             }
-            if !self.take_one(due) {
+            if self.take(1, due) == 0 {
                 return None;
             }
             let begun = self.begin(cast, due, time);
@@ -60,6 +60,7 @@ impl Worker {
         }
         loop {
             let time = now();
+            self.shared.clock = 0;
             self.rotate(time, counted_from);
             if time >= look {
                 self.look(time);
@@ -107,7 +108,8 @@ impl Worker {
         }
         let mut rotated = counted_from;
         loop {
-            let time = now();
+            // The time of the last answer, where it is about to be the beginning of the next question.
+            let time = if self.shared.clock == 0 { now() } else { self.shared.clock };
             if time >= rotated {
                 self.rotate(time, counted_from);
                 self.set_clock();
@@ -120,6 +122,7 @@ impl Worker {
                 return;
             }
             if self.connections[0].standing() != Standing::Open {
+                self.shared.clock = 0;
                 // The thread has nothing else to do, and sleeps no longer than until it has.
                 if let Some((when, _)) = self.redial.front() {
                     let wait = (*when).min(rotated).min(end).saturating_sub(now());
@@ -140,11 +143,14 @@ impl Worker {
         let connection = &mut self.connections[0];
         connection.flush(&mut self.shared)?;
         if connection.under_way() > 0 {
-            connection.read(&mut self.shared)?;
+            self.signals.watches[self.number].begins(connection.oldest().unwrap_or_default());
+            let read = connection.read(&mut self.shared);
             if let Some(begun) = connection.oldest().filter(|begun| now().saturating_sub(*begun) >= self.shared.timeout)
             {
                 self.overdue(0, begun + 1);
+                return Ok(());
             }
+            read?;
         }
         let connection = &self.connections[0];
         if connection.is_spent() || (self.plan.load.fresh && connection.under_way() == 0) {
