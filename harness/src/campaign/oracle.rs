@@ -86,6 +86,19 @@ impl Symptom {
         Failed::new(self.kind(), place, self.to_string())
     }
 
+    /// What kind of sign it is where it says nothing of where it happened; `None` where it does.
+    pub fn placeless(&self) -> Option<String> {
+        match self {
+            // Whoever works without an end does not answer either, and which of the two is seen first is chance.
+            Symptom::Busy | Symptom::Hang => Some("hang".into()),
+            Symptom::Ended { exit: Exit::Signal { number, .. }, place: None, .. } => Some(format!("signal {number}")),
+            Symptom::Ended { exit, place: None, .. } => Some(exit.to_string()),
+            Symptom::Leak(resource) => Some(format!("leak of {resource:?}").to_lowercase()),
+            Symptom::Ended { place: Some(_), .. } | Symptom::Panic(_) => None,
+            Symptom::Wrong => Some("wrong answer".into()),
+        }
+    }
+
     /// The name of its bucket; `fallback` tells apart what says nothing of where it happened.
     pub fn bucket(&self, fallback: &str) -> String {
         let name = match self {

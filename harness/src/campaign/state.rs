@@ -37,6 +37,9 @@ pub struct Summary {
     pub seconds: f64,
     /// How many edges were taken.
     pub edges: usize,
+    /// How many there are in the target's program, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edges_total: Option<usize>,
     /// What all chance came from.
     pub seed: u64,
     /// What was found.
@@ -226,23 +229,5 @@ impl State {
         self.looked_into = checkpoint.looked_into.into_iter().collect();
         self.digest = checkpoint.digest;
         self.stored_at = checkpoint.seconds;
-    }
-
-    /// Keeps a finding, unless its bucket is there; then the smaller one stays.
-    pub(super) fn keep(&mut self, finding: Finding) -> bool {
-        match self.findings.iter_mut().find(|known| known.bucket == finding.bucket) {
-            Some(known) => {
-                let better =
-                    finding.verdict == super::Verdict::Deterministic && known.verdict != super::Verdict::Deterministic;
-                if better {
-                    *known = Finding { seconds: known.seconds, cases: known.cases, ..finding };
-                }
-                better
-            }
-            None => {
-                self.findings.push(finding);
-                true
-            }
-        }
     }
 }

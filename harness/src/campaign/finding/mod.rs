@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "findings are written here")]
 
+mod bucket;
 mod names;
 mod page;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use bucket::{Kept, bucket, keep, shape};
 use names::Names;
 pub use page::page;
 
@@ -43,6 +45,10 @@ pub struct Finding {
     pub messages: usize,
     /// How many bytes.
     pub bytes: usize,
+    /// How many findings it stands for: what is taken for the same bug lies in its folder as a sample.
+    pub samples: u32,
+    /// What it is taken for the same by: its name where it says where it happened, else the sign and the case's shape.
+    pub shape: String,
     /// Its folder.
     pub path: PathBuf,
 }

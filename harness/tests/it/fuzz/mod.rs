@@ -174,7 +174,19 @@ fn a_crash_is_found_made_small_and_told_of() {
         keys(&campaign.json),
         ["cases", "digest", "edges", "findings", "messages", "seconds", "seed", "sessions"]
     );
-    let expected = ["bucket", "bytes", "cases", "connections", "kind", "messages", "path", "seconds", "verdict"];
+    let expected = [
+        "bucket",
+        "bytes",
+        "cases",
+        "connections",
+        "kind",
+        "messages",
+        "path",
+        "samples",
+        "seconds",
+        "shape",
+        "verdict",
+    ];
     assert_eq!(keys(finding), expected);
 }
 
