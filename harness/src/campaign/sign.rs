@@ -88,11 +88,15 @@ impl Worker<'_> {
         let fallback = self.name_of_last(&job.case, trace);
         let is_known = self.is_known(&job.case, trace);
         let unknown = (!is_known).then(|| symptom.bucket("unknown"));
-        if !lock(self.state).wants(&symptom.bucket(&fallback), unknown.as_deref()) {
-            self.player.end(false);
+        if !lock(self.state).wants(&symptom.bucket(&fallback), unknown.as_deref(), symptom.kind()) {
+            // What answers wrong is well otherwise.
+            if *symptom != Symptom::Wrong {
+                self.player.end(false);
+            }
             return;
         }
         let (seconds, cases) = (self.common.elapsed(), lock(self.state).counts.cases);
+        lock(self.state).looking = Some((symptom.bucket(&fallback), seconds));
         let stderr: Vec<String> = self.player.written(200).into_iter().map(|line| line.text).collect();
         let history: Vec<Case> = self.history.drain(..).collect();
         // On disk before anything else is done with it.
@@ -124,7 +128,8 @@ impl Worker<'_> {
         if !reduction.shown {
             let text = format!("something was wrong once and did not come again: {symptom} (`signs/{number}.json`)");
             let _ = self.tell.send(Told::Note(text));
-            if matches!(symptom, Symptom::Wrong | Symptom::Busy) {
+            // A process that has ended has, whether it does so again or not.
+            if matches!(symptom, Symptom::Wrong | Symptom::Busy | Symptom::Hang) {
                 return;
             }
         }
@@ -185,6 +190,8 @@ impl Worker<'_> {
             Symptom::Wrong => answers(&mut self.player, &whole(case)),
             _ => Vec::new(),
         };
+        // What plays the scenario starts a target of its own, which may want the same port.
+        self.player.end(false);
         let bucket = symptom.bucket(&name.unwrap_or_else(|| self.name_of_last(case, &trace)));
         let folder = common.options.folder.join("findings").join(&bucket);
         let folder = std::path::absolute(&folder).unwrap_or(folder);
