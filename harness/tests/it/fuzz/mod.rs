@@ -266,7 +266,7 @@ name = "says what nobody answers"
 steps = [{ send = "ECHO a" }, { expect = { prefix = "none of it" } }]
 "#;
     let campaign = fuzz_scenario(scenario, &["--cases", "30"]);
-    let note = "note: 1 of 1 case in the scenario does not hold, the first `planted/says what nobody answers` (planted.toml:11:31): ";
+    let note = "note: 1 of 1 case in the scenario does not hold, the first `planted/says what nobody answers` (planted.toml:11:33): ";
     assert!(campaign.stderr.contains(note), "{}", campaign.stderr);
     let expects = campaign.journal().iter().any(|entry| entry["case"].to_string().contains("expect"));
     assert!(!expects, "{:?}", campaign.journal());
