@@ -26,16 +26,17 @@ steps = [
 ]
 """
 
-# A session as a client has it, from the login to the end.
+# A session as a client has it, from the login to the end. It leaves everything as it was: the next one is answered the same.
 SESSION = [
-    ("USER ubuntu", "331"), ("PASS ubuntu", "230"), ("SYST", "215"), ("FEAT", "211"), ("TYPE I", "200"), ("PWD", "257"),
-    ("MKD new", "257"), ("CWD new", "250"), ("CDUP", "250"), ("SIZE file", ""), ("PASV", "227"), ("RNFR file", "350"),
-    ("RNTO name", "250"), ("DELE name", "250"), ("RMD new", "250"), ("REST 0", "350"), ("NOOP", "200"), ("QUIT", "221"),
+    ("USER ubuntu", "331"), ("PASS ubuntu", "230"), ("SYST", "215"), ("TYPE I", "200"), ("PWD", "257"),
+    ("MKD new", "257"), ("CWD new", "250"), ("CDUP", "250"), ("SIZE file", "213"), ("PASV", "227"), ("RNFR file", "350"),
+    ("RNTO name", "250"), ("RNFR name", "350"), ("RNTO file", "250"), ("DELE none", "550"), ("RMD new", "250"), ("REST 0", "350"),
+    ("NOOP", "200"), ("QUIT", "221"),
 ]
 
 CONFIG = """[ftpconfig]
 port={port}
-maxusers=10
+maxusers=1000
 interface=127.0.0.1
 local_mask=255.255.255.0
 external_ip=127.0.0.1
@@ -77,6 +78,7 @@ address = "tcp://127.0.0.1:{port}"
 
 [actor.client]
 connect = "server"
+protocol = "{protocol}"
 
 [[case]]
 name = "connects as version 5"
@@ -90,12 +92,13 @@ steps = [
 [[case]]
 name = "publishes as version 5"
 steps = [
-  {{ send = {{ hex = "10 0f 0004 4d515454 05 02 003c 00 0002 6162" }} }},
+  {{ send = {{ hex = "10 0f 0004 4d515454 05 02 003c 00 0002 6364" }} }},
   {{ expect = {{ prefix = {{ hex = "20" }} }} }},
   {{ send = {{ hex = "82 07 0001 00 0001 61 00" }} }},
   {{ expect = {{ prefix = {{ hex = "90" }} }} }},
   {{ send = {{ hex = "32 07 0001 61 0002 00 78" }} }},
-  {{ expect = {{ contains = {{ hex = "40" }} }} }},
+  {{ expect = {{ prefix = {{ hex = "30" }} }} }},
+  {{ expect = {{ prefix = {{ hex = "40" }} }} }},
 ]
 """
 
@@ -166,11 +169,13 @@ def mosquitto(arguments):
         user = __import__("getpass").getuser()
         config = f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser {user}\nlog_dest none\n"
         written(folder, "mosquitto.conf", config)
-        scenario = written(folder, "scenario.toml", MQTT.format(program=program, folder=folder, port=port))
-        return fuzz(scenario, folder / "out", seed=seed, seconds=arguments.seconds)
+        scenario = written(folder, "scenario.toml", MQTT.format(program=program, folder=folder, port=port, protocol=HERE / "mqtt5.toml"))
+        return fuzz(scenario, folder / "out", "--keep-going", seed=seed, seconds=arguments.seconds)
 
+    # Not the only bug in that version: this one is in what the broker does with an answer to a request that it has not made.
     campaigns = rounds(arguments, once)
-    hits = [campaign.findings[0] for campaign in campaigns if campaign.findings]
+    named = [[finding for finding in campaign.findings if "connack" in finding["bucket"]] for campaign in campaigns]
+    hits = [findings[0] for findings in named if findings]
     table(HEAD, [row("two sessions of version 5", campaigns)])
     size = median([hit["bytes"] for hit in hits])
     print(f"\nfound in {len(hits)} of {len(campaigns)}, after {median([hit['seconds'] for hit in hits], 1)} s, {size} bytes")

@@ -1,6 +1,7 @@
 //! What a campaign is about: its scenario, who talks in it, and what its seeds expect.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::conversation::script::{Script, Step, Verb};
 use crate::framing::Framing;
@@ -18,6 +19,8 @@ pub struct Plan {
     pub actors: Vec<Actor>,
     /// What seeds expect, by the numbers in [`Step::Expect`](super::case::Step::Expect).
     pub patterns: Vec<Pattern>,
+    /// For each of them, how long the answer came after the target had come to rest.
+    pub late: Vec<Duration>,
 }
 
 /// Who talks.
@@ -79,13 +82,14 @@ impl Plan {
             Actor { name: actor.name.clone(), place: place(at), framing, protocol, tls, starttls }
         });
         let actors = actors.collect();
-        Plan { scenario, actors, patterns: Vec::new() }
+        Plan { scenario, actors, patterns: Vec::new(), late: Vec::new() }
     }
 
     /// The same plan, without what its seeds expect.
     pub fn like(other: &Plan) -> Plan {
         Plan {
             patterns: Vec::new(),
+            late: Vec::new(),
             ..Plan::new(other.scenario.clone(), other.actors.iter().find_map(|actor| actor.protocol.as_ref()))
         }
     }

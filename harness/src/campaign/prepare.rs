@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::case::Case;
 use super::coverage::{self, Coverage, Found};
 use super::plan::Plan;
-use super::player::{Player, Reply};
+use super::player::{LATE_MAX, Patience, Player, Reply};
 use super::seeds::{self, Seed};
 use super::triage::Judge;
 use super::{CampaignError, CoverageKind, Options};
@@ -16,6 +16,7 @@ use crate::random::Random;
 use crate::runner::Ground;
 use crate::runner::process::{Exit, Guard};
 use crate::scenario::Scenario;
+use crate::text::count;
 
 /// How many scripts are recorded.
 const SCRIPTS_MAX: usize = 256;
@@ -29,17 +30,11 @@ const ANSWER_LEN_MAX: usize = 4_096;
 /// How many conversations are tried as the valid one that a living target answers.
 const PROBES_MAX: usize = 8;
 
-/// The longest that an answer is waited for where it is known to take its time.
-const REPLY_WITHIN_MAX: Duration = Duration::from_millis(400);
-
 /// How much of a processor a target uses with nothing to do before it is known for one that never rests.
 const RESTLESS_FOR: Duration = Duration::from_millis(50);
 
 /// The least that an answer is waited for where nobody can be watched.
 const QUICK: Duration = Duration::from_millis(3);
-
-/// The least that is waited for a target that has been seen to rest before it answered.
-const LATE_MIN: Duration = Duration::from_millis(1);
 
 /// How targets of this campaign are started.
 pub(super) struct Stage<'s> {
@@ -69,6 +64,8 @@ pub(super) struct Prepared {
     pub(super) probe_replies: Vec<Reply>,
     /// Whether an idle target already uses up a processor.
     pub(super) is_restless: bool,
+    /// What the user should know of the scenario.
+    pub(super) notes: Vec<String>,
 }
 
 impl Stage<'_> {
@@ -121,14 +118,14 @@ impl Stage<'_> {
         let is_restless = is_watched && first.works_on(RESTLESS_FOR);
 
         // Each on a fresh target.
-        let (mut recorded, mut patterns, mut normal) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut recorded, mut expected, mut normal) = (Vec::new(), Vec::new(), Vec::new());
         for script in scripts.iter().take(SCRIPTS_MAX) {
             if !recorded.is_empty() && !plan.is_about_clients() {
                 first.end(true);
                 start(&mut first)?;
             }
             let mut random = Random::new(options.seed, &script.name);
-            recorded.push(seeds::record(&mut first, script, &mut patterns, &mut random));
+            recorded.push(seeds::record(&mut first, script, &mut expected, &mut random));
             normal.extend(first.ended(true).map(|(_, exit)| exit));
         }
         if !recorded.iter().any(|seed| seed.holds)
@@ -141,7 +138,9 @@ impl Stage<'_> {
         // Only now it is known what seeds expect.
         first.end(true);
         let (ground, coverage) = first.into_parts();
-        let plan = Arc::new(Plan { patterns, ..Arc::try_unwrap(plan).unwrap_or_else(|shared| Plan::like(&shared)) });
+        let (patterns, late) = expected.into_iter().unzip();
+        let plan =
+            Arc::new(Plan { patterns, late, ..Arc::try_unwrap(plan).unwrap_or_else(|shared| Plan::like(&shared)) });
         let mut player = Player::new(Arc::clone(&plan), ground, coverage, 0);
         player.quiescence = options.quiescence;
         start(&mut player)?;
@@ -170,6 +169,7 @@ impl Stage<'_> {
             judge,
             probe_replies,
             is_restless,
+            notes: notes(&recorded),
         })
     }
 }
@@ -181,15 +181,29 @@ fn start(player: &mut Player) -> Result<(), CampaignError> {
     player.restart(false).map_err(|failure| CampaignError::Target(failure.message))
 }
 
+/// What should have held and did not: whoever fuzzes that fuzzes what the target does with mistakes.
+fn notes(recorded: &[Seed]) -> Vec<String> {
+    let failed: Vec<&Seed> = recorded.iter().filter(|seed| !seed.holds).collect();
+    let Some(first) = failed.first() else { return Vec::new() };
+    let place = first.unmet.as_ref().map_or(String::new(), |place| format!(" ({place})"));
+    let failed = failed.len();
+    vec![format!(
+        "{failed} of {} in the scenario {} not hold, the first `{}`{place}: what is answered otherwise is not expected \
+         any more; `harness run` shows why",
+        count(recorded.len(), "case"),
+        if failed == 1 { "does" } else { "do" },
+        first.name,
+    )]
+}
+
 /// How long an answer is waited for.
 fn reply_within(recorded: &[Seed], is_watched: bool) -> Duration {
     let longest = |of: fn(&Seed) -> Duration| recorded.iter().map(of).max().unwrap_or_default();
     let (slowest, late) = (longest(|seed| seed.slowest), longest(|seed| seed.late));
     match is_watched {
         // Who rests without an answer gives none, unless answers are known to come from somebody who waits.
-        true if late.is_zero() => Duration::ZERO,
-        true => (late * 4).clamp(LATE_MIN, REPLY_WITHIN_MAX),
-        false => (slowest * 4).clamp(QUICK, REPLY_WITHIN_MAX),
+        true => Patience::of(late).within(),
+        false => (slowest * 4).clamp(QUICK, LATE_MAX),
     }
 }
 

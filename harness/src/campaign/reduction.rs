@@ -181,13 +181,14 @@ fn replay(judge: &Judge, player: &mut Player, read: Read, wanted: &Symptom) -> R
         };
     }
     // Wrong is what does not hold in pieces, and does in one.
-    let before = player.expect_these(patterns.into());
-    let trace = player.play(&case, &mut |_, _| {});
-    let unmet = trace.unmet.filter(|_| {
-        let restarted = player.restart(false).is_ok();
-        restarted && player.play(&whole(&case), &mut |_, _| {}).unmet.is_none()
+    let (trace, unmet) = player.expecting(patterns, |player| {
+        let trace = player.play(&case, &mut |_, _| {});
+        let unmet = trace.unmet.filter(|_| {
+            let restarted = player.restart(false).is_ok();
+            restarted && player.play(&whole(&case), &mut |_, _| {}).unmet.is_none()
+        });
+        (trace, unmet)
     });
-    player.expect_these(before);
     if let Some(symptom) = Symptom::of(&trace, &judge.normal) {
         return Replay::Failed { failed: symptom.failed(), position: None };
     }

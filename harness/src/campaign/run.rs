@@ -129,6 +129,7 @@ pub(super) fn run(
         answers,
         counts: Counts::default(),
         findings: Vec::new(),
+        looking: None,
         looked_into: Default::default(),
         ending: None,
         trouble: None,
@@ -140,6 +141,7 @@ pub(super) fn run(
     });
 
     let (tell, told) = std::sync::mpsc::channel();
+    prepared.notes.iter().for_each(|note| watcher.note(note));
     if player.coverage.is_on() && !player.coverage.is_attached() {
         watcher.note("the target has counters, and they cannot be read: it may start another process that has them");
     }

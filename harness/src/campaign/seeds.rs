@@ -13,6 +13,7 @@ use super::case::{Case, Message, Part, STEPS_MAX, Step};
 use super::player::{Player, Trace};
 use crate::conversation::payload::Cutter;
 use crate::conversation::script::{self, Script, Split, Then, Verb};
+use crate::event::Place;
 use crate::matcher::Pattern;
 use crate::random::Random;
 
@@ -39,14 +40,22 @@ pub struct Seed {
     pub holds: bool,
     /// Why there was no TLS, where that went wrong.
     pub trouble: Option<String>,
+    /// The first step that did not.
+    pub unmet: Option<Place>,
 }
 
-/// Plays a script, and writes down what is said. Its patterns are added to `patterns`.
-pub fn record(player: &mut Player, script: &Script, patterns: &mut Vec<Pattern>, random: &mut Random) -> Seed {
+/// Plays a script, and writes down what is said. What it expects is added to `expected`, with how long each answer came after
+/// the target had come to rest.
+pub fn record(
+    player: &mut Player,
+    script: &Script,
+    expected: &mut Vec<(Pattern, Duration)>,
+    random: &mut Random,
+) -> Seed {
     let mut recorder = Recorder {
         player,
         script,
-        patterns,
+        expected,
         random,
         seed: Seed { name: script.name.clone(), holds: true, ..Seed::default() },
         links: HashMap::new(),
@@ -58,7 +67,6 @@ pub fn record(player: &mut Player, script: &Script, patterns: &mut Vec<Pattern>,
         recorder.seed.holds = false;
         return recorder.seed;
     }
-    recorder.player.late = Duration::ZERO;
     for (name, value) in &script.variables {
         recorder.player.set(name, value.clone());
     }
@@ -75,7 +83,6 @@ pub fn record(player: &mut Player, script: &Script, patterns: &mut Vec<Pattern>,
     let mut trace = std::mem::take(&mut recorder.trace);
     recorder.player.finish(&mut trace, true);
     recorder.seed.holds &= trace.ended.is_none();
-    recorder.seed.late = recorder.player.late;
     recorder.seed.trouble = recorder.player.take_trouble();
     recorder.seed.case.tidy();
     recorder.seed
@@ -84,7 +91,7 @@ pub fn record(player: &mut Player, script: &Script, patterns: &mut Vec<Pattern>,
 struct Recorder<'r> {
     player: &'r mut Player,
     script: &'r Script,
-    patterns: &'r mut Vec<Pattern>,
+    expected: &'r mut Vec<(Pattern, Duration)>,
     random: &'r mut Random,
     seed: Seed,
     /// The connection that each slot speaks on.
@@ -281,12 +288,16 @@ impl Recorder<'_> {
         };
         let began = Instant::now();
         let mut kept = Vec::new();
+        self.player.late = Duration::ZERO;
         let within = std::mem::replace(&mut self.player.reply_within, step.limit.duration.min(Duration::from_secs(2)));
         let held = self.player.expect(link, &pattern, &mut kept, &mut self.trace);
         self.player.reply_within = within;
         self.seed.holds &= held;
         if held {
             self.seed.slowest = self.seed.slowest.max(began.elapsed());
+        } else {
+            let info = self.script.infos.get(step.id as usize);
+            self.seed.unmet = self.seed.unmet.take().or_else(|| info.map(|info| info.place.clone()));
         }
         self.captured.extend(pattern.sets().iter().map(ToString::to_string));
         if let Some(name) = &step.save {
@@ -295,9 +306,13 @@ impl Recorder<'_> {
         if !kept.is_empty() {
             self.seed.answers.push(kept);
         }
-        let number = self.patterns.len() as u32;
-        self.patterns.push(pattern);
-        self.push(Step::Expect(link, number));
+        // What did not come now is not waited for in each case.
+        if held {
+            let number = self.expected.len() as u32;
+            self.expected.push((pattern, self.player.late));
+            self.seed.late = self.seed.late.max(self.player.late);
+            self.push(Step::Expect(link, number));
+        }
     }
 
     fn repeat(&mut self, repeat: &script::Repeat) {

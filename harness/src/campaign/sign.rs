@@ -86,12 +86,17 @@ impl Worker<'_> {
     /// Looks into a sign: plays it again, makes it small, and writes it down.
     pub(super) fn look_into(&mut self, job: &Job, trace: &Trace, symptom: &Symptom) {
         let last = last_said(&job.case, Some(trace));
+        let fallback = self.name_of(last);
         let unknown = (!self.is_known(last)).then(|| symptom.bucket("unknown"));
-        if !lock(self.state).wants(&symptom.bucket(&self.name_of(last)), unknown.as_deref()) {
-            self.player.end(false);
+        if !lock(self.state).wants(&symptom.bucket(&fallback), unknown.as_deref(), symptom.kind()) {
+            // What answers wrong is well otherwise.
+            if *symptom != Symptom::Wrong {
+                self.player.end(false);
+            }
             return;
         }
         let (seconds, cases) = (self.common.elapsed(), lock(self.state).counts.cases);
+        lock(self.state).looking = Some((symptom.bucket(&fallback), seconds));
         let stderr: Vec<String> = self.player.written(200).into_iter().map(|line| line.text).collect();
         let history: Vec<Case> = self.history.drain(..).collect();
         // On disk before anything else is done with it.
@@ -123,7 +128,8 @@ impl Worker<'_> {
         if !reduction.shown {
             let text = format!("something was wrong once and did not come again: {symptom} (`signs/{number}.json`)");
             let _ = self.tell.send(Told::Note(text));
-            if matches!(symptom, Symptom::Wrong | Symptom::Busy) {
+            // A process that has ended has, whether it does so again or not.
+            if matches!(symptom, Symptom::Wrong | Symptom::Busy | Symptom::Hang) {
                 return;
             }
         }
@@ -180,6 +186,8 @@ impl Worker<'_> {
             Symptom::Wrong => answers(&mut self.player, &whole(case)),
             _ => Vec::new(),
         };
+        // What plays the scenario starts a target of its own, which may want the same port.
+        self.player.end(false);
         let last = last_said(case, Some(&trace));
         let name = Some(last).filter(|last| self.is_known(*last)).map(|last| self.name_of(last)).or(name);
         let own = symptom.bucket(&name.unwrap_or_else(|| self.name_of(last)));

@@ -17,12 +17,16 @@ use super::schedule::Schedule;
 use super::standing::{Standing, hex};
 use crate::mutator::{Around, Dictionary};
 use crate::random::{fnv1a, mix};
+use crate::testcase::Class;
 
 /// How many findings of one bucket are looked into.
 const LOOKED_INTO_MAX: u32 = 2;
 
 /// How many signs of one kind are looked into that follow messages which no seed says: each has a name of its own.
 const LOOKED_INTO_UNKNOWN_MAX: u32 = 12;
+
+/// The same of signs that say nothing of where it happened and take seconds each time: who is silent is silent.
+const SILENT_UNKNOWN_MAX: u32 = 2;
 
 /// What a campaign leaves in `campaign.json`.
 #[derive(Clone, Debug, Serialize)]
@@ -80,6 +84,8 @@ pub(super) struct State {
     pub(super) answers: Vec<Vec<u8>>,
     pub(super) counts: Counts,
     pub(super) findings: Vec<Finding>,
+    /// The sign that was looked into last, and when that was begun; `None` when it is done.
+    pub(super) looking: Option<(String, f64)>,
     /// How often each kind of sign was looked into.
     pub(super) looked_into: HashMap<String, u32>,
     pub(super) ending: Option<Ending>,
@@ -112,6 +118,9 @@ pub struct Counts {
     pub waited: Duration,
     /// How long cases took, over all workers.
     pub played: Duration,
+    /// How long cases that have shown something new were played again, over all workers.
+    #[serde(default)]
+    pub again: Duration,
     /// How long was spent on looking into signs, over all workers.
     pub triage: Duration,
     /// How long targets took to start, over all workers.
@@ -123,13 +132,14 @@ pub struct Counts {
 impl State {
     /// Whether a sign of this name is worth another look; `unknown` is what it has in common with others whose messages no seed
     /// says.
-    pub(super) fn wants(&mut self, name: &str, unknown: Option<&str>) -> bool {
+    pub(super) fn wants(&mut self, name: &str, unknown: Option<&str>, kind: Class) -> bool {
         let mut look = |name: &str, most: u32| {
             let looked = self.looked_into.entry(name.to_owned()).or_insert(0);
             *looked += 1;
             *looked <= most
         };
-        look(name, LOOKED_INTO_MAX) && unknown.is_none_or(|unknown| look(unknown, LOOKED_INTO_UNKNOWN_MAX))
+        let most = if kind == Class::Hang { SILENT_UNKNOWN_MAX } else { LOOKED_INTO_UNKNOWN_MAX };
+        look(name, LOOKED_INTO_MAX) && unknown.is_none_or(|unknown| look(unknown, most))
     }
 
     /// Keeps a case that has shown something new.

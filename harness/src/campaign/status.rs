@@ -37,6 +37,8 @@ pub struct Status {
     pub corpus: usize,
     /// How many findings there are.
     pub findings: usize,
+    /// The sign that is looked into, and for how many seconds.
+    pub looking: Option<(String, f64)>,
     /// Whether the finite part is done.
     pub swept: bool,
 }
@@ -68,16 +70,24 @@ impl Status {
 
     /// Where the time goes.
     pub fn why(&self) -> String {
-        let whole = (self.counts.played + self.counts.triage + self.counts.started).as_secs_f64().max(0.001);
+        let Counts { played, again, triage, started, .. } = self.counts;
+        let whole = (played + again + triage + started).as_secs_f64().max(0.001);
         let share = |part: Duration| (part.as_secs_f64() / whole * 100.0).round() as u32;
         let mut parts = vec![format!("{} % waiting for the target", share(self.counts.waited))];
-        let started = share(self.counts.started);
+        let started = share(started);
         if started >= 5 {
             parts.push(format!("{started} % starting it ({} times)", self.counts.starts));
         }
-        let triage = share(self.counts.triage);
+        let again = share(again);
+        if again >= 5 {
+            parts.push(format!("{again} % playing again what was new"));
+        }
+        let triage = share(triage);
         if triage >= 5 {
             parts.push(format!("{triage} % looking into findings"));
+        }
+        if let Some((name, seconds)) = &self.looking {
+            parts.push(format!("looking into {name} for {seconds:.0} s"));
         }
         let since = self.counts.cases - self.counts.news_at.min(self.counts.cases);
         if since > 20_000 && self.swept {

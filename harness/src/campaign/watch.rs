@@ -62,6 +62,7 @@ pub(super) fn status(state: &State, common: &Common, (before, since): (Counts, I
         states: (state.novelty.states(), state.novelty.answers()),
         corpus: state.corpus.entries().len(),
         findings: state.findings.len(),
+        looking: state.looking.as_ref().map(|(name, since)| (name.clone(), common.elapsed() - since)),
         swept: state.schedule.is_swept(),
     }
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::sync::Mutex;
 use std::sync::mpsc::Sender;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::case::{Case, Step};
 use super::corpus::Entry;
@@ -46,12 +46,11 @@ pub(super) struct Worker<'w> {
     pub(super) player: Player,
     /// What was played since the target was started, the newest last.
     pub(super) history: VecDeque<Case>,
-    /// What this worker knows of edges: whatever is not new here is not new at all.
+    /// What this worker knows of edges, counted over whole cases: whatever is not new here is not new at all.
     pub(super) virgin: Virgin,
     pub(super) silent: u32,
     pub(super) since_probe: u64,
     starts: u64,
-    waited: Duration,
     pub(super) tell: Sender<Told>,
     pub(super) samples: Samples,
     pub(super) played: u64,
@@ -66,7 +65,6 @@ impl<'w> Worker<'w> {
             common,
             state,
             starts: player.starts,
-            waited: player.waited,
             player,
             history: VecDeque::new(),
             virgin: Virgin::default(),
@@ -86,7 +84,7 @@ impl<'w> Worker<'w> {
         let trace = self.player.play(case, &mut |coverage, _| {
             virgin.note(coverage.take());
         });
-        let edges = self.stable(case, &trace);
+        let edges = self.stable(case);
         let signature = self.signature(case, &trace);
         let mut state = lock(self.state);
         state.novelty.note(&signature);
@@ -134,7 +132,7 @@ impl<'w> Worker<'w> {
     }
 
     /// The edges that a case takes each time it is played, with the classes of their counts; what comes and goes is masked.
-    fn stable(&mut self, case: &Case, _: &Trace) -> Vec<(u32, u8)> {
+    fn stable(&mut self, case: &Case) -> Vec<(u32, u8)> {
         if !self.player.coverage.is_on() {
             return Vec::new();
         }
@@ -256,13 +254,8 @@ impl<'w> Worker<'w> {
     fn case(&mut self, job: &Job) {
         let mut news = feedback::News::default();
         let virgin = &mut self.virgin;
-        let trace = self.player.play(&job.case, &mut |coverage, _| {
-            if coverage.is_on() {
-                let more = virgin.note(coverage.take());
-                news.edges += more.edges;
-                news.counts += more.counts;
-            }
-        });
+        let waited = self.player.waited;
+        let trace = self.player.play_whole(&job.case, &mut |coverage| news = virgin.note(coverage.take()));
         self.remember(&job.case);
         {
             let mut state = lock(self.state);
@@ -271,9 +264,9 @@ impl<'w> Worker<'w> {
             counts.sessions += trace.opened;
             counts.messages += trace.messages;
             counts.played += trace.time;
-            counts.waited += self.player.waited.saturating_sub(self.waited);
+            counts.waited += self.player.waited.saturating_sub(waited);
             counts.starts += self.player.starts.saturating_sub(self.starts);
-            (self.waited, self.starts) = (self.player.waited, self.player.starts);
+            self.starts = self.player.starts;
         }
         self.since_probe += 1;
         let answered = trace.replies.iter().any(|reply| reply.len > 0);
@@ -281,7 +274,9 @@ impl<'w> Worker<'w> {
         if let Some(symptom) = self.symptom(job, &trace) {
             let began = Instant::now();
             self.look_into(job, &trace, &symptom);
-            lock(self.state).counts.triage += began.elapsed();
+            let mut state = lock(self.state);
+            state.counts.triage += began.elapsed();
+            state.looking = None;
             return;
         }
         if trace.ended.is_some() && !self.common.plan.is_about_clients() {
@@ -328,8 +323,10 @@ impl<'w> Worker<'w> {
         let mut feedback = None;
         let mut edges = Vec::new();
         if news.any() {
-            edges = self.stable(&job.case, trace);
+            let began = Instant::now();
+            edges = self.stable(&job.case);
             let mut state = lock(self.state);
+            state.counts.again += began.elapsed();
             let mut new = feedback::News::default();
             for (edge, class) in &edges {
                 let more = note_class(&mut state.virgin, *edge, *class);

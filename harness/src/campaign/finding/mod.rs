@@ -65,6 +65,9 @@ const LONG: usize = 12;
 /// How long a target may take to end after the last message.
 const QUIET_LAST: Duration = Duration::from_millis(300);
 
+/// How long a target has to end, where that is what is wrong: who ends is not waited for any longer.
+const QUIET_ENDING: Duration = Duration::from_secs(1);
+
 /// How much of a processor a target may use after a case that is a finding because it uses one up.
 const IDLE_WORK: &str = "300ms";
 
@@ -124,7 +127,11 @@ impl Writer {
                 continue;
             }
             let right = material.right.iter().find(|reply| reply.step == at);
-            let quiet = if Some(at) == last && !is_leak { QUIET_LAST } else { quiet };
+            let quiet = match material.symptom {
+                Symptom::Ended { .. } if Some(at) == last => QUIET_ENDING,
+                _ if Some(at) == last && !is_leak => QUIET_LAST,
+                _ => quiet,
+            };
             let words = material.words.iter().filter(|(step, _)| *step == at && !is_leak);
             whole.step_notes.extend(words.map(|(_, words)| ("steps".to_owned(), steps.len(), words.clone())));
             names.push(own, material.named.get(&at), quiet, right, &mut steps);

@@ -7,6 +7,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
 
+mod patience;
 mod play;
 mod protect;
 mod trace;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+pub use patience::{LATE_MAX, Patience};
 pub use trace::{REPLY_LEN_MAX, Reply, Trace};
 
 use super::coverage::Coverage;
@@ -50,17 +52,21 @@ pub struct Player {
     trouble: Option<String>,
     /// What cases expect, by the numbers in their steps.
     patterns: Arc<[Pattern]>,
+    /// How long each of them is waited for, where the target is watched; nothing where they are not what seeds expect.
+    patience: Vec<Patience>,
     /// For each process, the number of the last of its lines that was told.
     lines_seen: Vec<u64>,
     /// What the target was when it had nothing left to do; `None` as soon as something is done to it.
     idle: Option<Activity>,
+    /// Whether anything has come since the last message: so the target has had it.
+    heard: bool,
     /// Whether each message is to be answered, and so its answer waited for although the target seems to rest.
     pub insists: bool,
     /// What coverage is read from.
     pub coverage: Coverage,
     /// Whether the target's threads are watched for rest; without, replies are waited for by time alone.
     pub quiescence: bool,
-    /// How long a reply takes at most, as far as is known, where nobody can be watched.
+    /// How long a reply takes at most, as far as is known, where nobody can be watched or nothing is known of this one.
     pub reply_within: Duration,
     /// The longest that an answer that was expected came after the target had come to rest.
     pub late: Duration,
@@ -78,9 +84,11 @@ impl Player {
         let [_, _, high, low] = (u32::try_from(worker).unwrap_or(0) + 2).to_be_bytes();
         let actors = plan.actors.len();
         let patterns = plan.patterns.clone().into();
+        let patience = plan.late.iter().copied().map(Patience::of).collect();
         Player {
             plan,
             patterns,
+            patience,
             ground,
             up: None,
             rest: None,
@@ -93,6 +101,7 @@ impl Player {
             trouble: None,
             lines_seen: Vec::new(),
             idle: None,
+            heard: false,
             insists: false,
             coverage,
             quiescence: true,
@@ -220,9 +229,12 @@ impl Player {
         self.variables.insert(name.into(), value);
     }
 
-    /// Has cases expect something else than seeds do, and says what it was.
-    pub fn expect_these(&mut self, patterns: Arc<[Pattern]>) -> Arc<[Pattern]> {
-        std::mem::replace(&mut self.patterns, patterns)
+    /// Has cases expect something else than seeds do, for as long as `doing` takes.
+    pub fn expecting<T>(&mut self, patterns: Vec<Pattern>, doing: impl FnOnce(&mut Player) -> T) -> T {
+        let before = (std::mem::replace(&mut self.patterns, patterns.into()), std::mem::take(&mut self.patience));
+        let done = doing(self);
+        (self.patterns, self.patience) = before;
+        done
     }
 
     /// What variables hold.

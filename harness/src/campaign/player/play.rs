@@ -18,9 +18,26 @@ const CUTS_WITHIN: Duration = Duration::from_millis(50);
 /// How long a client program may take to connect.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(2);
 
+/// When the coverage can be read.
+enum Reading<'r> {
+    /// After each message, once its reply is there and the target rests.
+    Messages(&'r mut dyn FnMut(&mut Coverage, &Reply)),
+    /// Once, when all is said: several times as fast where replies are expected, as then nobody waits for rest in between.
+    Whole(&'r mut dyn FnMut(&mut Coverage)),
+}
+
 impl Player {
     /// Plays a case. `after` is told of each message once its reply is there, and can read the coverage.
     pub fn play(&mut self, case: &Case, after: &mut dyn FnMut(&mut Coverage, &Reply)) -> Trace {
+        self.play_read(case, Reading::Messages(after))
+    }
+
+    /// Plays a case. `at_end` can read the coverage of all of it, before its connections are closed.
+    pub fn play_whole(&mut self, case: &Case, at_end: &mut dyn FnMut(&mut Coverage)) -> Trace {
+        self.play_read(case, Reading::Whole(at_end))
+    }
+
+    fn play_read(&mut self, case: &Case, mut reading: Reading<'_>) -> Trace {
         let began = Instant::now();
         let mut trace = Trace::default();
         if let Err(failure) = self.begin() {
@@ -30,10 +47,16 @@ impl Player {
         }
         let base = self.variables.clone();
         for (at, step) in case.steps.iter().enumerate() {
-            self.play_step(case, at, step, &mut trace, after);
+            self.play_step(case, at, step, &mut trace, &mut reading);
             if trace.refused.is_some() {
                 break;
             }
+        }
+        if let Reading::Whole(at_end) = reading
+            && self.coverage.is_on()
+        {
+            self.settle(&mut trace);
+            at_end(&mut self.coverage);
         }
         self.finish(&mut trace, true);
         self.variables = base;
@@ -87,17 +110,10 @@ impl Player {
     /// Plays one step that says nothing.
     pub fn play_alone(&mut self, step: &Step, trace: &mut Trace) {
         let case = Case { steps: vec![step.clone()] };
-        self.play_step(&case, 0, step, trace, &mut |_, _| {});
+        self.play_step(&case, 0, step, trace, &mut Reading::Messages(&mut |_, _| {}));
     }
 
-    fn play_step(
-        &mut self,
-        case: &Case,
-        at: usize,
-        step: &Step,
-        trace: &mut Trace,
-        after: &mut dyn FnMut(&mut Coverage, &Reply),
-    ) {
+    fn play_step(&mut self, case: &Case, at: usize, step: &Step, trace: &mut Trace, reading: &mut Reading<'_>) {
         if !matches!(step, Step::Expect(..)) {
             self.idle = None;
         }
@@ -125,14 +141,17 @@ impl Player {
                 let mut met = !expected.is_empty();
                 for (at, step) in expected {
                     let Step::Expect(link, pattern) = step else { continue };
-                    let patterns = Arc::clone(&self.patterns);
-                    let Some(pattern) = patterns.get(*pattern as usize) else { continue };
-                    if met && !self.expect(*link, pattern, &mut kept, trace) {
+                    if met && !self.expect_numbered(*link, *pattern, &mut kept, trace) {
                         trace.unmet.get_or_insert(at);
                         met = false;
                     }
                 }
-                if !met || self.coverage.is_on() {
+                let apart = match reading {
+                    Reading::Messages(_) => self.coverage.is_on(),
+                    // What two connections are told at once may be done in one order or the other.
+                    Reading::Whole(_) => case.connections() > 1,
+                };
+                if !met || apart {
                     self.settle(trace);
                 }
                 let mut reply = Reply { step: at, ..Reply::default() };
@@ -149,7 +168,9 @@ impl Player {
                 }
                 kept.truncate(REPLY_LEN_MAX);
                 reply.data = kept;
-                after(&mut self.coverage, &reply);
+                if let Reading::Messages(after) = reading {
+                    after(&mut self.coverage, &reply);
+                }
                 trace.replies.push(reply);
             }
             // Those right behind a message were played with it.
@@ -158,9 +179,7 @@ impl Player {
                 if matches!(behind, Some(Step::Send(message)) if message.link == *link) {
                     return;
                 }
-                let patterns = Arc::clone(&self.patterns);
-                let Some(pattern) = patterns.get(*pattern as usize) else { return };
-                if !self.expect(*link, pattern, &mut Vec::new(), trace) {
+                if !self.expect_numbered(*link, *pattern, &mut Vec::new(), trace) {
                     trace.unmet.get_or_insert(at);
                 }
             }
@@ -233,7 +252,7 @@ impl Player {
         let writes = message.writes(bytes);
         let last = writes.len() - 1;
         for (at, write) in writes.into_iter().enumerate() {
-            self.idle = None;
+            (self.idle, self.heard) = (None, false);
             let Some(link) = self.link(message.link) else { return };
             if !link.send(write) {
                 return;

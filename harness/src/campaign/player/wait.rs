@@ -45,6 +45,9 @@ const SILENT_FOR: Duration = Duration::from_millis(300);
 /// Between two looks meanwhile.
 const SILENT_LOOK: Duration = Duration::from_millis(10);
 
+/// How much of a processor a target may use, in ticks of 10 ms, before it is said not to answer.
+const SILENT_TICKS: u64 = 50;
+
 /// How long a process may take to end after it has begun to.
 const END_WITHIN: Duration = Duration::from_secs(3);
 
@@ -52,6 +55,21 @@ impl Player {
     /// Whether the target uses so much time of a processor without coming to rest in between.
     pub fn works_on(&mut self, work: Duration) -> bool {
         self.rest.as_mut().is_some_and(|rest| self.ground.wait(rest.come(work)) == Came::Working)
+    }
+
+    /// Waits for what seeds expect, by its number, as long as this answer is worth it.
+    pub(super) fn expect_numbered(&mut self, link: u16, number: u32, kept: &mut Vec<u8>, trace: &mut Trace) -> bool {
+        let at = number as usize;
+        let patterns = Arc::clone(&self.patterns);
+        let Some(pattern) = patterns.get(at) else { return true };
+        let Some(patience) = self.patience.get(at).filter(|_| self.rest.is_some()) else {
+            return self.expect(link, pattern, kept, trace);
+        };
+        let within = std::mem::replace(&mut self.reply_within, patience.within());
+        let met = self.expect(link, pattern, kept, trace);
+        self.reply_within = within;
+        self.patience[at].note(met);
+        met
     }
 
     /// Waits for what is expected. What it took is added to `kept`.
@@ -62,8 +80,9 @@ impl Player {
         let mut progress = Progress::default();
         let (mut state, mut asleep) = (Activity::Busy, 0);
         let mut patience = ANSWER_FIRST;
-        // Since when the target rests, as far as is known.
+        // Since when the target rests, as far as is known; and how long it has rested before it went on with its answer.
         let mut rests: Option<Instant> = None;
+        let mut late = Duration::ZERO;
         let mut ticks = None;
         loop {
             let Some(open) = self.link(link) else { return false };
@@ -96,6 +115,7 @@ impl Player {
                     set.extend(matched.values.iter().cloned());
                     let consumed = whole.unwrap_or(matched.len);
                     self.variables.extend(set);
+                    self.late = self.late.max(late);
                     let Some(open) = self.link(link) else { return false };
                     if open.is_datagram() {
                         kept.extend(open.datagrams.pop_front().unwrap_or_default());
@@ -114,9 +134,9 @@ impl Player {
                 return false;
             }
             if open.read() != Heard::Nothing {
-                asleep = 0;
+                (asleep, self.heard) = (0, true);
                 if let Some(since) = rests.take() {
-                    self.late = self.late.max(since.elapsed());
+                    late = late.max(since.elapsed());
                 }
                 continue;
             }
@@ -161,7 +181,9 @@ impl Player {
     }
 
     pub(super) fn read_all(&mut self) -> Heard {
-        self.links.iter_mut().flatten().map(Link::read).max().unwrap_or(Heard::Nothing)
+        let heard = self.links.iter_mut().flatten().map(Link::read).max().unwrap_or(Heard::Nothing);
+        self.heard |= heard != Heard::Nothing;
+        heard
     }
 
     /// Waits for any answer on a connection.
@@ -169,6 +191,7 @@ impl Player {
         let began = Instant::now();
         let mut rests: Option<Instant> = None;
         let heard = self.link(link).map_or(0, |open| open.received);
+        let before = self.rest.as_mut().map_or(0, Rest::ticks);
         while began.elapsed() < self.reply_within {
             let Some(open) = self.link(link) else { break };
             // What TLS says for itself is no answer.
@@ -178,7 +201,13 @@ impl Player {
             }
             match self.rest.as_mut().map_or(Activity::Busy, Rest::look) {
                 Activity::Gone => break,
-                Activity::Busy => rests = None,
+                Activity::Busy => {
+                    rests = None;
+                    let used = self.rest.as_mut().map_or(0, Rest::ticks).saturating_sub(before);
+                    if used >= SILENT_TICKS {
+                        break;
+                    }
+                }
                 Activity::Asleep if rests.get_or_insert_with(Instant::now).elapsed() >= SILENT_FOR => break,
                 Activity::Asleep => {}
             }
@@ -228,7 +257,8 @@ impl Player {
                 Activity::Asleep => asleep += 1,
                 Activity::Busy => asleep = 0,
             }
-            if asleep >= looks {
+            // What was sent may still be on its way when nobody seems to do anything; not to a target that has answered it.
+            if asleep >= if self.heard { 1 } else { looks } {
                 // What has come was written before it fell asleep; but who waited for room to say more goes on.
                 if self.read_all() < Heard::Much {
                     break Activity::Asleep;

@@ -281,6 +281,27 @@ fn a_sound_server_stays_silent() {
 }
 
 #[test]
+fn a_case_that_does_not_hold_is_told_and_its_answers_are_not_waited_for() {
+    let scenario = r#"
+[target]
+builtin = "lines"
+
+[actor.client]
+connect = "target"
+framing = "line"
+
+[[case]]
+name = "says what nobody answers"
+steps = [{ send = "ECHO a" }, { expect = { prefix = "none of it" } }]
+"#;
+    let campaign = fuzz_scenario(scenario, &["--cases", "30"]);
+    let note = "note: 1 of 1 case in the scenario does not hold, the first `planted/says what nobody answers` (planted.toml:11:33): ";
+    assert!(campaign.stderr.contains(note), "{}", campaign.stderr);
+    let expects = campaign.journal().iter().any(|entry| entry["case"].to_string().contains("expect"));
+    assert!(!expects, "{:?}", campaign.journal());
+}
+
+#[test]
 fn edges_are_counted_by_our_runtime() {
     let campaign = fuzz("none", true, &["--cases", "200"]);
     assert!(campaign.json["edges"].as_u64().expect("a number") > 10, "{}\n{}", campaign.json, campaign.stderr);
