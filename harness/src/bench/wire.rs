@@ -7,6 +7,7 @@ mod stamps;
 mod train;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -66,9 +67,9 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// As large as connections that are opened in this way need them.
-    pub fn new(opening: &Opening) -> Buffers {
-        let plain = if opening.tls.is_some() { READ_LEN_MAX + RECORDS_LEN_MAX } else { 0 };
+    /// As large as connections need them, with TLS or without.
+    pub fn new(with_tls: bool) -> Buffers {
+        let plain = if with_tls { READ_LEN_MAX + RECORDS_LEN_MAX } else { 0 };
         Buffers { wire: vec![0; READ_LEN_MAX], plain: vec![0; plain], control: vec![0; received::CONTROL_LEN] }
     }
 }
@@ -87,7 +88,7 @@ pub struct Segments {
 pub struct Opening {
     /// Where the server is.
     pub address: Address,
-    /// How long a read waits for bytes; `None` where none does.
+    /// How long a read waits for a datagram, and without end for bytes; `None` where none waits.
     pub wait: Option<Duration>,
     /// How TLS is done, where it is.
     pub tls: Option<TlsClient>,
@@ -102,7 +103,7 @@ pub struct Opening {
 /// A socket, and what it has not taken yet.
 #[derive(Debug)]
 pub struct Wire {
-    socket: Option<Socket>,
+    socket: Option<Arc<Socket>>,
     session: Option<Box<TlsEnd>>,
     datagram: bool,
     blocking: bool,
@@ -139,7 +140,7 @@ impl Wire {
     }
 
     /// The socket, if there is one.
-    pub fn socket(&self) -> Option<&Socket> {
+    pub fn socket(&self) -> Option<&Arc<Socket>> {
         self.socket.as_ref()
     }
 
@@ -181,7 +182,10 @@ impl Wire {
             }
         }
         if let Some(wait) = opening.wait {
-            socket.set_read_timeout(Some(wait)).map_err(broken)?;
+            if self.datagram {
+                // What is lost is nothing to end a socket for. With a stream somebody else looks after it.
+                socket.set_read_timeout(Some(wait)).map_err(broken)?;
+            }
             socket.connect(&address).map_err(broken)?;
         } else {
             socket.set_nonblocking(true).map_err(broken)?;
@@ -190,7 +194,7 @@ impl Wire {
                 done => done.map_err(broken)?,
             }
         }
-        self.socket = Some(socket);
+        self.socket = Some(Arc::new(socket));
         Ok(())
     }
 
@@ -237,7 +241,12 @@ impl Wire {
 
     /// Takes bytes of a stream, or a datagram.
     pub fn write(&mut self, counts: &mut Counts, bytes: &[u8]) -> Result<(), Broken> {
-        counts.messages += 1;
+        self.write_many(counts, bytes, 1)
+    }
+
+    /// The same of so many messages, one after the other; of datagrams only one.
+    pub fn write_many(&mut self, counts: &mut Counts, bytes: &[u8], count: usize) -> Result<(), Broken> {
+        counts.messages += count as u64;
         counts.bytes_sent += bytes.len() as u64;
         if self.train.is_some() {
             return self.join(counts, bytes);

@@ -54,9 +54,9 @@ pub use triage::Verdict;
 
 use crate::protocol::Protocol;
 use crate::reduce::Effort;
-use crate::runner::Url;
 use crate::runner::process::Guard;
 use crate::scenario::{Known, Scenario};
+use crate::url::Url;
 
 /// What a campaign is run with.
 #[derive(Clone, Debug)]

@@ -16,10 +16,11 @@ use crate::document::{Source, Value, did_you_mean, parse};
 use crate::exit::Exit;
 use crate::protocol::{self, Protocol};
 use crate::reduce::Effort;
+use crate::runner::Clock;
 use crate::runner::process::Guard;
-use crate::runner::{Clock, Url};
 use crate::scenario::{self, Known, load};
 use crate::testcase::Class;
+use crate::url::Url;
 
 /// How long a finding may be made smaller unless somebody says otherwise.
 const SHRINK_BUDGET: &str = "20s";

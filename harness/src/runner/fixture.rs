@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::address::Url;
 use super::process::{Address, Exit, Guard, Ports, Process};
 use super::target::{Group, Owner, Running, Setting, start};
 use super::tls::{TlsClient, TlsServer};
@@ -12,6 +11,7 @@ use crate::event::{Failure, FailureKind, OutputLine, Place};
 use crate::random::Random;
 use crate::scenario::{Scenario, Target, Tls};
 use crate::template::Variables;
+use crate::url::Url;
 
 /// What starting targets needs to know.
 #[derive(Debug)]

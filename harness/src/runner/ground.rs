@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::address::Url;
 use super::fixture::{Fixture, FixtureOptions, Starter};
 use super::process::{Address, Guard, Process};
 use super::tls::{TlsClient, TlsServer};
 use crate::event::Failure;
 use crate::scenario::{Scenario, Target, Tls};
 use crate::template::Variables;
+use crate::url::Url;
 
 /// What targets of one worker are started on.
 #[derive(Debug)]

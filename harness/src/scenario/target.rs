@@ -443,7 +443,7 @@ fn lower_address(reader: &mut Reader, entry: &Entry, scope: &mut Scope) -> Optio
 /// A URL that is known already has to be one.
 pub(super) fn check_url(reader: &mut Reader, node: &Node, template: &Template) {
     let Some(text) = template.as_literal() else { return };
-    if let Err(error) = crate::runner::Url::parse(&String::from_utf8_lossy(text)) {
+    if let Err(error) = crate::url::Url::parse(&String::from_utf8_lossy(text)) {
         let hint = "`tcp://127.0.0.1:6379`, `udp://[::1]:53`, `unix:///run/x.sock`, `unixgram:///run/x.sock`";
         reader.mistake_with_hint(&node.span, error.to_string(), hint);
     }
@@ -539,7 +539,7 @@ fn lower_stop(reader: &mut Reader, table: &Table) -> Option<(String, Duration)> 
     reader.check_keys(table, &["signal", "within"], "`stop`");
     if let Some(node) = table.get("signal") {
         stop.0 = reader.static_string(node, "`signal`")?;
-        if let Err(error) = crate::runner::process::Signal::parse(&stop.0) {
+        if let Err(error) = crate::signal::Signal::parse(&stop.0) {
             reader.mistake(&node.span, error.to_string());
         }
     }
