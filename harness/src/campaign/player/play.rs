@@ -259,7 +259,7 @@ impl Player {
             }
             // Where that takes long, the rest goes as it comes.
             if at < last && began.elapsed() < CUTS_WITHIN {
-                self.come_to_rest(1, trace);
+                self.settle(trace);
             }
         }
     }

@@ -225,18 +225,9 @@ impl Player {
         if let Some(state) = self.idle {
             return state;
         }
-        let state = self.come_to_rest(LOOKS, trace);
-        if state == Activity::Asleep && self.rest.is_some() {
-            self.idle = Some(state);
-        }
-        state
-    }
-
-    /// Waits until the target has been seen asleep so often in a row, and reads what comes meanwhile.
-    pub(super) fn come_to_rest(&mut self, looks: u32, trace: &mut Trace) -> Activity {
         let began = Instant::now();
         let (mut looked, mut ticks) = (1, None);
-        let (mut asleep, mut at_once) = (0, 0);
+        let (mut asleep, mut at_once, mut worked) = (0, 0, false);
         let state = loop {
             let Some(rest) = &mut self.rest else {
                 self.read_all();
@@ -255,13 +246,20 @@ impl Player {
             match rest.look() {
                 Activity::Gone => break Activity::Gone,
                 Activity::Asleep => asleep += 1,
-                Activity::Busy => asleep = 0,
+                Activity::Busy => (asleep, worked) = (0, true),
             }
             // What was sent may still be on its way when nobody seems to do anything; not to a target that has answered it.
-            if asleep >= if self.heard { 1 } else { looks } {
-                // What has come was written before it fell asleep; but who waited for room to say more goes on.
-                if self.read_all() < Heard::Much {
-                    break Activity::Asleep;
+            if asleep >= if self.heard { 1 } else { LOOKS } {
+                // What has come was written before it fell asleep, if it was seen to work; but who waited for room to say more
+                // goes on.
+                match self.read_all() {
+                    Heard::Nothing => break Activity::Asleep,
+                    Heard::Little if worked => {
+                        // What was said last may be that it is the end.
+                        self.read_all();
+                        break Activity::Asleep;
+                    }
+                    Heard::Little | Heard::Much => {}
                 }
                 asleep = 0;
                 continue;
@@ -295,6 +293,9 @@ impl Player {
                 }
             }
         };
+        if state == Activity::Asleep && self.rest.is_some() {
+            self.idle = Some(state);
+        }
         self.waited += began.elapsed();
         state
     }
