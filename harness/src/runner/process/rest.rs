@@ -141,6 +141,7 @@ impl Rest {
 impl Member {
     fn look(&mut self) -> Activity {
         let mut buffer = [0; 512];
+        let mut lives = false;
         // The first thread's line says how many there are: only when that has changed is the list made anew.
         for fresh in [false, true] {
             if fresh || self.threads.is_empty() {
@@ -148,6 +149,7 @@ impl Member {
             }
             let mut known = self.threads.len();
             let mut lost = false;
+            lives = false;
             for (at, (_, file)) in self.threads.iter().enumerate() {
                 let Ok(len) = file.read_at(&mut buffer, 0) else {
                     lost = true;
@@ -156,15 +158,18 @@ impl Member {
                 if at == 0 {
                     known = count(&buffer[..len]).unwrap_or(known);
                 }
-                if !matches!(state(&buffer[..len]), b'S' | b'I' | b'T' | b't' | b'Z' | b'X') {
-                    return Activity::Busy;
+                match state(&buffer[..len]) {
+                    b'S' | b'I' | b'T' | b't' => lives = true,
+                    // It has ended, and whoever started it has not yet asked how.
+                    b'Z' | b'X' => {}
+                    _ => return Activity::Busy,
                 }
             }
             if !lost && known.min(THREADS_MAX) <= self.threads.len() {
                 break;
             }
         }
-        if self.threads.is_empty() { Activity::Gone } else { Activity::Asleep }
+        if lives { Activity::Asleep } else { Activity::Gone }
     }
 
     fn list(&mut self) {
@@ -262,6 +267,18 @@ mod tests {
         drop(to);
         child.wait().expect("it ends");
         assert_eq!((came, there), (Came::Resting, 2));
+    }
+
+    #[test]
+    fn who_has_ended_and_was_not_asked_how_is_gone() {
+        let mut child = std::process::Command::new("true").spawn().expect("a process");
+        let mut rest = Rest::new(vec![child.id()]);
+        while rest.look() == Activity::Busy {
+            std::thread::yield_now();
+        }
+        let state = rest.look();
+        child.wait().expect("it ends");
+        assert_eq!(state, Activity::Gone);
     }
 
     #[test]
