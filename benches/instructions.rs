@@ -54,7 +54,7 @@ fn check(expect: &str) -> Work {
     );
     let scenario = load("instructions.toml", &text, &Known::default()).expect("it is valid");
     let workload = Workload::new(&scenario, &scenario.cases[0], None, 1).expect("it is one");
-    let matcher: Arc<dyn Matcher> = match workload.operations.last() {
+    let matcher: Arc<dyn Matcher> = match workload.parts[0].operations.last() {
         Some(Operation::Expect(Expecting { what: Wanted::Matcher(matcher), .. })) => Arc::clone(matcher),
         Some(Operation::Expect(Expecting { what: Wanted::Bytes(bytes), .. })) => {
             Arc::new(harness::matcher::Exact(bytes.clone()))

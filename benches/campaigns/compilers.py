@@ -45,7 +45,7 @@ def compilers(arguments):
     rows = []
     for compiler, options in BUILDS.items():
         if shutil.which(compiler.split(",")[0]) is None:
-            rows.append([compiler, "not installed", "-", "-", "-"])
+            rows.append([compiler, "not installed", "-", "-", "-", "-"])
             continue
 
         def once(seed, folder):
@@ -59,16 +59,17 @@ def compilers(arguments):
         try:
             campaigns = rounds(arguments, once)
         except Broken as why:
-            rows.append([compiler, f"does not compile: {why}", "-", "-", "-"])
+            rows.append([compiler, f"does not compile: {why}", "-", "-", "-", "-"])
             continue
         found = [campaign.findings[0] for campaign in campaigns if campaign.findings]
         rows.append([
             compiler,
             median([campaign.json["edges"] for campaign in campaigns]),
+            campaigns[0].json.get("edges_total", "unknown"),
             median([campaign.rate for campaign in campaigns]),
             f"{len(found)} of {len(campaigns)}",
             median([finding["cases"] for finding in found]),
         ])
     if all(row[2] == "-" for row in rows):
         raise Skipped("there is no compiler of these")
-    table(["built with", "edges", "cases/s", "six letters found", "after cases"], rows)
+    table(["built with", "edges", "of", "cases/s", "six letters found", "after cases"], rows)

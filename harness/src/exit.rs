@@ -39,6 +39,18 @@ pub enum Flaky {
     Fail,
 }
 
+/// What is not as it should be, the worst first.
+const WORST_FIRST: [Exit; 8] = [
+    Exit::Bug,
+    Exit::Invalid,
+    Exit::Unreachable,
+    Exit::Crashed,
+    Exit::Failed,
+    Exit::Behind,
+    Exit::Flaky,
+    Exit::Incomplete,
+];
+
 impl Exit {
     /// The number.
     pub fn code(self) -> u8 {
@@ -55,6 +67,16 @@ impl Exit {
             Exit::Incomplete => 9,
             Exit::Bug => 70,
         }
+    }
+
+    /// The worse of two; what is told of a command line, or of nothing, is not worse than anything.
+    pub fn worse(self, other: Exit) -> Exit {
+        WORST_FIRST.into_iter().find(|exit| [self, other].contains(exit)).unwrap_or(self)
+    }
+
+    /// What of [`WORST_FIRST`] a number stands for.
+    pub fn of_code(code: u8) -> Option<Exit> {
+        WORST_FIRST.into_iter().find(|exit| exit.code() == code)
     }
 
     /// What a run's summary comes to.

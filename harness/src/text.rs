@@ -48,9 +48,22 @@ pub fn show_size(bytes: u64) -> String {
     format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
 }
 
+/// A number with commas: `70,000`.
+pub fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut output = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            output.push(',');
+        }
+        output.push(digit);
+    }
+    output
+}
+
 /// `1 byte`, `2 bytes`, `70,000 bytes`.
 pub fn count(number: usize, what: &str) -> String {
-    crate::report::text::count(number as u64, what)
+    format!("{} {what}{}", self::number(number as u64), if number == 1 { "" } else { "s" })
 }
 
 /// Reads pairs of hexadecimal digits, white space between them or not.

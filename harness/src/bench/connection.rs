@@ -4,23 +4,29 @@
 //! where they lie; only what is not whole yet is copied.
 
 mod bulk;
+mod cast;
 mod datagrams;
+mod playing;
+mod uniform;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use socket2::Socket;
 
 pub use self::bulk::Moved;
+pub use self::uniform::{Known, Uniform};
 use super::clock::now;
 use super::correlation::Asked;
-use super::expectation::{Expectation, Mismatch, shown};
+use super::expectation::{Expectation, Mismatch};
 use super::tally::{LATENCY_MAX, Tally};
-use super::wire::{Broken, Buffers, Got, Opening, Stamps, Wire};
-use super::workload::{Bulk, Operation, Workload, fill};
+use super::wire::{Broken, Buffers, Got, Opening, Wire};
+use super::workload::{Bulk, Part, Workload};
 use crate::event::TlsSession;
 use crate::random::Random;
+use crate::scenario::CONNECTION;
 
 /// The most bytes of a connection that wait for the rest of their message.
 pub const CARRIED_MAX: usize = 64 << 20;
@@ -28,9 +34,11 @@ pub const CARRIED_MAX: usize = 64 << 20;
 /// The most questions that were given up and whose answers are still known for late ones.
 pub const GIVEN_UP_MAX: usize = 4096;
 
-/// An iteration under way.
+/// An iteration under way, or several that began at once and have come equally far.
 #[derive(Clone, Copy, Debug)]
 struct Flight {
+    /// How many.
+    count: usize,
     /// When it was to begin.
     intended: u64,
     /// When it did.
@@ -84,8 +92,8 @@ pub enum Standing {
 pub struct Shared {
     /// What is done again and again.
     pub workload: Rc<Workload>,
-    /// How connections are opened.
-    pub opening: Opening,
+    /// Connections that play an iteration together, by [`Connection::new`]'s number for them.
+    pub casts: Vec<Cast>,
     /// Whether answers are compared, or only counted.
     pub verify: bool,
     /// How long an iteration may take, in nanoseconds.
@@ -96,6 +104,10 @@ pub struct Shared {
     pub agreed: Option<TlsSession>,
     /// What is counted.
     pub tally: Tally,
+    /// An answer that is known to hold.
+    pub known: Known,
+    /// When something came last, where nothing was done since; 0 where that is long ago.
+    pub clock: u64,
     /// How far the clock of the kernel's timestamps is ahead, where they are asked for.
     pub ahead: u64,
     /// From when on what ends is counted.
@@ -104,14 +116,45 @@ pub struct Shared {
     pub begun: u64,
 }
 
+/// What an actor's connections do, and how they are opened.
+#[derive(Debug)]
+pub struct Role {
+    /// What they do.
+    pub part: Part,
+    /// How they are opened.
+    pub opening: Opening,
+    /// What its iterations have in common, where they are no more than a request and its answer.
+    pub uniform: Option<Uniform>,
+}
+
+/// Connections that play an iteration together: one for each actor.
+#[derive(Debug, Default)]
+pub struct Cast {
+    /// How many notices of each kind its actors have given.
+    pub notices: Vec<u64>,
+    /// How many of them have not come to the end of the iteration yet.
+    pub playing: usize,
+    /// Whether others may be able to go on.
+    pub changed: bool,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Connection {
+    role: Rc<Role>,
+    /// Those that it plays with.
+    cast: usize,
+    /// Datagrams that came before its turn.
+    early: VecDeque<Bytes>,
+    /// Whether its peer has said, before its turn, that nothing more comes.
+    ended: bool,
     wire: Wire,
     standing: Standing,
     /// What has come and is not whole yet.
     carried: Vec<u8>,
     flights: VecDeque<Flight>,
+    /// How many iterations they are.
+    under_way: usize,
     /// Expectations that were given up, and whose answers may still come.
     given_up: u32,
     /// The same where answers are known by a field: whose.
@@ -148,20 +191,27 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// One that is not open yet.
-    pub fn new(shared: &Shared, seed: u64, number: usize) -> Connection {
+    /// One that is not open yet, and plays a role in a cast: by its number here, and over all threads.
+    pub fn new(shared: &Shared, role: &Rc<Role>, (cast, number): (usize, usize), random: Random) -> Connection {
+        let mut expectation = Expectation::new(&shared.workload);
+        expectation.variables.insert(CONNECTION.into(), number.to_string().into());
         Connection {
-            wire: Wire::new(&shared.opening),
+            role: Rc::clone(role),
+            cast,
+            early: VecDeque::new(),
+            ended: false,
+            wire: Wire::new(&role.opening),
             standing: Standing::Gone,
             carried: Vec::new(),
             flights: VecDeque::new(),
+            under_way: 0,
             given_up: 0,
             unanswered: VecDeque::new(),
             asked: Asked::default(),
             questions: 0,
             answered: 0,
-            expectation: Expectation::new(shared.workload.variables.clone()),
-            random: Random::new(seed, &format!("connection {number}")),
+            expectation,
+            random,
             dialled: 0,
             connected: 0,
             upgrading: None,
@@ -183,8 +233,13 @@ impl Connection {
     }
 
     /// Its socket.
-    pub fn socket(&self) -> Option<&Socket> {
+    pub fn socket(&self) -> Option<&Arc<Socket>> {
         self.wire.socket()
+    }
+
+    /// Whether it carries datagrams.
+    pub fn is_datagram(&self) -> bool {
+        self.wire.is_datagram()
     }
 
     /// What its TCP does about congestion, by the kernel's name for it.
@@ -194,7 +249,7 @@ impl Connection {
 
     /// How many iterations are under way.
     pub fn under_way(&self) -> usize {
-        self.flights.len()
+        self.under_way
     }
 
     /// Since when it could have begun another iteration.
@@ -231,23 +286,24 @@ impl Connection {
     }
 
     /// Begins to open it.
-    pub fn open(&mut self, shared: &Shared) -> Result<(), Failing> {
+    pub fn open(&mut self) -> Result<(), Failing> {
         self.dialled = now();
-        self.wire.open(&shared.opening)?;
+        self.wire.open(&self.role.opening)?;
         self.standing = Standing::Connecting;
         Ok(())
     }
 
     /// Goes on when the socket says that it is connected, or is not.
     pub fn opened(&mut self, shared: &mut Shared) -> Result<(), Failing> {
-        self.wire.connected(&shared.opening.address)?;
+        self.wire.connected(&self.role.opening.address)?;
         let now = now();
         shared.tally.counts.connections += 1;
         if now >= shared.counted_from {
             shared.tally.connect.saturating_record((now - self.dialled).clamp(1, LATENCY_MAX));
         }
         self.connected = now;
-        if let Some(client) = shared.opening.tls.as_ref().filter(|_| !shared.opening.upgrades) {
+        let opening = &self.role.opening;
+        if let Some(client) = opening.tls.as_ref().filter(|_| !opening.upgrades) {
             self.standing = Standing::Shaking;
             return Ok(self.wire.shake(client, &mut shared.tally.counts)?);
         }
@@ -269,7 +325,7 @@ impl Connection {
     /// Goes on with TLS.
     fn upgrade(&mut self, shared: &mut Shared) -> Result<(), Failing> {
         self.flush(shared)?;
-        let Some(client) = shared.opening.tls.as_ref().filter(|_| !self.wire.is_protected()) else {
+        let Some(client) = self.role.opening.tls.as_ref().filter(|_| !self.wire.is_protected()) else {
             return Err(Failing::Mismatch("TLS has begun on this connection already".into()));
         };
         self.upgrading = Some(now());
@@ -278,114 +334,14 @@ impl Connection {
 
     fn begin_opening(&mut self, shared: &mut Shared, now: u64) -> Result<(), Failing> {
         self.standing = Standing::Opening;
-        self.flights.push_back(Flight { intended: now, begun: now, stepped: now, at: 0, asked: Asked::default() });
+        let asked = Asked::default();
+        self.flights.push_back(Flight { count: 1, intended: now, begun: now, stepped: now, at: 0, asked });
+        self.under_way = 1;
         // The opening steps are played as far as they go.
         self.advance(shared, &mut &[][..], now)?;
+        // It may be who others wait for.
+        shared.casts[self.cast].changed = true;
         self.flush(shared)
-    }
-
-    /// Begins an iteration, at the time `begun`, which was to begin at `intended`.
-    pub fn begin(&mut self, shared: &mut Shared, intended: u64, begun: u64) -> Result<(), Failing> {
-        let number = shared.begun;
-        shared.begun += 1;
-        let workload = Rc::clone(&shared.workload);
-        if !workload.is_static {
-            self.expectation.variables.insert(Arc::from(super::workload::ITERATION), number.to_string().into());
-        }
-        let mut at = 0;
-        self.wire.begins();
-        let first = self.flights.is_empty();
-        let mut flight = Flight { intended, begun, stepped: begun, at: 0, asked: Asked::default() };
-        while let Some(operation) = workload.operations.get(at) {
-            if operation.waits() {
-                break;
-            }
-            self.perform(shared, operation)?;
-            at += 1;
-        }
-        flight.at = at;
-        flight.asked = self.asked;
-        if first {
-            self.expectation.reset();
-        }
-        self.flights.push_back(flight);
-        self.begun += 1;
-        shared.tally.counts.begun += 1;
-        if intended != begun && begun >= shared.counted_from {
-            let late = begun.saturating_sub(intended.max(self.free_since));
-            shared.tally.lateness.saturating_record(late.clamp(1, LATENCY_MAX));
-        }
-        Ok(())
-    }
-
-    /// Does what waits for nobody.
-    fn perform(&mut self, shared: &mut Shared, operation: &Operation) -> Result<(), Failing> {
-        match operation {
-            Operation::Pieces(pieces) => {
-                for piece in pieces {
-                    self.flush(shared)?;
-                    self.wire.write(&mut shared.tally.counts, piece)?;
-                }
-                self.flush(shared)
-            }
-            Operation::Send(bytes) => self.send(shared, bytes),
-            Operation::SendMade(send, save) => {
-                let framing = shared.workload.framing.clone();
-                let mut whole: Vec<u8> = Vec::new();
-                for payload in &send.payloads {
-                    let bytes = fill(payload, &self.expectation.variables, &mut self.random, framing.as_deref());
-                    let bytes = bytes.map_err(|error| Failing::Mismatch(error.to_string()))?;
-                    if self.wire.is_datagram() {
-                        self.send(shared, &bytes)?;
-                    }
-                    whole.extend_from_slice(&bytes);
-                }
-                if !self.wire.is_datagram() {
-                    self.wire.write(&mut shared.tally.counts, &whole)?;
-                }
-                if let Some(name) = save {
-                    self.expectation.variables.insert(Arc::clone(name), whole.into());
-                }
-                Ok(())
-            }
-            Operation::Set(name, template) => {
-                let value = template.fill(&self.expectation.variables);
-                let value =
-                    value.map_err(|unset| Failing::Mismatch(format!("the variable `{}` has no value yet", unset.0)))?;
-                self.expectation.variables.insert(Arc::clone(name), value);
-                Ok(())
-            }
-            Operation::StartTls => self.upgrade(shared),
-            Operation::Shutdown => Ok(self.wire.shutdown(&mut shared.tally.counts)?),
-            Operation::Close | Operation::Reset => {
-                self.flush(shared)?;
-                self.spent = true;
-                if matches!(operation, Operation::Reset) {
-                    self.wire.reset_at_end();
-                }
-                Ok(())
-            }
-            Operation::Expect(_) | Operation::ExpectEof(_) => unreachable!("they wait"),
-        }
-    }
-
-    /// Sends bytes, with an identifier of their own where answers are known by one.
-    fn send(&mut self, shared: &mut Shared, bytes: &[u8]) -> Result<(), Failing> {
-        let correlation = shared.workload.correlation.as_ref().filter(|_| self.standing == Standing::Open);
-        let Some(correlation) = correlation else {
-            return Ok(self.wire.write(&mut shared.tally.counts, bytes)?);
-        };
-        // One that is still waited for keeps its own.
-        while self.flights.iter().any(|flight| correlation.id(flight.asked.number) == correlation.id(self.questions)) {
-            self.questions += 1;
-        }
-        self.carried.clear();
-        self.carried.extend_from_slice(bytes);
-        self.asked = correlation.ask(self.questions, &mut self.carried).unwrap_or_default();
-        self.questions += 1;
-        let sent = self.wire.write(&mut shared.tally.counts, &self.carried);
-        self.carried.clear();
-        Ok(sent?)
     }
 
     /// Gives the socket what waits for it.
@@ -400,6 +356,10 @@ impl Connection {
 
     /// Reads what is there and goes on as far as that leads. `true` if there may be more.
     pub fn read(&mut self, shared: &mut Shared) -> Result<bool, Failing> {
+        if self.wire.socket().is_none() {
+            // It was closed before its cast had played to the end.
+            return Ok(false);
+        }
         let mut buffers = std::mem::take(&mut shared.buffers);
         let read = self.read_into(shared, &mut buffers);
         shared.buffers = buffers;
@@ -407,7 +367,7 @@ impl Connection {
     }
 
     fn read_into(&mut self, shared: &mut Shared, buffers: &mut Buffers) -> Result<bool, Failing> {
-        let got = self.wire.read(&mut shared.tally.counts, &shared.opening.address, buffers)?;
+        let got = self.wire.read(&mut shared.tally.counts, &self.role.opening.address, buffers)?;
         if self.standing == Standing::Shaking && !self.wire.is_shaking() {
             let now = self.shaken(shared, self.connected);
             self.begin_opening(shared, now)?;
@@ -429,12 +389,13 @@ impl Connection {
                 for datagram in bytes.chunks(size.max(1)) {
                     self.datagram(shared, datagram, now)?;
                 }
-                return Ok(shared.opening.wait.is_none() && !self.flights.is_empty());
+                return Ok(self.role.opening.wait.is_none() && !self.flights.is_empty());
             }
             Got::End => return self.ended(shared, now()).map(|()| false),
             Got::Nothing => return Ok(false),
         };
         let now = now();
+        shared.clock = now;
         self.wire.collect(&mut shared.tally.counts, false);
         if self.carried.is_empty() {
             let mut rest = bytes;
@@ -447,161 +408,37 @@ impl Connection {
                 return Err(Failing::Mismatch(format!("more than {CARRIED_MAX} bytes came without an end")));
             }
             self.carried.extend_from_slice(bytes);
-            let carried = std::mem::take(&mut self.carried);
-            let mut rest = carried.as_slice();
-            let went = self.advance(shared, &mut rest, now);
-            let left = rest.len();
-            self.carried = carried;
-            let done = self.carried.len() - left;
-            self.carried.drain(..done);
-            went?;
+            self.advance_carried(shared, now)?;
         }
         Ok(more)
     }
 
-    /// The peer has closed its direction.
-    fn ended(&mut self, shared: &mut Shared, now: u64) -> Result<(), Failing> {
-        let workload = Rc::clone(&shared.workload);
-        let Some(flight) = self.flights.front().copied().filter(|_| self.standing == Standing::Open) else {
-            return Err(Failing::Broken("the peer closed the connection".into()));
-        };
-        match workload.operations.get(flight.at) {
-            Some(Operation::ExpectEof(step)) => {
-                self.held(shared, *step, now);
-                self.spent = true;
-                self.next(shared, &workload, now)
-            }
-            Some(Operation::Expect(expecting)) => {
-                let what = self.expectation.describe(expecting);
-                Err(Failing::Broken(format!("the peer closed the connection where {what} was expected")))
-            }
-            _ => Err(Failing::Broken("the peer closed the connection".into())),
-        }
-    }
-
-    fn operations<'w>(&self, workload: &'w Workload) -> &'w [Operation] {
-        if self.standing == Standing::Opening { &workload.opening } else { &workload.operations }
-    }
-
-    /// Takes expected messages from the front of `rest` as far as it goes. `true` if it took any.
-    fn advance(&mut self, shared: &mut Shared, rest: &mut &[u8], now: u64) -> Result<bool, Failing> {
-        let workload = Rc::clone(&shared.workload);
-        let mut took = false;
-        loop {
-            let Some(flight) = self.flights.front().copied() else {
-                if workload.bulk.is_some() {
-                    // It is the beginning of what comes.
-                    *rest = &[];
-                }
-                if !rest.is_empty() {
-                    shared.tally.counts.unasked += rest.len() as u64;
-                    let why = format!("nothing was asked, and {} came", shown(rest));
-                    *rest = &[];
-                    return Err(Failing::Mismatch(why));
-                }
-                return Ok(took);
-            };
-            let operations = self.operations(&workload);
-            match operations.get(flight.at) {
-                Some(Operation::Expect(expecting)) => {
-                    let framing = workload.framing.as_deref();
-                    let used = self.expectation.take(framing, shared.verify, expecting, rest)?;
-                    let Some(used) = used else { return Ok(took) };
-                    *rest = &rest[used..];
-                    took = true;
-                    self.held(shared, expecting.step, now);
-                    let follows = self.flights.front().and_then(|flight| operations.get(flight.at));
-                    if matches!(follows, Some(Operation::StartTls)) && !rest.is_empty() {
-                        let why = format!("in the clear, where TLS was to begin, came {}", shown(rest));
-                        return Err(Failing::Mismatch(why));
-                    }
-                    self.next(shared, &workload, now)?;
-                }
-                Some(Operation::ExpectEof(_)) => {
-                    if rest.is_empty() {
-                        return Ok(took);
-                    }
-                    let why = format!("expected the end, got {}", shown(rest));
-                    return Err(Failing::Mismatch(why));
-                }
-                Some(operation) => {
-                    self.perform(shared, operation)?;
-                    self.flights.front_mut().expect("just seen").at += 1;
-                }
-                None => self.end(shared, now),
-            }
-        }
-    }
-
-    /// An expectation of the front iteration has held.
-    fn held(&mut self, shared: &mut Shared, step: usize, now: u64) {
-        shared.tally.counts.messages += 1;
-        self.expectation.reset();
-        let flight = self.flights.front_mut().expect("it was being played");
-        let counts = self.standing == Standing::Open && flight.intended >= shared.counted_from;
-        if counts && shared.tally.steps.len() > 1 {
-            let took = now.saturating_sub(flight.stepped).clamp(1, LATENCY_MAX);
-            shared.tally.steps[step].saturating_record(took);
-        }
-        flight.stepped = now;
-        flight.at += 1;
-    }
-
-    /// Plays on until the front iteration waits again, or has ended.
-    fn next(&mut self, shared: &mut Shared, workload: &Workload, now: u64) -> Result<(), Failing> {
-        loop {
-            let flight = self.flights.front().copied().expect("it is being played");
-            match self.operations(workload).get(flight.at) {
-                Some(Operation::Expect(_) | Operation::ExpectEof(_)) => return Ok(()),
-                Some(operation) => {
-                    self.perform(shared, operation)?;
-                    self.flights.front_mut().expect("just seen").at += 1;
-                }
-                None => {
-                    self.end(shared, now);
-                    return Ok(());
-                }
-            }
-        }
-    }
-
-    /// The front iteration has ended as it should, or the opening has.
-    fn end(&mut self, shared: &mut Shared, now: u64) {
-        let flight = self.flights.pop_front().expect("it has ended");
-        self.free_since = now;
-        if self.standing == Standing::Opening {
-            self.standing = Standing::Open;
-            return;
-        }
-        let tally = &mut shared.tally;
-        if flight.intended < shared.counted_from {
-            return;
-        }
-        tally.counts.iterations += 1;
-        if let Some(stamps) = shared.opening.stamps {
-            let [left, came] = <[_; 2]>::from(self.wire.stamps()).map(|at| Some(at?.saturating_sub(shared.ahead)));
-            let left = if stamps == Stamps::RxTx { left } else { Some(flight.begun) };
-            tally.split(stamps, [Some(flight.begun), left, came, Some(now)]);
-        }
-        let took = |since: u64| now.saturating_sub(since).clamp(1, LATENCY_MAX);
-        tally.latency.saturating_record(took(flight.intended));
-        if flight.intended != flight.begun {
-            tally.service.saturating_record(took(flight.begun));
-        }
+    fn advance_carried(&mut self, shared: &mut Shared, now: u64) -> Result<(), Failing> {
+        let carried = std::mem::take(&mut self.carried);
+        let mut rest = carried.as_slice();
+        let went = self.advance(shared, &mut rest, now);
+        let left = rest.len();
+        self.carried = carried;
+        let done = self.carried.len() - left;
+        self.carried.drain(..done);
+        went.map(|_| ())
     }
 
     /// Whether its iteration has ended the connection.
     pub fn is_spent(&self) -> bool {
-        self.spent && self.flights.is_empty() && !self.wire.wants_to_write()
+        self.spent && self.under_way == 0 && !self.wants_to_write()
     }
 
     /// Ends it, whatever is under way, and gives the number of iterations that were.
     pub fn close(&mut self, shared: &mut Shared) -> usize {
         self.wire.close(&mut shared.tally.counts);
-        let lost = if self.standing == Standing::Open { self.flights.len() } else { 0 };
+        let lost = if self.standing == Standing::Open { self.under_way } else { 0 };
         self.standing = Standing::Gone;
         self.flights.clear();
+        self.under_way = 0;
         self.carried.clear();
+        self.early.clear();
+        self.ended = false;
         self.given_up = 0;
         self.unanswered.clear();
         (self.questions, self.answered) = (0, 0);

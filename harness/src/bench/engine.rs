@@ -6,6 +6,7 @@
 
 mod bulk;
 mod dialing;
+mod loops;
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,20 +20,21 @@ use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
 
 use super::clock::now;
-use super::connection::{Connection, Failing, Shared, Standing};
+use super::connection::{Cast, Connection, Failing, Known, Role, Shared, Standing, Uniform};
 use super::drops::Drops;
-use super::plan::{Pace, Plan, Report, Signals};
+use super::plan::{Pace, Peer, Plan, Report, Signals};
 use super::schedule::Schedule;
-use super::tally::Tally;
+use super::tally::{LATENCY_MAX, Tally};
 use super::wire::{Buffers, Opening};
-use super::workload::Bulk;
+use super::workload::{Bulk, Part};
+use crate::random::Random;
 use crate::runner::Address;
 
 /// The most events that one wait gives.
 const EVENTS_MAX: usize = 1024;
 
 /// How long before an iteration is due the thread stops to sleep: as long as a sleeping core takes to wake, and some.
-const SPIN: u64 = 50_000;
+const SPIN: u64 = 45_000;
 
 /// How long before an iteration is due the thread looks at nothing but the clock: longer than a look at its sockets takes.
 const DEAF: u64 = 1_000;
@@ -45,14 +47,18 @@ const LOOK_EVERY: u64 = 20_000_000;
 pub struct Worker {
     plan: Arc<Plan>,
     number: usize,
+    /// One cast after the other, of as many connections as there are actors.
     connections: Vec<Connection>,
+    cast_len: usize,
+    /// Whether it waits in the reads of its only connection.
+    is_blocking: bool,
     shared: Shared,
     epoll: OwnedFd,
     schedule: Option<Schedule>,
-    /// Connections that can take an iteration.
+    /// Casts that can take an iteration.
     free: VecDeque<usize>,
     is_free: Vec<bool>,
-    /// When to dial again.
+    /// When to dial which cast again.
     redial: VecDeque<(u64, usize)>,
     /// When connections that are slow on purpose read again.
     reads: VecDeque<(u64, usize)>,
@@ -75,38 +81,42 @@ impl Worker {
         signals: Arc<Signals>,
     ) -> io::Result<Worker> {
         let own = share(plan.load.connections, number, plan.load.threads);
+        let cast_len = plan.workload.parts.len();
         let blocking = plan.pace == Pace::Closed
             && plan.workload.bulk.is_none()
-            && own == 1
+            && own * cast_len == 1
             && plan.load.read_every.is_none()
             && fits(&plan);
-        let workload = plan.workload.clone();
-        let workload = if plan.address.transport().is_datagram() { workload } else { workload.for_stream() };
-        let tally = Tally::new(workload.steps.len());
-        let wait = blocking.then_some(plan.timeout);
-        let upgrades = workload.starttls.is_some();
-        let opening = Opening {
-            address: plan.address.clone(),
-            wait,
-            tls: plan.tls.clone(),
-            upgrades,
-            segments: plan.load.segments,
-            stamps: plan.load.stamps,
-        };
+        let roles: Vec<Rc<Role>> = plan
+            .workload
+            .parts
+            .iter()
+            .zip(&plan.peers)
+            .map(|(part, peer)| Rc::new(role(&plan, part, peer, blocking)))
+            .collect();
+        let cast = || Cast { notices: plan.workload.noticed.clone(), ..Cast::default() };
         let shared = Shared {
-            workload: Rc::new(workload),
-            buffers: Buffers::new(&opening),
-            opening,
+            casts: (0..own).map(|_| cast()).collect(),
+            buffers: Buffers::new(roles.iter().any(|role| role.opening.tls.is_some())),
             agreed: None,
             verify: plan.load.verify,
             timeout: nanos(plan.timeout),
-            tally,
+            tally: Tally::new(plan.workload.steps.len()),
             ahead: 0,
             counted_from: u64::MAX,
             begun: (number as u64) << 48,
+            known: Known::of(&roles[0].part, plan.load.verify),
+            clock: 0,
+            workload: Rc::new(plan.workload.clone()),
         };
-        let connections: Vec<Connection> =
-            (0..own).map(|at| Connection::new(&shared, plan.load.seed, at * plan.load.threads + number)).collect();
+        let mut connections = Vec::with_capacity(own * cast_len);
+        for cast in 0..own {
+            let number = cast * plan.load.threads + number;
+            for (at, role) in roles.iter().enumerate() {
+                let random = Random::new(plan.load.seed, &format!("connection {}", number * cast_len + at));
+                connections.push(Connection::new(&shared, role, (cast, number), random));
+            }
+        }
         let schedule = match &plan.pace {
             Pace::Closed => None,
             Pace::Open(rate, arrivals) => {
@@ -116,7 +126,9 @@ impl Worker {
         let left = plan.load.iterations.map(|iterations| share(iterations as usize, number, plan.load.threads) as u64);
         Ok(Worker {
             number,
-            is_free: vec![false; connections.len()],
+            is_free: vec![false; own],
+            cast_len,
+            is_blocking: blocking,
             connections,
             shared,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
@@ -142,10 +154,10 @@ impl Worker {
         }
         // The kernel may be late by this much when it wakes us; by default that is 50 us.
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-        for at in 0..self.connections.len() {
-            self.dial(at);
+        for cast in 0..self.shared.casts.len() {
+            self.dial(cast);
         }
-        if !self.is_blocking() {
+        if !self.is_blocking {
             self.wait_until_open();
         }
         let _ = self.reports.send(Report::Ready);
@@ -159,10 +171,11 @@ impl Worker {
         let counted_from = begin + nanos(self.plan.load.warmup);
         let end = counted_from + nanos(self.plan.load.duration);
         self.shared.counted_from = counted_from;
+        self.shared.clock = 0;
         self.set_clock();
         if self.shared.workload.bulk.is_some() {
             self.drive_bulk(begin, counted_from, end);
-        } else if self.is_blocking() {
+        } else if self.is_blocking {
             self.drive_one(begin, counted_from, end);
         } else {
             self.drive(begin, counted_from, end);
@@ -179,22 +192,25 @@ impl Worker {
         });
     }
 
-    /// Whether it waits in the reads of its only connection.
-    fn is_blocking(&self) -> bool {
-        self.shared.opening.wait.is_some()
+    /// The connections of a cast.
+    fn cast(&self, cast: usize) -> std::ops::Range<usize> {
+        cast * self.cast_len..(cast + 1) * self.cast_len
     }
 
-    /// Notes that a connection can take an iteration, if it can.
-    fn offer(&mut self, at: usize) {
-        let connection = &self.connections[at];
-        let takes = connection.standing() == Standing::Open
-            && !connection.is_clogged()
-            && connection.under_way() < self.plan.load.depth
-            && !(self.plan.load.fresh && connection.under_way() > 0);
-        if takes && !self.is_free[at] {
-            self.is_free[at] = true;
-            self.free.push_back(at);
+    /// Notes that a cast can take an iteration, if it can.
+    fn offer(&mut self, cast: usize) {
+        if !self.is_free[cast] && self.takes(cast) {
+            self.is_free[cast] = true;
+            self.free.push_back(cast);
         }
+    }
+
+    /// Whether a cast can take an iteration.
+    fn takes(&self, cast: usize) -> bool {
+        let most = if self.plan.load.fresh { 1 } else { self.plan.load.depth };
+        self.connections[self.cast(cast)].iter().all(|connection| {
+            connection.standing() == Standing::Open && !connection.is_clogged() && connection.under_way() < most
+        })
     }
 
     /// Waits for sockets, at most so long, and handles what they have.
@@ -207,12 +223,13 @@ impl Worker {
         for event in events {
             let (flags, at) = (event.flags, event.data.u64() as usize);
             if let Err(failing) = self.handle(at, flags) {
-                self.failed(at, failing);
+                self.failed(at / self.cast_len, failing);
             }
         }
     }
 
     fn handle(&mut self, at: usize, flags: epoll::EventFlags) -> Result<(), Failing> {
+        self.shared.clock = 0;
         let connection = &mut self.connections[at];
         if connection.standing() == Standing::Gone {
             return Ok(());
@@ -278,211 +295,132 @@ impl Worker {
                 }
             });
             if let Err(failing) = read.and_then(|()| self.go_on(at)) {
-                self.failed(at, failing);
+                self.failed(at / self.cast_len, failing);
             }
         }
     }
 
     /// After something has come: ends a connection that is spent, begins what can begin, and writes all of it at once.
     fn go_on(&mut self, at: usize) -> Result<(), Failing> {
-        let connection = &mut self.connections[at];
-        let is_idle = connection.under_way() == 0 && connection.standing() == Standing::Open;
-        if connection.is_spent() || (self.plan.load.fresh && is_idle && connection.begun() > 0) {
-            self.connections[at].close(&mut self.shared);
-            self.dial(at);
+        let cast = at / self.cast_len;
+        if self.cast_len > 1 {
+            self.connections[at].resume(&mut self.shared)?;
+            self.pass_on(cast)?;
+        }
+        if self.is_over(cast) {
+            self.close(cast);
+            self.dial(cast);
             return Ok(());
         }
         if self.shared.workload.bulk.is_some() {
             return self.connections[at].flush(&mut self.shared);
         }
-        if self.schedule.is_none() && self.shared.counted_from != u64::MAX && !self.is_blocking() {
-            self.fill(at)?;
+        if self.schedule.is_none() && self.shared.counted_from != u64::MAX && !self.is_blocking {
+            self.fill(cast)?;
         }
         self.connections[at].flush(&mut self.shared)?;
-        self.offer(at);
+        if self.schedule.is_some() {
+            self.offer(cast);
+        }
         Ok(())
     }
 
-    /// Begins iterations on a connection until it is full.
-    fn fill(&mut self, at: usize) -> Result<(), Failing> {
-        let most = if self.plan.load.fresh { 1 } else { self.plan.load.depth };
-        while self.connections[at].standing() == Standing::Open
-            && self.connections[at].under_way() < most
-            && !self.connections[at].is_clogged()
-        {
-            let begun = now();
-            if !self.take_one(begun) {
+    /// Whether a cast has played, and the next iteration has other connections.
+    fn is_over(&self, cast: usize) -> bool {
+        let connections = &self.connections[self.cast(cast)];
+        let fresh = self.plan.load.fresh;
+        connections.iter().all(|connection| connection.under_way() == 0 && !connection.wants_to_write())
+            && (connections.iter().any(Connection::is_spent)
+                || (fresh && connections.iter().all(|it| it.standing() == Standing::Open && it.begun() > 0)))
+    }
+
+    /// Lets those of a cast go on that one of them has let go on, and tells them what it has set.
+    fn pass_on(&mut self, cast: usize) -> Result<(), Failing> {
+        loop {
+            for at in self.cast(cast) {
+                for (name, value) in self.connections[at].said() {
+                    for other in self.cast(cast).filter(|other| *other != at) {
+                        self.connections[other].hear(&name, &value);
+                    }
+                }
+            }
+            if !std::mem::take(&mut self.shared.casts[cast].changed) {
+                return Ok(());
+            }
+            for at in self.cast(cast) {
+                self.connections[at].resume(&mut self.shared)?;
+            }
+        }
+    }
+
+    /// Ends the connections of a cast, and gives the number of iterations that were under way.
+    fn close(&mut self, cast: usize) -> u64 {
+        let lost = self.cast(cast).map(|at| self.connections[at].close(&mut self.shared)).max();
+        // What begins next begins later.
+        self.shared.clock = 0;
+        let cast = &mut self.shared.casts[cast];
+        cast.notices.fill(0);
+        (cast.playing, cast.changed) = (0, false);
+        lost.unwrap_or_default() as u64
+    }
+
+    /// Begins iterations on a cast until it is full.
+    fn fill(&mut self, cast: usize) -> Result<(), Failing> {
+        if self.cast_len == 1 && self.connections[cast].is_uniform() {
+            return self.fill_at_once(cast);
+        }
+        while self.takes(cast) {
+            let begun = self.clock();
+            if self.take(1, begun) == 0 {
                 break;
             }
-            self.begin(at, begun, begun)?;
+            self.begin(cast, begun, begun)?;
         }
         Ok(())
     }
 
-    /// Whether another iteration may begin at the time `intended`, by their number.
-    fn take_one(&mut self, intended: u64) -> bool {
-        match &mut self.left {
-            None => true,
-            Some(0) => false,
-            Some(left) => {
-                // What warms up is not counted, here as there where it ends.
-                if intended >= self.shared.counted_from {
-                    *left -= 1;
-                }
-                true
-            }
+    /// The same where all of them begin as one.
+    fn fill_at_once(&mut self, cast: usize) -> Result<(), Failing> {
+        if !self.takes(cast) {
+            return Ok(());
+        }
+        let begun = self.clock();
+        let most = if self.plan.load.fresh { 1 } else { self.plan.load.depth };
+        let count = self.take(most - self.connections[cast].under_way(), begun);
+        if count == 0 {
+            return Ok(());
+        }
+        if begun >= self.shared.counted_from {
+            self.count_from_now();
+        }
+        self.shared.begun += count as u64;
+        self.shared.tally.counts.begun += count as u64;
+        self.connections[cast].begin_many(&mut self.shared, count, begun)
+    }
+
+    /// The time: what begins after an answer begins when that came.
+    fn clock(&mut self) -> u64 {
+        match std::mem::take(&mut self.shared.clock) {
+            0 => now(),
+            clock => clock,
         }
     }
 
-    /// Begins what is due. Gives when the next is.
-    fn launch(&mut self, begin: u64, end: u64) -> Option<u64> {
-        loop {
-            let schedule = self.schedule.as_ref().expect("it has one");
-            let due = begin + schedule.due();
-            if due >= end || self.left == Some(0) {
-                return None;
-            }
-            let mut time = now();
-            if due > time + DEAF {
-                return Some(due);
-            }
-            while time < due {
-                time = now();
-            }
-            // Where every connection is busy it waits for one, and its latency counts from when it was due.
-            let Some(at) = self.free.pop_front() else { return Some(due + LOOK_EVERY) };
-            self.is_free[at] = false;
-            if self.connections[at].standing() != Standing::Open {
-                continue;
-            }
-            if !self.take_one(due) {
-                return None;
-            }
-            let begun = self.begin(at, due, time);
-            self.schedule.as_mut().expect("it has one").advance();
-            if let Err(failing) = begun.and_then(|()| self.connections[at].flush(&mut self.shared)) {
-                self.failed(at, failing);
-            } else {
-                self.offer(at);
-            }
+    /// How many of so many iterations may begin at the time `intended`, by their number.
+    fn take(&mut self, count: usize, intended: u64) -> usize {
+        let Some(left) = &mut self.left else { return count };
+        let taken = count.min(usize::try_from(*left).unwrap_or(usize::MAX));
+        if intended < self.shared.counted_from {
+            // What warms up is not counted, here as there where it ends.
+            return if *left > 0 { count } else { 0 };
         }
-    }
-
-    /// The loop, over many connections or by a schedule.
-    fn drive(&mut self, begin: u64, counted_from: u64, end: u64) {
-        let mut look = begin + LOOK_EVERY;
-        // What comes meanwhile is kept by the system: nothing begins early.
-        std::thread::sleep(Duration::from_nanos(begin.saturating_sub(now())));
-        if self.schedule.is_none() {
-            // What is sent before is not counted, and its answers would be.
-            while now() < begin {
-                std::thread::yield_now();
-            }
-            for at in 0..self.connections.len() {
-                if let Err(failing) = self.fill(at).and_then(|()| self.connections[at].flush(&mut self.shared)) {
-                    self.failed(at, failing);
-                }
-            }
-        }
-        loop {
-            let time = now();
-            self.rotate(time, counted_from);
-            if time >= look {
-                self.look(time);
-                self.set_clock();
-                look = time + LOOK_EVERY;
-                if self.signals.stop.load(Ordering::Relaxed) {
-                    return;
-                }
-            }
-            if let Some(pause) = self.plan.load.read_every {
-                self.read_slowly(nanos(pause));
-            }
-            self.dial_again(time);
-            let mut wake = look;
-            for (when, _) in [self.reads.front(), self.redial.front()].into_iter().flatten() {
-                wake = wake.min(*when);
-            }
-            let mut over = time >= end;
-            if self.schedule.is_some() {
-                match self.launch(begin, end) {
-                    Some(due) => wake = wake.min(due),
-                    None => over = true,
-                }
-            }
-            let out = over || self.left == Some(0);
-            if out && self.schedule.is_none() && time >= end {
-                return;
-            }
-            // What was begun is waited for: an answer that is late must not look as if it had never been asked for.
-            if out && self.connections.iter().all(|connection| connection.under_way() == 0) {
-                return;
-            }
-            let time = now();
-            match wake.saturating_sub(time) {
-                ..SPIN => self.wait(Some(0)),
-                left => self.wait(Some(left - if self.schedule.is_some() { SPIN } else { 0 })),
-            }
-        }
-    }
-
-    /// The loop over one connection that waits in its reads.
-    fn drive_one(&mut self, begin: u64, counted_from: u64, end: u64) {
-        while now() < begin {
-            std::thread::yield_now();
-        }
-        let mut rotated = counted_from;
-        loop {
-            let time = now();
-            if time >= rotated {
-                self.rotate(time, counted_from);
-                self.set_clock();
-                rotated = counted_from + (self.interval + 1) * nanos(self.plan.load.interval);
-                if self.signals.stop.load(Ordering::Relaxed) {
-                    return;
-                }
-            }
-            if time >= end || (self.left == Some(0) && self.connections[0].under_way() == 0) {
-                return;
-            }
-            if self.connections[0].standing() != Standing::Open {
-                // The thread has nothing else to do, and sleeps no longer than until it has.
-                if let Some((when, _)) = self.redial.front() {
-                    let wait = (*when).min(rotated).min(end).saturating_sub(now());
-                    std::thread::sleep(Duration::from_nanos(wait));
-                }
-                self.dial_again(now());
-                continue;
-            }
-            if let Err(failing) = self.turn() {
-                self.failed(0, failing);
-            }
-        }
-    }
-
-    /// One turn of the only connection.
-    fn turn(&mut self) -> Result<(), Failing> {
-        self.fill(0)?;
-        let connection = &mut self.connections[0];
-        connection.flush(&mut self.shared)?;
-        if connection.under_way() > 0 {
-            connection.read(&mut self.shared)?;
-            if let Some(begun) = connection.oldest().filter(|begun| now().saturating_sub(*begun) >= self.shared.timeout)
-            {
-                self.overdue(0, begun + 1);
-            }
-        }
-        let connection = &self.connections[0];
-        if connection.is_spent() || (self.plan.load.fresh && connection.under_way() == 0) {
-            self.connections[0].close(&mut self.shared);
-            self.dial(0);
-        }
-        Ok(())
+        *left -= taken as u64;
+        taken
     }
 
     /// Datagrams that its sockets had no room for, since counting began.
     fn overflows(&self) -> u64 {
-        let Address::Udp(server) = self.plan.address else { return 0 };
+        let Address::Udp(server) = *self.plan.address() else { return 0 };
         let Some(before) = self.signals.drops.get() else { return 0 };
         let sockets =
             self.connections.iter().filter_map(|connection| connection.socket()?.local_addr().ok()?.as_socket());
@@ -520,11 +458,28 @@ impl Worker {
     }
 
     /// Begins an iteration.
-    fn begin(&mut self, at: usize, intended: u64, begun: u64) -> Result<(), Failing> {
+    fn begin(&mut self, cast: usize, intended: u64, begun: u64) -> Result<(), Failing> {
         if intended >= self.shared.counted_from {
             self.count_from_now();
         }
-        self.connections[at].begin(&mut self.shared, intended, begun)
+        let number = self.shared.begun;
+        self.shared.begun += 1;
+        self.shared.tally.counts.begun += 1;
+        if intended != begun && begun >= self.shared.counted_from {
+            let free_since = self.connections[self.cast(cast)].iter().map(Connection::free_since).max();
+            let late = begun.saturating_sub(intended.max(free_since.unwrap_or_default()));
+            self.shared.tally.lateness.saturating_record(late.clamp(1, LATENCY_MAX));
+        }
+        if self.cast_len > 1 {
+            let Shared { casts, workload, .. } = &mut self.shared;
+            casts[cast].notices.copy_from_slice(&workload.noticed);
+            casts[cast].playing = self.cast_len;
+            casts[cast].changed = true;
+        }
+        for at in self.cast(cast) {
+            self.connections[at].begin(&mut self.shared, number, intended, begun)?;
+        }
+        if self.cast_len > 1 { self.pass_on(cast) } else { Ok(()) }
     }
 
     fn hand_over(&mut self) {
@@ -537,6 +492,22 @@ impl Worker {
 /// The part of a number that one of several threads has.
 fn share(whole: usize, number: usize, threads: usize) -> usize {
     whole / threads + usize::from(number < whole % threads)
+}
+
+/// What an actor's connections do.
+fn role(plan: &Plan, part: &Part, peer: &Peer, blocking: bool) -> Role {
+    let part = part.clone();
+    let part = if peer.address.transport().is_datagram() { part } else { part.for_stream() };
+    let opening = Opening {
+        address: peer.address.clone(),
+        wait: blocking.then_some(plan.timeout),
+        tls: peer.tls.clone(),
+        upgrades: part.starttls.is_some(),
+        segments: plan.load.segments,
+        stamps: plan.load.stamps,
+    };
+    let uniform = Uniform::of(&plan.workload, &part, &opening, plan.load.depth);
+    Role { part, opening, uniform }
 }
 
 /// Whether everything under way at once fits the buffers of a socket, so that writing never waits for reading.

@@ -2,11 +2,12 @@
 //!
 //! It looks at bytes where they lie. Whose they are, and when they came, is told elsewhere.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::workload::{Expecting, Wanted};
+use super::workload::{Expecting, Wanted, Workload};
 use crate::framing::{Decoded, Framing};
 use crate::matcher::{Exact, Input, Match, Matcher, Outcome, Progress};
 use crate::template::Variables;
@@ -24,6 +25,11 @@ pub struct Mismatch(pub String);
 pub struct Expectation {
     /// What is known by name.
     pub variables: Variables,
+    /// What was set and others do not know of yet, where there are any.
+    said: Option<Vec<(Arc<str>, Bytes)>>,
+    /// What was set here and others cannot change; empty where they can.
+    own: BTreeSet<Arc<str>>,
+    keeps_own: bool,
     /// How many bytes of what waits hold no end of a message.
     searched: usize,
     progress: Progress,
@@ -31,9 +37,40 @@ pub struct Expectation {
 }
 
 impl Expectation {
-    /// The first of a connection.
-    pub fn new(variables: Variables) -> Expectation {
-        Expectation { variables, searched: 0, progress: Progress::default(), matcher: None }
+    /// The first of a connection that plays a workload, with others where there are any.
+    pub fn new(workload: &Workload) -> Expectation {
+        Expectation {
+            variables: workload.variables.clone(),
+            said: (workload.parts.len() > 1).then(Vec::new),
+            own: BTreeSet::new(),
+            keeps_own: workload.side_by_side,
+            searched: 0,
+            progress: Progress::default(),
+            matcher: None,
+        }
+    }
+
+    /// Sets a variable, for others too.
+    pub fn set(&mut self, name: &Arc<str>, value: Bytes) {
+        if let Some(said) = &mut self.said {
+            said.push((Arc::clone(name), value.clone()));
+            if self.keeps_own {
+                self.own.insert(Arc::clone(name));
+            }
+        }
+        self.variables.insert(Arc::clone(name), value);
+    }
+
+    /// What was set since it was asked last.
+    pub fn said(&mut self) -> Vec<(Arc<str>, Bytes)> {
+        self.said.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Another one has set a variable.
+    pub fn hear(&mut self, name: &Arc<str>, value: &Bytes) {
+        if !self.own.contains(name) {
+            self.variables.insert(Arc::clone(name), value.clone());
+        }
     }
 
     /// Begins with the next one.
@@ -81,7 +118,7 @@ impl Expectation {
                 return Ok(None);
             }
             if let Some(name) = &expecting.save {
-                self.variables.insert(Arc::clone(name), bytes.clone());
+                self.set(name, bytes.clone());
             }
             return Ok(Some(common));
         }
@@ -159,13 +196,13 @@ impl Expectation {
     /// Keeps what a match sets.
     pub fn keep(&mut self, expecting: &Expecting, body: &[u8], found: &Match) {
         if let Some(name) = &expecting.save {
-            self.variables.insert(Arc::clone(name), Bytes::copy_from_slice(body));
+            self.set(name, Bytes::copy_from_slice(body));
         }
         for (name, range) in &found.captures {
-            self.variables.insert(Arc::clone(name), Bytes::copy_from_slice(&body[range.clone()]));
+            self.set(name, Bytes::copy_from_slice(&body[range.clone()]));
         }
         for (name, value) in &found.values {
-            self.variables.insert(Arc::clone(name), value.clone());
+            self.set(name, value.clone());
         }
     }
 }

@@ -9,7 +9,7 @@ use super::environment::Environment;
 use super::measure::{Interval, Measured};
 use super::outcome::{Bench, Mode, Outcome, Slice, VERSION};
 use super::packed::Packed;
-use super::plan::{Load, Pace, Plan};
+use super::plan::{Load, Pace, Peer, Plan};
 use super::tally::{Tally, histogram};
 use super::wire::Segments;
 use super::workload::Workload;
@@ -57,18 +57,15 @@ pub(super) fn counted(values: &[u64]) -> Histogram<u64> {
 pub(super) fn plan() -> Plan {
     let workload = Workload {
         case: "echoes a line".into(),
-        actor: 0,
-        framing: None,
-        opening: Vec::new(),
-        operations: Vec::new(),
+        parts: Vec::new(),
         ends_connection: false,
         steps: vec!["expect `hello\\n`".into()],
         timeout: Duration::from_secs(5),
         variables: BTreeMap::new().into_iter().collect(),
         is_static: true,
-        correlation: None,
+        side_by_side: false,
+        noticed: Vec::new(),
         bulk: None,
-        starttls: None,
     };
     let load = Load {
         connections: 1,
@@ -87,8 +84,7 @@ pub(super) fn plan() -> Plan {
     };
     Plan {
         workload,
-        address: Address::Tcp(([127, 0, 0, 1], 7001).into()),
-        tls: None,
+        peers: vec![Peer { address: Address::Tcp(([127, 0, 0, 1], 7001).into()), tls: None }],
         load,
         cores: vec![1],
         pace: Pace::Closed,

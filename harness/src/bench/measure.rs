@@ -15,6 +15,7 @@ use super::engine::Worker;
 use super::packed::Packed;
 use super::plan::{Pace, Plan, Report, Signals};
 use super::tally::{Counts, Tally};
+use super::watch::Watch;
 use crate::event::TlsSession;
 use crate::runner::Address;
 
@@ -66,7 +67,12 @@ pub type Progress<'a> = &'a mut dyn FnMut(&Interval);
 /// Makes a measurement. `stop` ends it early.
 pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Result<Measured> {
     let plan = Arc::new(plan.clone());
-    let signals = Arc::new(Signals { begin: AtomicU64::new(0), stop: AtomicBool::new(false), drops: OnceLock::new() });
+    let signals = Arc::new(Signals {
+        begin: AtomicU64::new(0),
+        stop: AtomicBool::new(false),
+        drops: OnceLock::new(),
+        watches: (0..plan.load.threads).map(|_| Watch::default()).collect(),
+    });
     let (reports, inbox) = channel();
     let mut spares: Vec<Sender<Box<Tally>>> = Vec::new();
     let mut threads = Vec::new();
@@ -95,8 +101,10 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
         if stop.load(Ordering::Relaxed) {
             signals.stop.store(true, Ordering::Relaxed);
         }
+        let overdue = now().saturating_sub(nanos(plan.timeout));
+        signals.watches.iter().for_each(|watch| watch.end(overdue));
         let mut patience = Duration::from_millis(50);
-        if let (Address::Udp(server), None, 1..) = (&plan.address, signals.drops.get(), begin) {
+        if let (Address::Udp(server), None, 1..) = (plan.address(), signals.drops.get(), begin) {
             // What is dropped while it warms up does not count.
             match (begin + nanos(plan.load.warmup)).saturating_sub(now()) {
                 0 => _ = signals.drops.set(Drops::look(*server)),
@@ -109,7 +117,7 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
             Ok(Report::Ready) => {
                 ready += 1;
                 if ready == plan.load.threads {
-                    if let (Address::Udp(server), true) = (&plan.address, plan.load.warmup.is_zero()) {
+                    if let (Address::Udp(server), true) = (plan.address(), plan.load.warmup.is_zero()) {
                         let _ = signals.drops.set(Drops::look(*server));
                     }
                     begin = now() + START_AFTER;
@@ -144,7 +152,7 @@ pub fn measure(plan: &Plan, stop: &AtomicBool, progress: Progress<'_>) -> io::Re
     for thread in threads {
         thread.join().map_err(|_| io::Error::other("a thread ended early"))?;
     }
-    if let (Address::Udp(server), Some(before)) = (&plan.address, signals.drops.get()) {
+    if let (Address::Udp(server), Some(before)) = (plan.address(), signals.drops.get()) {
         collected.total.counts.server_overflows = Drops::look(*server).server_since(before);
     }
     let counted_from = begin + nanos(plan.load.warmup);
@@ -193,16 +201,21 @@ impl Collected {
     }
 
     /// Takes what a thread counted. Gives the interval, once every thread's part is there.
+    ///
+    /// It may run on a core that makes load, in the pauses of that: it gives way again and again, so that it is not in the way
+    /// for longer than a thread that keeps a schedule is awake before it has to be.
     fn add(&mut self, number: u64, mut tally: Tally) -> Option<&Interval> {
-        self.total.add(&tally);
+        let give_way = std::thread::yield_now;
         let steps = tally.steps.len();
         let (whole, parts) = self.open.entry(number).or_insert_with(|| (Tally::new(steps), 0));
         whole.latency.add(&tally.latency).expect("the bounds are the same");
         whole.counts.add(&tally.counts);
+        give_way();
         *parts += 1;
-        tally.reset();
+        let is_whole = *parts == self.threads;
+        self.total.take(&mut tally, give_way);
         self.empty = Some(tally);
-        if *parts < self.threads {
+        if !is_whole {
             return None;
         }
         let (whole, _) = self.open.remove(&number).expect("it was just there");

@@ -42,5 +42,6 @@ pub mod show;
 pub mod statistics;
 pub mod tally;
 pub mod threshold;
+pub mod watch;
 pub mod wire;
 pub mod workload;

@@ -3,8 +3,13 @@
 //! An [`Outcome`] is one measurement with everything that a person needs to believe it. How it is judged stands in `judge`,
 //! how it is shown in `show`, and what each figure means in docs/bench.md.
 
+mod parts;
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::parts::{Found, Judged, Little, OneWay, Ratio, Slice, Split, Steady, Step};
 use super::compare::{Comparison, Unpaired};
 use super::environment::Environment;
 use super::floor::Floor;
@@ -13,8 +18,7 @@ use super::measure::{Interval, Measured};
 use super::plan::{Pace, Plan};
 use super::quantiles::Quantiles;
 use super::schedule::Arrivals;
-use super::tally::{Counts, Tally};
-use super::wire::Stamps;
+use super::tally::Counts;
 use super::workload::Bulk;
 use crate::event::TlsSession;
 
@@ -107,8 +111,11 @@ pub struct Outcome {
     pub mode: Mode,
     /// To whom.
     pub target: String,
-    /// Connections at once.
+    /// Connections at once; with several actors each of them has so many.
     pub connections: usize,
+    /// How many actors play an iteration together.
+    #[serde(default = "one")]
+    pub actors: usize,
     /// Iterations under way on a connection at most.
     pub depth: usize,
     /// Threads of the load generator.
@@ -197,139 +204,6 @@ pub struct Outcome {
     pub intervals: Vec<Slice>,
 }
 
-/// An expectation of the case.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Step {
-    /// What it is called.
-    pub name: String,
-    /// How long it took.
-    pub ns: Quantiles,
-}
-
-/// What went one way.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OneWay {
-    /// Which way, from here: `sent` or `received`.
-    pub direction: String,
-    /// How many bytes a second.
-    pub bytes_per_s: f64,
-    /// How many between two processes that do nothing else, in the same place over TCP.
-    pub floor_bytes_per_s: Option<f64>,
-    /// How much of that it was.
-    pub ratio: Option<f64>,
-    /// What TCP did about congestion.
-    pub congestion_control: Option<String>,
-}
-
-/// Where the time of an iteration went, by the kernel's timestamps.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Split {
-    /// Which there were.
-    pub kind: Stamps,
-    /// The share of iterations that have them, from 0 to 1.
-    pub share: f64,
-    /// From when it began until its first bytes left the kernel; nothing without stamps of what leaves.
-    pub sending_ns: Quantiles,
-    /// From then, or from when it began, until its last answer came to the kernel.
-    pub away_ns: Quantiles,
-    /// From then until it had been read.
-    pub waking_ns: Quantiles,
-}
-
-impl Split {
-    fn of(kind: Stamps, total: &Tally) -> Split {
-        Split {
-            kind,
-            share: rounded(over(total.waking.len() as f64, total.counts.iterations as f64), 6),
-            sending_ns: Quantiles::of(&total.sending),
-            away_ns: Quantiles::of(&total.away),
-            waking_ns: Quantiles::of(&total.waking),
-        }
-    }
-}
-
-/// A latency against what the machine itself takes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Ratio {
-    /// The floor: the median of a round trip between two processes that do nothing else.
-    pub p50_ns: u64,
-    /// How many times as long the median here is; `None` without a median.
-    pub ratio: Option<f64>,
-    /// The floor with both processes on one core, where it was measured on two.
-    pub same_core_p50_ns: Option<u64>,
-    /// Bytes of the floor's request.
-    pub request: usize,
-    /// Bytes of its answer.
-    pub response: usize,
-}
-
-/// Little's law: what is under way on the average is the rate times the mean time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Little {
-    /// How many iterations can be under way.
-    pub slots: f64,
-    /// How many were, by rate and mean.
-    pub under_way: f64,
-    /// How much of the slots that is.
-    pub ratio: f64,
-    /// Whether figures and load agree.
-    pub holds: bool,
-}
-
-/// The first half of the intervals against the second.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Steady {
-    /// The second half's median latency over the first half's.
-    pub ratio: f64,
-    /// How probable so large a difference is by chance.
-    pub p_value: f64,
-    /// Whether there is no difference to speak of.
-    pub holds: bool,
-}
-
-/// A threshold and what became of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Judged {
-    /// As it was written.
-    pub text: String,
-    /// What was measured, in the threshold's own unit; `None` where there was too little to say.
-    pub value: Option<f64>,
-    /// The same as a person writes it.
-    pub shown: String,
-    /// Whether it held.
-    pub held: bool,
-}
-
-/// A piece of a measurement.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Slice {
-    /// When it began, in seconds from the beginning of what is counted.
-    pub t_s: f64,
-    /// How long it was, in seconds.
-    pub length_s: f64,
-    /// Iterations that ended as they should in it.
-    pub iterations: u64,
-    /// Iterations that did not.
-    pub failed: u64,
-    /// The median, in nanoseconds; 0 without iterations, as are the next two.
-    pub p50: u64,
-    /// The 99th percentile.
-    pub p99: u64,
-    /// The largest.
-    pub max: u64,
-}
-
-/// What a search for the highest rate has found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Found {
-    /// What had to hold.
-    pub objective: String,
-    /// The highest rate at which it was seen to hold, confirmed; `None` where it never did.
-    pub rate_per_s: Option<f64>,
-    /// The lowest rate above it at which it was seen not to; `None` where it always did.
-    pub fails_at_per_s: Option<f64>,
-}
-
 impl Outcome {
     /// What a measurement by a plan gives, without a floor and thresholds.
     pub fn of(measured: &Measured, plan: &Plan, mode: Mode, server: Option<usize>) -> Outcome {
@@ -341,8 +215,9 @@ impl Outcome {
         let mut outcome = Outcome {
             case: plan.workload.case.clone(),
             mode,
-            target: plan.address.to_string(),
+            target: plan.target(),
             connections: plan.load.connections,
+            actors: plan.peers.len(),
             depth: plan.load.depth,
             threads: plan.load.threads,
             cores: Cores { server, client: plan.cores.clone() },
@@ -363,7 +238,7 @@ impl Outcome {
             lateness_ns: Quantiles::default(),
             connect_ns: Quantiles::default(),
             handshake_ns: Quantiles::default(),
-            correlate: plan.workload.correlation.as_ref().map(|known| known.name.to_string()),
+            correlate: plan.workload.correlation().map(|known| known.name.to_string()),
             gso: plan.load.segments.gso,
             gro: plan.load.segments.gro,
             bulk: plan.workload.bulk.as_ref().map(|bulk| OneWay {
@@ -465,6 +340,10 @@ impl Outcome {
     }
 }
 
+fn one() -> usize {
+    1
+}
+
 /// How many iterations ended in the time that counts.
 fn in_time(measured: &Measured, is_open: bool) -> u64 {
     let all = measured.total.counts.iterations;
@@ -498,108 +377,4 @@ pub(super) fn over(part: f64, whole: f64) -> f64 {
 pub(super) fn rounded(number: f64, digits: i32) -> f64 {
     let scale = 10_f64.powi(digits);
     (number * scale).round() / scale
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::fixture::{bench, measured, outcome, plan, with};
-    use super::super::floor::Floor;
-    use super::super::tally::histogram;
-    use super::*;
-
-    #[test]
-    fn an_outcome_has_rates_by_the_window() {
-        let found = outcome(|_, window| *window = 2_000_000_000, |tally| tally.counts.syscalls = 6000);
-        assert_eq!((found.duration_s, found.rate_per_s), (2.0, 500.0));
-        assert_eq!((found.sent_bytes_per_s, found.received_bytes_per_s), (32_000.0, 32_000.0));
-        assert_eq!((found.syscalls_per_message, found.processor_share), (Some(3.0), 0.12));
-        assert_eq!((found.label().as_str(), found.target.as_str()), ("closed 1x1", "tcp://127.0.0.1:7001"));
-    }
-
-    #[test]
-    fn what_is_answered_after_the_schedule_has_ended_is_no_rate() {
-        let mut plan = plan();
-        with::rate(&mut plan, 1000.0);
-        let mut measured = measured(&plan);
-        measured.intervals[0].counts.iterations = 600;
-        let mut after = measured.intervals[0].clone();
-        (after.begins, after.counts.iterations) = (1_000_000_000, 400);
-        measured.intervals.push(after);
-        let found = Outcome::of(&measured, &plan, Mode::Open, None);
-        assert_eq!((found.rate_per_s, found.latency_ns.count), (600.0, 1000));
-        assert_eq!(found.invalid, ["only 60.0 % of the rate that was asked for was reached"]);
-        plan.pace = Pace::Closed;
-        assert_eq!(Outcome::of(&measured, &plan, Mode::Closed, None).rate_per_s, 1000.0);
-    }
-
-    #[test]
-    fn what_was_never_answered_is_loss_and_what_was_answered_wrongly_is_not() {
-        let found = outcome(|_, _| (), |tally| (tally.counts.timeouts, tally.counts.mismatches) = (250, 750));
-        assert_eq!((found.failed, found.loss), (1000, 0.125));
-    }
-
-    #[test]
-    fn a_floor_makes_a_ratio() {
-        let floor = Floor { p50: 4_000, all: histogram(), request: 64, response: 64 };
-        let ratio = outcome(|_, _| (), |_| ()).with_floor(&floor, None).floor.expect("just given");
-        assert_eq!((ratio.p50_ns, ratio.ratio), (4_000, Some(2.502)));
-        let none = outcome(|_, _| (), |tally| with::latencies(tally, [])).with_floor(&floor, None);
-        assert_eq!(none.floor.expect("just given").ratio, None);
-    }
-
-    #[test]
-    fn cores_that_have_to_be_woken_are_told_of() {
-        let floor = |p50| Floor { p50, all: histogram(), request: 64, response: 64 };
-        let busy = || outcome(|_, window| *window = 10_000_000, |_| ());
-        let warnings = |same: Option<u64>| busy().with_floor(&floor(20_000), same.map(floor).as_ref()).warnings;
-        assert_eq!(warnings(Some(5_000)), [""; 0]);
-        assert_eq!(warnings(None), [""; 0]);
-        let told = "most of a round trip between cores is the waking of idle ones: 20.0us, and 3.00us on one core";
-        assert_eq!(warnings(Some(3_000)), [told]);
-    }
-
-    #[test]
-    fn a_benchmark_reads_as_it_was_written() {
-        let open = outcome(|plan, _| with::rate(plan, 1000.0), |_| ());
-        let written = bench(vec![outcome(|_, _| (), |_| ()), open]);
-        let text = serde_json::to_string(&written).expect("it has no strange keys");
-        assert_eq!(serde_json::from_str::<Bench>(&text).expect("it was just written"), written);
-    }
-
-    /// Every key of an object, and of what is in it.
-    fn keys(value: &serde_json::Value, found: &mut Vec<String>) {
-        if let Some(object) = value.as_object() {
-            found.extend(object.keys().cloned());
-            object.values().for_each(|value| keys(value, found));
-        }
-        value.as_array().into_iter().flatten().for_each(|value| keys(value, found));
-    }
-
-    #[test]
-    fn every_field_and_measure_stands_on_its_page() {
-        let page = include_str!("../../../docs/bench.md");
-        let floor = Floor { p50: 4_000, all: histogram(), request: 64, response: 64 };
-        let mut whole = bench(vec![outcome(|_, _| (), |_| ()).with_floor(&floor, Some(&floor))]);
-        whole.results[0].steady = Some(Steady { ratio: 1.0, p_value: 1.0, holds: true });
-        whole.results[0].thresholds =
-            vec![Judged { text: String::new(), value: None, shown: String::new(), held: true }];
-        whole.found = Some(Found { objective: String::new(), rate_per_s: None, fails_at_per_s: None });
-        let sample = super::super::compare::Sample { p50: 1.0, p99: 1.0, rate: 1.0 };
-        let pairs = vec![[sample; 2]; 8];
-        whole.comparisons.extend(Comparison::of(["a", "b"], "echo", pairs, 0.01, 1));
-        let mut found = Vec::new();
-        keys(&serde_json::to_value(&whole).expect("it has no strange keys"), &mut found);
-        assert!(found.iter().any(|key| key == "verdict"), "{found:?}");
-        found.extend(super::super::threshold::MEASURES.iter().map(|(name, _)| (*name).to_owned()));
-        for key in found {
-            assert!(page.contains(&format!("`{key}`")), "`{key}` does not stand in docs/bench.md");
-        }
-    }
-
-    #[test]
-    fn a_benchmark_without_anything_in_it_has_no_figure_that_json_cannot_say() {
-        let empty = outcome(|plan, window| (with::rate(plan, 0.0), *window = 0).0, |tally| with::latencies(tally, []));
-        let text = serde_json::to_string(&bench(vec![empty.clone()])).expect("it has no strange keys");
-        assert_eq!(serde_json::from_str::<Bench>(&text).expect("it was just written").results, [empty]);
-    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::drops::Drops;
 use super::schedule::Arrivals;
 use super::tally::Tally;
+use super::watch::Watch;
 use super::wire::{Segments, Stamps};
 use super::workload::Workload;
 use crate::event::TlsSession;
@@ -52,15 +53,22 @@ pub struct Load {
     pub stamps: Option<Stamps>,
 }
 
+/// To whom an actor talks.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Where that is.
+    pub address: Address,
+    /// How TLS is done, where it is.
+    pub tls: Option<TlsClient>,
+}
+
 /// What one measurement does.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// What is done.
     pub workload: Workload,
-    /// To whom.
-    pub address: Address,
-    /// How TLS is done, where it is.
-    pub tls: Option<TlsClient>,
+    /// To whom, by each of its parts.
+    pub peers: Vec<Peer>,
     /// How much of it.
     pub load: Load,
     /// On which cores, one after the other; empty for wherever the system likes.
@@ -69,6 +77,21 @@ pub struct Plan {
     pub pace: Pace,
     /// How long an iteration may take.
     pub timeout: Duration,
+}
+
+impl Plan {
+    /// To whom the first actor talks.
+    pub fn address(&self) -> &Address {
+        &self.peers.first().expect("there is an actor").address
+    }
+
+    /// To whom all of them talk, in words.
+    pub fn target(&self) -> String {
+        let mut addresses: Vec<String> = self.peers.iter().map(|peer| peer.address.to_string()).collect();
+        let mut known = std::collections::HashSet::new();
+        addresses.retain(|address| known.insert(address.clone()));
+        addresses.join(", ")
+    }
 }
 
 /// What a thread tells.
@@ -104,4 +127,6 @@ pub struct Signals {
     pub stop: AtomicBool,
     /// What sockets had dropped when counting began.
     pub drops: OnceLock<Drops>,
+    /// What each thread waits in, where it waits in reads.
+    pub watches: Vec<Watch>,
 }

@@ -10,15 +10,16 @@ use super::environment::{Environment, Ticks};
 use super::floor::{self, Floor};
 use super::measure::{Interval, Measured, measure};
 use super::place;
-use super::plan::{Load, Pace, Plan};
+use super::plan::{Load, Pace, Peer, Plan};
 use super::wire::{Segments, Stamps};
 use super::workload::{Bulk, Unfit, Workload};
 use crate::event::Failure;
 use crate::runner::process::Guard;
-use crate::runner::{Address, Fixture, FixtureOptions, Starter, Url};
+use crate::runner::{Address, Fixture, FixtureOptions, Starter};
 use crate::scenario::{Case, Connect, Role, Scenario};
 use crate::template::Variables;
 use crate::text::count;
+use crate::url::Url;
 
 /// Where server and load generator run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -148,12 +149,16 @@ impl Session {
         let mut workload = workload.map_err(SessionError::Unfit)?;
         let known = self.fixture.variables();
         workload.variables.extend(known.iter().map(|(name, value)| (Arc::clone(name), value.clone())));
-        let address = self.address(scenario, case, workload.actor).await?;
-        let profile = scenario.actors[workload.actor].tls.or(workload.starttls);
-        let tls = profile.and_then(|profile| case.tls.get(profile));
-        let tls = tls.map(|tls| self.starter.tls_client(tls, &workload.variables, &address)).transpose();
-        let tls = tls.map_err(SessionError::Target)?;
-        let timeout = settings.timeout.unwrap_or_else(|| match address.transport().is_datagram() {
+        let mut peers = Vec::new();
+        for part in &workload.parts {
+            let address = self.address(scenario, case, part.actor).await?;
+            let profile = scenario.actors[part.actor].tls.or(part.starttls);
+            let tls = profile.and_then(|profile| case.tls.get(profile));
+            let tls = tls.map(|tls| self.starter.tls_client(tls, &workload.variables, Some(&address))).transpose();
+            peers.push(Peer { address, tls: tls.map_err(SessionError::Target)? });
+        }
+        let is_datagram = peers.iter().any(|peer| peer.address.transport().is_datagram());
+        let timeout = settings.timeout.unwrap_or_else(|| match is_datagram {
             // What is lost is lost; nobody waits for it for long.
             true => workload.timeout.min(Duration::from_secs(1)),
             false => workload.timeout,
@@ -163,30 +168,37 @@ impl Session {
             verify: settings.load.verify && !settings.bulk,
             ..settings.load.clone()
         };
-        let mut plan = Plan { load, workload, address, tls, cores: self.cores.1.clone(), pace: Pace::Closed, timeout };
+        let mut plan = Plan { load, workload, peers, cores: self.cores.1.clone(), pace: Pace::Closed, timeout };
         let unfit = |why: String| {
             let place = case.script.place.clone();
             Err(SessionError::Unfit(Unfit { why, hint: None, place }))
         };
-        if settings.load.segments != Segments::default() && !matches!(plan.address, Address::Udp(_)) {
-            return unfit(format!("`--gso` and `--gro` are for datagrams over UDP, and it is at {}", plan.address));
+        let target = plan.target();
+        let is_all = |is: fn(&Address) -> bool| plan.peers.iter().all(|peer| is(&peer.address));
+        if settings.load.segments != Segments::default() && !is_all(|address| matches!(address, Address::Udp(_))) {
+            return unfit(format!("`--gso` and `--gro` are for datagrams over UDP, and it is at {target}"));
         }
-        if settings.bulk && (plan.address.transport().is_datagram() || plan.load.depth > 1) {
+        if settings.bulk && (is_datagram || plan.load.depth > 1) {
             return unfit("`--bulk` is for streams, without `--depth`".into());
         }
-        if settings.load.stamps.is_some() && !matches!(plan.address, Address::Tcp(_) | Address::Udp(_)) {
-            return unfit(format!("`--stamps` is for TCP and UDP, and it is at {}", plan.address));
+        if settings.load.stamps.is_some() && !is_all(|address| matches!(address, Address::Tcp(_) | Address::Udp(_))) {
+            return unfit(format!("`--stamps` is for TCP and UDP, and it is at {target}"));
+        }
+        if settings.load.stamps.is_some() && plan.peers.len() > 1 {
+            return unfit(
+                "`--stamps` is for one actor: of several, the times of who sends and who hears differ".into(),
+            );
         }
         if settings.load.stamps == Some(Stamps::RxTx) && plan.load.depth > 1 {
             return unfit("`--stamps rxtx` is for one iteration on a connection at once, without `--depth`".into());
         }
         let mut notes = Vec::new();
-        if !plan.address.transport().is_datagram() {
-            plan.workload.correlation = None;
+        // Only one who plays alone has one.
+        let correlation = &mut plan.workload.parts[0].correlation;
+        if !is_datagram {
+            *correlation = None;
         }
-        if let Some(correlation) =
-            plan.workload.correlation.take_if(|known| known.capacity() < 2 * plan.load.depth as u64)
-        {
+        if let Some(correlation) = correlation.take_if(|known| known.capacity() < 2 * plan.load.depth as u64) {
             notes.push(format!(
                 "answers are not matched by `{}`: it has {} values, too few for `--depth {}`",
                 correlation.name,
@@ -196,7 +208,7 @@ impl Session {
         }
         let mut first = self.rehearse(&plan, 1).await?;
         if first.total.counts.iterations < 1
-            && let Some(correlation) = plan.workload.correlation.take()
+            && let Some(correlation) = plan.workload.parts[0].correlation.take()
         {
             first = self.rehearse(&plan, 1).await?;
             notes.push(format!("answers are not matched by `{}`: they do not repeat it", correlation.name));
@@ -224,6 +236,7 @@ impl Session {
         plan.load.fresh |= plan.workload.ends_connection;
         if plan.load.depth > 1 && (plan.load.fresh || !plan.workload.can_pipeline()) {
             let why = match plan.load.fresh {
+                _ if plan.peers.len() > 1 => "several actors play each of them together",
                 true => "each of its iterations has a connection of its own",
                 false => "its iterations send again after they have expected something, or depend on answers",
             };
@@ -264,7 +277,7 @@ impl Session {
             return Ok(None);
         }
         let program = self.guard.program().to_path_buf();
-        let udp = subject.plan.address.transport().is_datagram();
+        let udp = subject.plan.address().transport().is_datagram();
         let sizes = subject.plan.workload.sizes();
         let (server, client) = (self.cores.0.first().copied(), self.cores.1.first().copied());
         let measured = tokio::task::spawn_blocking(move || -> std::io::Result<_> {
@@ -282,7 +295,7 @@ impl Session {
 
     /// The floor of what goes one way, in bytes a second.
     pub async fn floor_one_way(&self, subject: &Subject, bulk: &Bulk) -> Result<Option<f64>, SessionError> {
-        if !self.settings.floor || !matches!(subject.plan.address, Address::Tcp(_)) {
+        if !self.settings.floor || !matches!(subject.plan.address(), Address::Tcp(_)) {
             return Ok(None);
         }
         let program = self.guard.program().to_path_buf();

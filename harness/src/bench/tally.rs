@@ -160,27 +160,29 @@ impl Tally {
         record(&mut self.waking, came, now);
     }
 
-    /// Forgets everything, and keeps the memory.
-    pub fn reset(&mut self) {
-        let Tally { latency, service, lateness, connect, handshake, sending, away, waking, steps, counts } = self;
-        let whole = [latency, service, lateness, connect, handshake, sending, away, waking];
-        whole.into_iter().chain(steps).for_each(Histogram::reset);
-        *counts = Counts::default();
+    /// Everything that is told of times, in the same order for all of one workload.
+    pub fn histograms_mut(&mut self) -> impl Iterator<Item = &mut Histogram<u64>> {
+        let Tally { latency, service, lateness, connect, handshake, sending, away, waking, steps, counts: _ } = self;
+        [latency, service, lateness, connect, handshake, sending, away, waking].into_iter().chain(steps)
     }
 
-    /// Adds another's, exactly.
-    pub fn add(&mut self, other: &Tally) {
-        let add = |to: &mut Histogram<u64>, from: &Histogram<u64>| to.add(from).expect("their bounds are the same");
-        add(&mut self.latency, &other.latency);
-        add(&mut self.service, &other.service);
-        add(&mut self.lateness, &other.lateness);
-        add(&mut self.connect, &other.connect);
-        add(&mut self.handshake, &other.handshake);
-        add(&mut self.sending, &other.sending);
-        add(&mut self.away, &other.away);
-        add(&mut self.waking, &other.waking);
-        self.steps.iter_mut().zip(&other.steps).for_each(|(to, from)| add(to, from));
+    /// Forgets everything, and keeps the memory.
+    pub fn reset(&mut self) {
+        // One that is empty is as it was made, and there is a lot of it to clear.
+        self.histograms_mut().filter(|histogram| !histogram.is_empty()).for_each(Histogram::reset);
+        self.counts = Counts::default();
+    }
+
+    /// Moves another's into it, exactly, and empties that. After each histogram it gives way by `pause`.
+    pub fn take(&mut self, other: &mut Tally, pause: impl Fn()) {
         self.counts.add(&other.counts);
+        for (to, from) in self.histograms_mut().zip(other.histograms_mut()).filter(|(_, from)| !from.is_empty()) {
+            to.add(&*from).expect("their bounds are the same");
+            pause();
+            from.reset();
+            pause();
+        }
+        other.counts = Counts::default();
     }
 }
 
@@ -203,7 +205,8 @@ mod tests {
                 tally.counts.iterations += 1;
                 whole.counts.iterations += 1;
             }
-            sum.add(&tally);
+            sum.take(&mut tally, || {});
+            assert!(tally.latency.is_empty() && tally.counts == Counts::default());
         }
         assert_eq!((sum.latency, sum.counts), (whole.latency, whole.counts));
         assert_eq!(sum.steps, whole.steps);

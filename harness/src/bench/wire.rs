@@ -3,24 +3,23 @@
 //! What they mean is told elsewhere, and nothing here waits for more than one system call.
 
 mod received;
-mod session;
 mod stamps;
 mod train;
 
-use std::io::{self, Write as _};
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use self::session::Session;
 use self::stamps::Stamped;
 pub use self::stamps::Stamps;
 use self::train::Train;
 use super::tally::Counts;
 use crate::event::TlsSession;
-use crate::runner::{Address, TlsClient};
+use crate::runner::{Address, TlsClient, TlsEnd};
 
 /// From how many bytes on a message leaves by itself rather than being copied to those that wait.
 const LARGE_LEN: usize = 4096;
@@ -68,9 +67,9 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// As large as connections that are opened in this way need them.
-    pub fn new(opening: &Opening) -> Buffers {
-        let plain = if opening.tls.is_some() { READ_LEN_MAX + RECORDS_LEN_MAX } else { 0 };
+    /// As large as connections need them, with TLS or without.
+    pub fn new(with_tls: bool) -> Buffers {
+        let plain = if with_tls { READ_LEN_MAX + RECORDS_LEN_MAX } else { 0 };
         Buffers { wire: vec![0; READ_LEN_MAX], plain: vec![0; plain], control: vec![0; received::CONTROL_LEN] }
     }
 }
@@ -89,7 +88,7 @@ pub struct Segments {
 pub struct Opening {
     /// Where the server is.
     pub address: Address,
-    /// How long a read waits for bytes; `None` where none does.
+    /// How long a read waits for a datagram, and without end for bytes; `None` where none waits.
     pub wait: Option<Duration>,
     /// How TLS is done, where it is.
     pub tls: Option<TlsClient>,
@@ -104,8 +103,8 @@ pub struct Opening {
 /// A socket, and what it has not taken yet.
 #[derive(Debug)]
 pub struct Wire {
-    socket: Option<Socket>,
-    session: Option<Box<Session>>,
+    socket: Option<Arc<Socket>>,
+    session: Option<Box<TlsEnd>>,
     datagram: bool,
     blocking: bool,
     unsent: Vec<u8>,
@@ -141,7 +140,7 @@ impl Wire {
     }
 
     /// The socket, if there is one.
-    pub fn socket(&self) -> Option<&Socket> {
+    pub fn socket(&self) -> Option<&Arc<Socket>> {
         self.socket.as_ref()
     }
 
@@ -183,7 +182,10 @@ impl Wire {
             }
         }
         if let Some(wait) = opening.wait {
-            socket.set_read_timeout(Some(wait)).map_err(broken)?;
+            if self.datagram {
+                // What is lost is nothing to end a socket for. With a stream somebody else looks after it.
+                socket.set_read_timeout(Some(wait)).map_err(broken)?;
+            }
             socket.connect(&address).map_err(broken)?;
         } else {
             socket.set_nonblocking(true).map_err(broken)?;
@@ -192,7 +194,7 @@ impl Wire {
                 done => done.map_err(broken)?,
             }
         }
-        self.socket = Some(socket);
+        self.socket = Some(Arc::new(socket));
         Ok(())
     }
 
@@ -206,18 +208,14 @@ impl Wire {
 
     /// Begins TLS. It has begun once [`Wire::agreed`] says on what.
     pub fn shake(&mut self, client: &TlsClient, counts: &mut Counts) -> Result<(), Broken> {
-        let mut tls = client.begin().map_err(|error| Broken(TlsClient::explain(&error, &[])))?;
-        // How much waits is bounded by what is under way.
-        tls.set_buffer_limit(None);
-        self.session = Some(Box::new(Session { tls, first: Vec::new(), ended: false }));
+        self.session = Some(Box::new(client.begin().map_err(Broken)?));
         self.sealed();
         self.flush(counts)
     }
 
     /// What both sides of TLS have agreed on, once they have.
     pub fn agreed(&self) -> Option<TlsSession> {
-        let session = self.session.as_ref().filter(|session| !session.tls.is_handshaking())?;
-        Some(TlsClient::agreed(&session.tls))
+        self.session.as_ref()?.agreed()
     }
 
     /// Whether TLS has begun.
@@ -227,15 +225,13 @@ impl Wire {
 
     /// Whether TLS has begun, and both sides have not agreed yet.
     pub fn is_shaking(&self) -> bool {
-        self.session.as_ref().is_some_and(|session| session.tls.is_handshaking())
+        self.session.as_ref().is_some_and(|session| session.is_shaking())
     }
 
     /// Moves what the session wants to send to what waits for the socket.
     fn sealed(&mut self) {
         if let Some(session) = &mut self.session {
-            while session.tls.wants_write() {
-                session.tls.write_tls(&mut self.unsent).expect("a vector takes everything");
-            }
+            session.leave(&mut self.unsent);
         }
     }
 
@@ -245,7 +241,12 @@ impl Wire {
 
     /// Takes bytes of a stream, or a datagram.
     pub fn write(&mut self, counts: &mut Counts, bytes: &[u8]) -> Result<(), Broken> {
-        counts.messages += 1;
+        self.write_many(counts, bytes, 1)
+    }
+
+    /// The same of so many messages, one after the other; of datagrams only one.
+    pub fn write_many(&mut self, counts: &mut Counts, bytes: &[u8], count: usize) -> Result<(), Broken> {
+        counts.messages += count as u64;
         counts.bytes_sent += bytes.len() as u64;
         if self.train.is_some() {
             return self.join(counts, bytes);
@@ -254,7 +255,7 @@ impl Wire {
             return self.put(counts, bytes).map(|taken| self.took(taken));
         }
         if let Some(session) = &mut self.session {
-            session.tls.writer().write_all(bytes).expect("its buffer has no limit");
+            session.write(bytes);
             self.sealed();
             return Ok(());
         }
@@ -350,7 +351,7 @@ impl Wire {
         address: &Address,
         buffers: &'b mut Buffers,
     ) -> Result<Got<'b>, Broken> {
-        if self.session.as_ref().is_some_and(|session| session.ended) {
+        if self.session.as_ref().is_some_and(|session| session.has_ended()) {
             return Ok(Got::End);
         }
         counts.syscalls += 1;
@@ -361,15 +362,15 @@ impl Wire {
             Err(Errno::CONNREFUSED) if self.datagram => {
                 return Err(Broken(format!("nobody listens at {address}")));
             }
-            Err(Errno::CONNRESET) if self.is_shaking() => return Err(Broken(TlsClient::gone("reset the connection"))),
-            Err(Errno::CONNRESET) => return Err(Broken("the peer reset the connection".into())),
+            Err(Errno::CONNRESET) => {
+                let why = self.session.as_ref().and_then(|session| session.gone("reset the connection"));
+                return Err(Broken(why.unwrap_or_else(|| "the peer reset the connection".into())));
+            }
             Err(error) => return Err(Broken::of("cannot read", error)),
         };
         if len == 0 && !self.datagram {
-            return match self.is_shaking() {
-                true => Err(Broken(TlsClient::gone("closed the connection"))),
-                false => Ok(Got::End),
-            };
+            let why = self.session.as_ref().and_then(|session| session.gone("closed the connection"));
+            return why.map_or(Ok(Got::End), |why| Err(Broken(why)));
         }
         if self.datagram {
             counts.bytes_received += len as u64;
@@ -382,17 +383,16 @@ impl Wire {
         };
         match session.take(came, &mut buffers.plain) {
             Ok(filled) => {
-                let more = full || session.ended;
+                let more = full || session.has_ended();
                 counts.bytes_received += filled as u64;
                 self.sealed();
                 Ok(if filled == 0 && more { Got::Again } else { Got::Bytes(&buffers.plain[..filled], more) })
             }
-            Err(error) => {
-                let broken = Broken(TlsClient::explain(&error, &session.first));
+            Err(why) => {
                 // The alert that says why.
                 self.sealed();
                 let _ = self.flush(counts);
-                Err(broken)
+                Err(Broken(why))
             }
         }
     }
@@ -400,7 +400,7 @@ impl Wire {
     /// Says, to TLS, that no more will be sent.
     fn say_goodbye(&mut self) {
         if let Some(session) = &mut self.session {
-            session.tls.send_close_notify();
+            session.say_goodbye();
             self.sealed();
         }
     }
@@ -413,7 +413,7 @@ impl Wire {
 
     /// Ends it, in order as far as that goes without waiting.
     pub fn close(&mut self, counts: &mut Counts) {
-        if self.session.as_ref().is_some_and(|session| !session.tls.is_handshaking()) && self.unsent.is_empty() {
+        if self.session.as_ref().is_some_and(|session| !session.is_shaking()) && self.unsent.is_empty() {
             self.say_goodbye();
             // A peer that is gone already need not be told.
             let _ = self.flush(counts);

@@ -7,8 +7,8 @@ use super::CampaignError;
 use crate::capture::{Conversation, conversations};
 use crate::document::{Node, Table, Value, write};
 use crate::event::Transport;
-use crate::runner::Url;
 use crate::testcase::step;
+use crate::url::Url;
 
 /// The largest capture that is read.
 pub const CAPTURE_LEN_MAX: u64 = 64 << 20;

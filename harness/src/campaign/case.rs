@@ -36,6 +36,8 @@ pub enum Step {
     Send(Message),
     /// Say that no more will be sent.
     Shut(u16),
+    /// Go on with TLS, as the connection's actor does it.
+    StartTls(u16),
 }
 
 /// What is sent at once.
@@ -127,6 +129,7 @@ impl Step {
             | Step::Open(link, _)
             | Step::Reset(link)
             | Step::Shut(link)
+            | Step::StartTls(link)
             | Step::Send(Message { link, .. }) => Some(*link),
             Step::Pause(_) => None,
         }
@@ -139,6 +142,7 @@ impl Step {
             | Step::Open(link, _)
             | Step::Reset(link)
             | Step::Shut(link)
+            | Step::StartTls(link)
             | Step::Send(Message { link, .. }) => Some(link),
             Step::Pause(_) => None,
         }
@@ -194,15 +198,17 @@ impl Case {
         }
     }
 
-    /// Takes out what has no effect: steps on connections that are not open.
+    /// Takes out what has no effect: steps on connections that are not open, and TLS where it has begun.
     pub fn tidy(&mut self) {
-        let mut open = std::collections::HashSet::new();
+        // Of each open connection, whether TLS has begun on it.
+        let mut open = std::collections::HashMap::new();
         self.steps.truncate(STEPS_MAX);
         self.steps.retain(|step| match step {
-            Step::Open(link, _) => open.insert(*link),
-            Step::Close(link) | Step::Reset(link) => open.remove(link),
+            Step::Open(link, _) => !open.contains_key(link) && open.insert(*link, false).is_none(),
+            Step::Close(link) | Step::Reset(link) => open.remove(link).is_some(),
             Step::Pause(_) => true,
-            step => step.link().is_some_and(|link| open.contains(&link)),
+            Step::StartTls(link) => open.get_mut(link).is_some_and(|begun| !std::mem::replace(begun, true)),
+            step => step.link().is_some_and(|link| open.contains_key(&link)),
         });
     }
 
@@ -217,6 +223,7 @@ impl Case {
                 Step::Pause(milliseconds) => hash = mix(hash, &[4, u64::from(*milliseconds)]),
                 Step::Reset(link) => hash = mix(hash, &[5, u64::from(*link)]),
                 Step::Shut(link) => hash = mix(hash, &[6, u64::from(*link)]),
+                Step::StartTls(link) => hash = mix(hash, &[8, u64::from(*link)]),
                 Step::Send(message) => {
                     hash = mix(hash, &[7, u64::from(message.link)]);
                     for part in &message.parts {
@@ -296,5 +303,13 @@ mod tests {
         whole.steps.remove(0);
         whole.tidy();
         assert!(whole.steps.is_empty());
+    }
+
+    #[test]
+    fn tls_begins_once_on_a_connection() {
+        let mut whole = case();
+        whole.steps.splice(1..1, [Step::StartTls(0), Step::StartTls(0)]);
+        whole.tidy();
+        assert_eq!(whole.steps.iter().filter(|step| **step == Step::StartTls(0)).count(), 1);
     }
 }

@@ -4,11 +4,17 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::case::Case;
+use super::case::{Case, Step};
 use crate::random::Random;
 
 /// The most cases of a corpus.
 pub const CORPUS_MAX: usize = 50_000;
+
+/// What a step costs as much as, in bytes; so does each write of a message.
+const STEP_COST: u64 = 256;
+
+/// What a pause of a millisecond does.
+const PAUSE_COST: u64 = 10 * STEP_COST;
 
 /// A case that has shown something new.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -52,9 +58,14 @@ impl Entry {
         self.feedback.starts_with("seed")
     }
 
-    /// What it costs to play it, in something that is the same each time: bytes, and messages more.
+    /// What it costs to play it, in something that is the same each time: bytes; steps and writes more, and pauses most.
     fn cost(&self) -> u64 {
-        (self.case.bytes() + 256 * self.case.steps.len()) as u64
+        let steps = self.case.steps.iter().map(|step| match step {
+            Step::Pause(milliseconds) => PAUSE_COST * u64::from(*milliseconds),
+            Step::Send(message) => STEP_COST * (1 + message.cuts.len() as u64),
+            _ => STEP_COST,
+        });
+        self.case.bytes() as u64 + steps.sum::<u64>()
     }
 }
 

@@ -84,6 +84,8 @@ pub struct Found {
     /// How many of them the target has; 0 where only a start will tell.
     len: usize,
     section: Option<elf::Section>,
+    /// How many edges there are in the program, where each has a counter of its own.
+    pub total: Option<usize>,
 }
 
 /// Looks for instrumentation in the programs of these processes. `wanted` is what the user says it has.
@@ -101,26 +103,32 @@ pub fn find(pids: &[u32], wanted: Kind) -> Option<Found> {
         }
         let mentions = |text: &str| memchr::memmem::find(&program, text.as_bytes()).is_some();
         if is_wanted(Kind::Sancov) && mentions(RUNTIME_VARIABLE) && !is_harness(&program) {
-            return Some(Found { kind: Kind::Sancov, len: 0, section: None });
+            return Some(Found { kind: Kind::Sancov, len: 0, section: None, total: guards(&program) });
         }
         if is_wanted(Kind::Afl) && mentions("__AFL_SHM_ID") && !is_harness(&program) {
             let dumps = mentions("AFL_DUMP_MAP_SIZE");
             let len = dumps.then(|| map_len(&link)).flatten().unwrap_or(MAP_LEN);
-            return Some(Found { kind: Kind::Afl, len, section: None });
+            return Some(Found { kind: Kind::Afl, len, section: None, total: guards(&program) });
         }
         if is_wanted(Kind::Llvm)
             && let Some(section) = elf::section(&program, "__llvm_prf_cnts").filter(|section| section.len > 0)
         {
             let len = usize::try_from(section.len / 8).unwrap_or(0).min(MAP_LEN_MAX);
-            return Some(Found { kind: Kind::Llvm, len, section: Some(section) });
+            return Some(Found { kind: Kind::Llvm, len, section: Some(section), total: Some(len) });
         }
     }
     // Whoever says so is believed: a wrapper may start the program later.
     match wanted {
-        Kind::Afl => Some(Found { kind: Kind::Afl, len: MAP_LEN, section: None }),
-        Kind::Sancov => Some(Found { kind: Kind::Sancov, len: 0, section: None }),
+        Kind::Afl => Some(Found { kind: Kind::Afl, len: MAP_LEN, section: None, total: None }),
+        Kind::Sancov => Some(Found { kind: Kind::Sancov, len: 0, section: None, total: None }),
         _ => None,
     }
+}
+
+/// How many edges a program counts by guards: clang, Rust and AFL++ give it a section of them, gcc and classic AFL do not.
+fn guards(program: &[u8]) -> Option<usize> {
+    let section = elf::section(program, "__sancov_guards").filter(|section| section.len > 0)?;
+    usize::try_from(section.len / 4).ok()
 }
 
 /// This program has all these names in it, and is no instrumented one.

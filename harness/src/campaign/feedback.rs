@@ -175,6 +175,11 @@ pub struct Signature {
 }
 
 impl Signature {
+    /// Whether another case was answered the same, whatever was logged.
+    pub fn is_answered_as(&self, other: &Signature) -> bool {
+        (&self.answers, &self.states) == (&other.answers, &other.states)
+    }
+
     /// What a case was answered, in the order of its messages.
     pub fn of(replies: &[Reply], names: &[u64], lines: &[OutputLine], protocol: Option<&Protocol>) -> Signature {
         let mut signature = Signature::default();

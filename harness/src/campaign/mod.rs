@@ -46,7 +46,6 @@ pub use corpus::{CORPUS_MAX, Corpus, Entry};
 pub use coverage::{Kind as CoverageKind, MAP_LEN_MAX, RUNTIME, RUNTIME_VARIABLE};
 pub use finding::Finding;
 pub use journal::seed as seed_of;
-pub use oracle::Kind;
 pub use player::REPLY_LEN_MAX;
 pub use socket::UNREAD_MAX;
 pub use state::{Ending, Summary};
@@ -55,9 +54,9 @@ pub use triage::Verdict;
 
 use crate::protocol::Protocol;
 use crate::reduce::Effort;
-use crate::runner::Url;
 use crate::runner::process::Guard;
 use crate::scenario::{Known, Scenario};
+use crate::url::Url;
 
 /// What a campaign is run with.
 #[derive(Clone, Debug)]
@@ -120,8 +119,6 @@ pub enum CampaignError {
     System(std::io::Error),
     /// A target did not start, or could not be reached.
     Target(String),
-    /// Who could say something speaks TLS.
-    Tls,
 }
 
 impl std::fmt::Display for CampaignError {
@@ -133,9 +130,6 @@ impl std::fmt::Display for CampaignError {
             }
             CampaignError::System(error) => write!(f, "not all results could be written: {error}"),
             CampaignError::Target(message) => f.write_str(message),
-            CampaignError::Tls => f.write_str(
-                "the scenario's cases speak TLS, which a campaign does not: it would need the target's port without it",
-            ),
         }
     }
 }

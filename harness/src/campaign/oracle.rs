@@ -2,43 +2,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 use super::player::Trace;
 use crate::event::OutputLine;
 use crate::runner::process::Exit;
 use crate::testcase::{Class, Failed};
-
-/// What kind of thing was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// A process of the target ended, in whatever way.
-    Crash,
-    /// A valid conversation is not answered, or a processor is used up without an end.
-    Hang,
-    /// Something grows without end.
-    Leak,
-    /// A panic, or what a sanitizer says, and the process goes on.
-    Panic,
-    /// A property does not hold.
-    Property,
-    /// A valid conversation is answered otherwise than it should be.
-    WrongAnswer,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Kind::Crash => "crash",
-            Kind::Hang => "hang",
-            Kind::Leak => "leak",
-            Kind::Panic => "panic",
-            Kind::Property => "property",
-            Kind::WrongAnswer => "wrong-answer",
-        })
-    }
-}
 
 /// What of a target grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,34 +56,47 @@ impl Symptom {
     }
 
     /// What it counts as.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> Class {
         match self {
-            Symptom::Busy | Symptom::Hang => Kind::Hang,
-            Symptom::Ended { .. } => Kind::Crash,
-            Symptom::Leak(_) => Kind::Leak,
-            Symptom::Panic(_) => Kind::Panic,
-            Symptom::Wrong => Kind::WrongAnswer,
+            Symptom::Busy | Symptom::Hang => Class::Hang,
+            Symptom::Ended { .. } => Class::Crash,
+            Symptom::Leak(_) => Class::Leak,
+            Symptom::Panic(_) => Class::Panic,
+            Symptom::Wrong => Class::WrongAnswer,
         }
     }
 
     /// What went wrong, in words by which the same failure is known again.
     pub fn failed(&self) -> Failed {
-        let (class, place) = match self {
-            Symptom::Busy => (Class::Hang, "busy".to_owned()),
+        let place = match self {
+            Symptom::Busy => "busy".to_owned(),
             Symptom::Ended { exit, place, .. } => {
                 // Whether a core was dumped is the system's business.
                 let exit = match exit {
                     Exit::Signal { number, .. } => format!("signal {number}"),
                     exit => exit.to_string(),
                 };
-                (Class::Crash, place.as_ref().map_or(exit.clone(), |place| format!("{exit}, {place}")))
+                place.as_ref().map_or(exit.clone(), |place| format!("{exit}, {place}"))
             }
-            Symptom::Hang => (Class::Hang, "silence".to_owned()),
-            Symptom::Leak(resource) => (Class::Leak, format!("{resource:?}").to_lowercase()),
-            Symptom::Panic(place) => (Class::Panic, format!("panicked at {place}")),
-            Symptom::Wrong => (Class::WrongAnswer, "cuts".to_owned()),
+            Symptom::Hang => "silence".to_owned(),
+            Symptom::Leak(resource) => format!("{resource:?}").to_lowercase(),
+            Symptom::Panic(place) => format!("panicked at {place}"),
+            Symptom::Wrong => "cuts".to_owned(),
         };
-        Failed::new(class, place, self.to_string())
+        Failed::new(self.kind(), place, self.to_string())
+    }
+
+    /// What kind of sign it is where it says nothing of where it happened; `None` where it does.
+    pub fn placeless(&self) -> Option<String> {
+        match self {
+            // Whoever works without an end does not answer either, and which of the two is seen first is chance.
+            Symptom::Busy | Symptom::Hang => Some("hang".into()),
+            Symptom::Ended { exit: Exit::Signal { number, .. }, place: None, .. } => Some(format!("signal {number}")),
+            Symptom::Ended { exit, place: None, .. } => Some(exit.to_string()),
+            Symptom::Leak(resource) => Some(format!("leak of {resource:?}").to_lowercase()),
+            Symptom::Ended { place: Some(_), .. } | Symptom::Panic(_) => None,
+            Symptom::Wrong => Some("wrong answer".into()),
+        }
     }
 
     /// The name of its bucket; `fallback` tells apart what says nothing of where it happened.
@@ -137,7 +117,7 @@ impl Symptom {
             Symptom::Panic(place) => place.clone(),
             Symptom::Wrong => fallback.to_owned(),
         };
-        let name = format!("{}-{name}", self.kind());
+        let name = format!("{}-{name}", self.kind().word());
         let mut safe = String::new();
         for c in name.chars() {
             match c {

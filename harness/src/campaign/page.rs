@@ -42,7 +42,7 @@ pub(super) fn page(summary: &Summary, state: &State, why: &str) -> String {
         count(summary.sessions as usize, "connection"),
         count(summary.messages as usize, "message"),
         summary.seconds,
-        count(summary.edges, "edge"),
+        edges(summary.edges, summary.edges_total),
         summary.seed
     );
     let since = counts.cases - counts.news_at.min(counts.cases);
@@ -66,7 +66,7 @@ pub(super) fn page(summary: &Summary, state: &State, why: &str) -> String {
                 html,
                 "<tr><td><a href=\"findings/{0}/report.md\">{0}</a><td>{1}<td>{2:?}<td>{3:.1} s<td>{4}<td>{5}</tr>",
                 escape(&finding.bucket),
-                finding.kind,
+                finding.kind.word(),
                 finding.verdict,
                 finding.seconds,
                 finding.messages,
@@ -96,6 +96,17 @@ pub(super) fn page(summary: &Summary, state: &State, why: &str) -> String {
     html
 }
 
+/// How many edges were taken, and of how many.
+pub(super) fn edges(taken: usize, total: Option<usize>) -> String {
+    match total.filter(|total| *total > 0) {
+        None => count(taken, "edge"),
+        Some(total) => {
+            let share = taken as f64 / total as f64 * 100.0;
+            format!("{} of {} ({share:.0} %)", count(taken, "edge"), total)
+        }
+    }
+}
+
 fn curve(points: &[Point], of: fn(&Point) -> f64) -> String {
     let (Some(last), most) = (points.last(), points.iter().map(of).fold(1.0, f64::max)) else { return String::new() };
     let end = last.seconds.max(0.001);
@@ -120,6 +131,12 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn edges_are_told_with_how_many_there_are() {
+        assert_eq!(edges(1, None), "1 edge");
+        assert_eq!(edges(123, Some(741)), "123 edges of 741 (17 %)");
+    }
 
     #[test]
     fn the_page_shows_the_curve_from_its_beginning_to_its_end() {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::conversation::script::{Script, Verb};
+use crate::conversation::script::{Script, Step, Verb};
 use crate::framing::Framing;
 use crate::matcher::Pattern;
 use crate::protocol::Protocol;
-use crate::scenario::{Connect, Role, Scenario};
+use crate::scenario::{Case, Connect, Role, Scenario, Tls};
 use crate::template::Template;
 
 /// What a campaign is about.
@@ -34,6 +34,10 @@ pub struct Actor {
     pub framing: Option<Arc<dyn Framing>>,
     /// What it speaks.
     pub protocol: Option<Arc<Protocol>>,
+    /// How it does TLS from the start of a connection.
+    pub tls: Option<Tls>,
+    /// How it does TLS from the middle of a connection on.
+    pub starttls: Option<Tls>,
 }
 
 /// Where connections go or come from.
@@ -69,7 +73,13 @@ impl Plan {
         let actors = scenario.actors.iter().enumerate().map(|(at, actor)| {
             let protocol = actor.protocol.clone().or_else(|| protocol.cloned());
             let framing = actor.framing.clone();
-            Actor { name: actor.name.clone(), place: place(at), framing, protocol }
+            let tls = of_cases(&scenario, |case| case.script.actors.get(at)?.tls);
+            let starttls = of_cases(&scenario, |case| {
+                actor
+                    .starttls
+                    .or_else(|| case.script.lanes.iter().find_map(|lane| upgrade(&case.script, &lane.steps, at)))
+            });
+            Actor { name: actor.name.clone(), place: place(at), framing, protocol, tls, starttls }
         });
         let actors = actors.collect();
         Plan { scenario, actors, patterns: Vec::new(), late: Vec::new() }
@@ -89,20 +99,25 @@ impl Plan {
         self.scenario.targets.iter().any(|target| target.is_told)
     }
 
-    /// Whether cases are left out because they speak TLS.
-    pub fn speaks_tls(&self) -> bool {
-        self.scenario.cases.iter().any(|case| uses_tls(&case.script))
-    }
-
     /// The scripts that can be seeds: those of cases that are played and hold.
     pub fn scripts(&self) -> Vec<Arc<Script>> {
         let cases = self.scenario.cases.iter();
         let plain = cases.filter(|case| case.skip.is_none() && case.xfail.is_none() && case.disturbs.is_empty());
-        plain.filter(|case| !uses_tls(&case.script)).map(|case| Arc::clone(&case.script)).collect()
+        plain.map(|case| Arc::clone(&case.script)).collect()
     }
 }
 
-fn uses_tls(script: &Script) -> bool {
-    let begins = script.actors.iter().any(|actor| actor.tls.is_some());
-    begins || script.lanes.iter().any(|lane| lane.steps.iter().any(|step| matches!(step.verb, Verb::StartTls(_))))
+/// The first settings for TLS that a case has at the number that `find` gives.
+fn of_cases(scenario: &Scenario, find: impl Fn(&Case) -> Option<usize>) -> Option<Tls> {
+    scenario.cases.iter().find_map(|case| case.tls.get(find(case)?)).cloned()
+}
+
+/// How an actor goes on with TLS, by the first step in which it does.
+fn upgrade(script: &Script, steps: &[Step], actor: usize) -> Option<usize> {
+    steps.iter().find_map(|step| match &step.verb {
+        Verb::StartTls(profile) if script.slots.get(step.slot).is_some_and(|slot| slot.actor == actor) => {
+            Some(*profile)
+        }
+        verb => verb.inner().find_map(|steps| upgrade(script, steps, actor)),
+    })
 }

@@ -128,6 +128,11 @@ impl Stage<'_> {
             recorded.push(seeds::record(&mut first, script, &mut expected, &mut random));
             normal.extend(first.ended(true).map(|(_, exit)| exit));
         }
+        if !recorded.iter().any(|seed| seed.holds)
+            && let Some(why) = recorded.iter_mut().find_map(|seed| seed.trouble.take())
+        {
+            return Err(CampaignError::Target(why));
+        }
         let protocol = plan.actors.iter().find_map(|actor| actor.protocol.clone());
         let datagrams = first.datagrams();
         // Only now it is known what seeds expect.
@@ -148,7 +153,7 @@ impl Stage<'_> {
             }
         }
         if seeds.is_empty() {
-            return Err(if plan.speaks_tls() { CampaignError::Tls } else { CampaignError::Nothing });
+            return Err(CampaignError::Nothing);
         }
         let (dictionary, answers) = words(options, &recorded, protocol.as_deref())?;
         let (judge, probe_replies) = find_probe(&mut player, &seeds, normal);

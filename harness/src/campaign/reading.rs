@@ -120,6 +120,10 @@ impl Reader<'_> {
                 let link = self.link(step.slot)?;
                 self.push(Step::Shut(link));
             }
+            Verb::StartTls(_) => {
+                let link = self.link(step.slot)?;
+                self.push(Step::StartTls(link));
+            }
             Verb::Sleep(time) => self.push(Step::Pause(u16::try_from(time.as_millis()).unwrap_or(u16::MAX))),
             Verb::Drain(_) => {
                 self.link(step.slot)?;

@@ -7,16 +7,20 @@ use super::oracle::Symptom;
 use super::player::{Player, Reply};
 use super::reading::{Read, read};
 use super::run::{Common, lock};
+use super::sign::SILENT_MAX;
 use super::state::Ending;
 use super::triage::{Judge, Verdict};
 use super::worker::Worker;
 use crate::document::Node;
 use crate::reduce::{Budget, Reduced, Repeats, Replay, Subject, Told, reduce};
-use crate::testcase::{Failed, TestCase};
+use crate::testcase::{Class, Failed, TestCase};
 use crate::text::count;
 
 /// How many of the last cases may be the one that did it, whatever the last one was.
 const SUSPECTS_MAX: usize = 3;
+
+/// The same where it is seen by the silence of those that came after it.
+const SUSPECTS_SILENT_MAX: usize = SILENT_MAX as usize + 2;
 
 /// How many bytes of earlier cases are played again at most; the oldest are left out.
 const LOOK_BACK_LEN_MAX: usize = 512 << 10;
@@ -26,6 +30,8 @@ const LOOK_BACK_LEN_MAX: usize = 512 << 10;
 pub(super) struct Reduction {
     /// The smallest case that shows the sign.
     pub(super) case: Case,
+    /// What it was made from, if that is not the case after which the sign was seen.
+    pub(super) earlier: Option<Case>,
     /// By its steps, messages that are said by name.
     pub(super) named: HashMap<usize, Node>,
     pub(super) verdict: Verdict,
@@ -45,7 +51,8 @@ impl Worker<'_> {
     pub(super) fn reduce(&mut self, history: &[Case], symptom: &Symptom, keep: &mut dyn FnMut(&TestCase)) -> Reduction {
         let common = self.common;
         let (player, judge) = (&mut self.player, &common.judge);
-        let tried = history.iter().rev().take(SUSPECTS_MAX);
+        let suspects = if symptom.kind() == Class::Hang { SUSPECTS_SILENT_MAX } else { SUSPECTS_MAX };
+        let tried = history.iter().rev().take(suspects);
         let mut tried = tried.enumerate().filter_map(|(at, case)| Some((at, judge.try_fresh(player, case, symptom)?)));
         let (back, symptom) = tried.next().unwrap_or_else(|| (0, symptom.clone()));
         let Some((case, before)) = history[..history.len() - back].split_last() else {
@@ -88,7 +95,8 @@ impl Worker<'_> {
                 }
             },
         );
-        Reduction { others, ..result(common, case, &reduced) }
+        let earlier = (back > 0).then(|| case.clone());
+        Reduction { others, earlier, ..result(common, case, &reduced) }
     }
 }
 
@@ -97,6 +105,7 @@ impl Reduction {
     fn of(case: Case) -> Reduction {
         Reduction {
             case,
+            earlier: None,
             named: HashMap::new(),
             verdict: Verdict::Flaky,
             shown: false,
@@ -137,7 +146,7 @@ fn result(common: &Common, original: &Case, reduced: &Reduced) -> Reduction {
     let words = words.into_iter().filter_map(|(at, words)| Some((moved(at)?, words))).collect();
     let named = named.into_iter().filter_map(|(at, node)| Some((moved(at)?, node))).collect();
     case.steps.retain(|step| !matches!(step, Step::Expect(..)));
-    Reduction { case, named, verdict, shown: true, words, told, others: Vec::new() }
+    Reduction { case, earlier: None, named, verdict, shown: true, words, told, others: Vec::new() }
 }
 
 fn is_send(case: &Case, at: usize) -> bool {

@@ -51,6 +51,8 @@ pub(super) struct Common {
     pub(super) probe_replies: Vec<Reply>,
     /// Whether an idle target already uses up a processor.
     pub(super) is_restless: bool,
+    /// How many edges there are in the target's program, where that is known.
+    pub(super) edges_total: Option<usize>,
 }
 
 impl Common {
@@ -113,6 +115,7 @@ pub(super) fn run(
         probe_replies: prepared.probe_replies,
         judge: prepared.judge,
         is_restless: prepared.is_restless,
+        edges_total: counters.as_ref().and_then(|counters| counters.total),
         options: options.clone(),
         plan,
     };
@@ -206,6 +209,7 @@ fn sum_up(state: &mut State, common: &Common) -> Result<Summary, CampaignError> 
         messages: state.counts.messages,
         seconds: common.elapsed(),
         edges: state.virgin.edges(),
+        edges_total: common.edges_total,
         seed: options.seed,
         findings: state.findings.clone(),
         digest: format!("{:016x}", state.digest()),

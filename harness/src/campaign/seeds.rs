@@ -40,6 +40,8 @@ pub struct Seed {
     pub holds: bool,
     /// The first step that did not.
     pub unmet: Option<Place>,
+    /// Why there was no TLS, where that went wrong.
+    pub trouble: Option<String>,
 }
 
 /// Plays a script, and writes down what is said. What it expects is added to `expected`, with how long each answer came after
@@ -81,6 +83,7 @@ pub fn record(
     let mut trace = std::mem::take(&mut recorder.trace);
     recorder.player.finish(&mut trace, true);
     recorder.seed.holds &= trace.ended.is_none();
+    recorder.seed.trouble = recorder.player.take_trouble();
     recorder.seed.case.tidy();
     recorder.seed
 }
@@ -187,8 +190,12 @@ impl Recorder<'_> {
             | Verb::ExpectRefused
             | Verb::ExpectReset
             | Verb::Log(_)
-            | Verb::Notify(_)
-            | Verb::StartTls(_) => {}
+            | Verb::Notify(_) => {}
+            Verb::StartTls(_) => {
+                if let Some(link) = self.link(step.slot) {
+                    self.play(Step::StartTls(link));
+                }
+            }
         }
     }
 

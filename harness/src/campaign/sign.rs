@@ -2,9 +2,9 @@
 
 #![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
 
-use super::case::{Case, Step};
+use super::case::{Case, Message, Step};
 use super::feedback;
-use super::finding::{Finding, Material, page};
+use super::finding::{self, Finding, Kept, Material, page};
 use super::leak::{self, SAMPLE_EVERY};
 use super::oracle::Symptom;
 use super::player::{Reply, Trace};
@@ -23,7 +23,7 @@ use crate::testcase::{self, TestCase};
 const PROBE_EVERY: u64 = 256;
 
 /// After how many cases without any answer one is.
-const SILENT_MAX: u32 = 4;
+pub(super) const SILENT_MAX: u32 = 4;
 
 impl Worker<'_> {
     /// What is wrong after a case, if anything is.
@@ -85,10 +85,10 @@ impl Worker<'_> {
 
     /// Looks into a sign: plays it again, makes it small, and writes it down.
     pub(super) fn look_into(&mut self, job: &Job, trace: &Trace, symptom: &Symptom) {
-        let fallback = self.name_of_last(&job.case, trace);
-        let is_known = self.is_known(&job.case, trace);
-        let unknown = (!is_known).then(|| symptom.bucket("unknown"));
-        if !lock(self.state).wants(&symptom.bucket(&fallback), unknown.as_deref(), symptom.kind()) {
+        let last = last_said(&job.case, Some(trace));
+        let unknown = (!self.is_known(last)).then(|| symptom.bucket("unknown"));
+        let name = symptom.bucket(&self.name_of(last));
+        if !lock(self.state).wants(&name, unknown.as_deref(), symptom.kind()) {
             // What answers wrong is well otherwise.
             if *symptom != Symptom::Wrong {
                 self.player.end(false);
@@ -96,7 +96,7 @@ impl Worker<'_> {
             return;
         }
         let (seconds, cases) = (self.common.elapsed(), lock(self.state).counts.cases);
-        lock(self.state).looking = Some((symptom.bucket(&fallback), seconds));
+        lock(self.state).looking = Some((name, seconds));
         let stderr: Vec<String> = self.player.written(200).into_iter().map(|line| line.text).collect();
         let history: Vec<Case> = self.history.drain(..).collect();
         // On disk before anything else is done with it.
@@ -134,28 +134,24 @@ impl Worker<'_> {
             }
         }
         let judge = &self.common.judge;
-        let last = judge.try_fresh(&mut self.player, &reduction.case, symptom).unwrap_or_else(|| symptom.clone());
+        let again = judge.try_fresh(&mut self.player, &reduction.case, symptom).unwrap_or_else(|| symptom.clone());
         // Once it is small, a message may say nothing any more: where the campaign knows by which name it began, that stays.
-        let name = Some(fallback).filter(|_| is_known);
-        self.store(&reduction, &last, name, seconds, cases, &stderr);
+        let began = reduction.earlier.as_ref().map_or(last, |case| last_said(case, None));
+        let name = Some(began).filter(|began| self.is_known(*began)).map(|began| self.name_of(began));
+        self.store(&reduction, &again, name, seconds, cases, &stderr);
         self.player.end(false);
     }
 
-    /// Whether what was said last is a message that seeds say, spoilt or not.
-    fn is_known(&self, case: &Case, trace: &Trace) -> bool {
-        let last = trace.replies.last().and_then(|reply| case.steps.get(reply.step));
-        let Some(Step::Send(message)) = last else { return false };
+    /// Whether a message is one that seeds say, spoilt or not.
+    fn is_known(&self, message: Option<&Message>) -> bool {
         let protocol = self.common.protocol.as_deref();
-        self.common.names.contains(&feedback::name(&message.bytes(), protocol, Direction::Request))
+        let name = |message: &Message| feedback::name(&message.bytes(), protocol, Direction::Request);
+        message.is_some_and(|message| self.common.names.contains(&name(message)))
     }
 
     /// A name for what was said last, for what says nothing of where it happened.
-    fn name_of_last(&self, case: &Case, trace: &Trace) -> String {
-        let last = trace.replies.last().map(|reply| reply.step);
-        let message = match last.and_then(|step| case.steps.get(step)) {
-            Some(Step::Send(message)) => message.bytes(),
-            _ => return "connection".into(),
-        };
+    fn name_of(&self, message: Option<&Message>) -> String {
+        let Some(message) = message.map(Message::bytes) else { return "connection".into() };
         let protocol = self.common.protocol.as_deref();
         if let Some((name, _)) = protocol.and_then(|protocol| protocol.tell(&message, Some(Direction::Request))) {
             return name.to_string();
@@ -192,7 +188,11 @@ impl Worker<'_> {
         };
         // What plays the scenario starts a target of its own, which may want the same port.
         self.player.end(false);
-        let bucket = symptom.bucket(&name.unwrap_or_else(|| self.name_of_last(case, &trace)));
+        let last = last_said(case, Some(&trace));
+        let name = Some(last).filter(|last| self.is_known(*last)).map(|last| self.name_of(last)).or(name);
+        let own = symptom.bucket(&name.unwrap_or_else(|| self.name_of(last)));
+        let shape = symptom.placeless().map_or_else(|| own.clone(), |sign| format!("{sign} {}", finding::shape(case)));
+        let bucket = finding::bucket(&lock(self.state).findings, own, &shape);
         let folder = common.options.folder.join("findings").join(&bucket);
         let folder = std::path::absolute(&folder).unwrap_or(folder);
         let probe = common.judge.probe.as_ref().map(|probe| (probe, common.probe_replies.as_slice()));
@@ -215,7 +215,7 @@ impl Worker<'_> {
         }
         let Some((failed, mut scenario, played)) = chosen else { return };
         let verdict = if failed < REPLAYS as usize { Verdict::Flaky } else { *verdict };
-        scenario.about.kind = Some(symptom.kind().to_string());
+        scenario.about.kind = Some(symptom.kind().word().into());
         scenario.about.verdict = Some(match verdict {
             Verdict::Deterministic => "deterministic".into(),
             Verdict::Flaky => "flaky".into(),
@@ -227,7 +227,7 @@ impl Worker<'_> {
         scenario.about.message = Some(symptom.to_string());
         scenario.about.harness = Some(env!("CARGO_PKG_VERSION").into());
         scenario.about.found_by = Some(common.options.command.clone());
-        let finding = Finding {
+        let mut finding = Finding {
             bucket,
             kind: symptom.kind(),
             seconds,
@@ -236,25 +236,40 @@ impl Worker<'_> {
             connections: case.connections(),
             messages: case.sends().len(),
             bytes: case.bytes(),
+            samples: 1,
+            shape,
             path: folder.clone(),
         };
         let text = match played.as_ref().map(|played| played.stderr.as_str()) {
             Some(text) if !text.trim().is_empty() => text.to_owned(),
             _ => stderr.join("\n"),
         };
-        let page = page(&finding, symptom, case, &reduction.told);
         let mut state = lock(self.state);
-        if state.keep(finding.clone()) {
-            let written = common.writer.write(&folder, &scenario, played.as_ref(), &text, &page);
+        let kept = finding::keep(&mut state.findings, &mut finding);
+        if kept != Kept::Counted {
+            let page = page(&finding, symptom, case, &reduction.told);
+            let written = common.writer.write(&finding.path, &scenario, played.as_ref(), &text, &page);
             if let Err(error) = written {
-                let _ = self
-                    .tell
-                    .send(Told::Note(format!("the finding `{}` could not be written: {error}", finding.bucket)));
-            }
-            let _ = self.tell.send(Told::Found(Box::new(finding), symptom.to_string()));
-            if !common.options.keep_going {
-                state.ending.get_or_insert(Ending::Found);
+                let why = format!("the finding `{}` could not be written: {error}", finding.bucket);
+                let _ = self.tell.send(Told::Note(why));
             }
         }
+        let _ = self.tell.send(match kept {
+            Kept::First => Told::Found(Box::new(finding), symptom.to_string()),
+            Kept::Counted | Kept::Sample(_) => Told::Note(format!("another sample of {}: {symptom}", finding.bucket)),
+        });
+        if !common.options.keep_going {
+            state.ending.get_or_insert(Ending::Found);
+        }
+    }
+}
+
+/// The message after which a case ended, or else the last one.
+fn last_said<'c>(case: &'c Case, trace: Option<&Trace>) -> Option<&'c Message> {
+    let replies = trace.map_or(&[] as &[Reply], |trace| &trace.replies);
+    let ended = replies.iter().find(|reply| reply.end.is_some()).or(replies.last());
+    match ended.map(|reply| case.steps.get(reply.step)) {
+        Some(Some(Step::Send(message))) => Some(message),
+        _ => case.messages().last().map(|(_, message)| message),
     }
 }

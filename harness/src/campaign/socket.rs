@@ -2,6 +2,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "the sockets of a campaign are here")]
 
+mod sealed;
+
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -14,6 +16,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, SockRef, Socket as RawSocket, Type};
 
+pub use sealed::Protection;
+
 use crate::runner::process::Address;
 
 /// The most bytes of a connection that are kept unread.
@@ -24,6 +28,9 @@ pub const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long a target may leave a message unread.
 pub const WRITE_WITHIN: Duration = Duration::from_millis(500);
+
+/// From how many bytes of a stream on its sender may have waited for room.
+const MUCH_LEN: u64 = 4 << 10;
 
 /// How much of a stream is read at once.
 const READ_LEN: usize = 8 << 10;
@@ -40,6 +47,12 @@ pub struct Link {
     /// Whose it is.
     pub actor: usize,
     socket: Socket,
+    /// Where what comes is read into.
+    buffer: Vec<u8>,
+    /// TLS, where it has begun.
+    sealed: Option<Box<sealed::Sealed>>,
+    /// Why there is no TLS, where that went wrong.
+    why: Option<String>,
     /// What has arrived of a stream and was not taken.
     pub stream: Vec<u8>,
     /// The datagrams that have arrived and were not taken.
@@ -56,6 +69,17 @@ enum Socket {
     Udp(UdpSocket),
     Unix(UnixStream),
     Unixgram(UnixDatagram),
+}
+
+/// What a read has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Heard {
+    /// Nothing was there.
+    Nothing,
+    /// So little that whoever said it has not waited for room.
+    Little,
+    /// More, or of a kind of which only so many pieces have room.
+    Much,
 }
 
 /// How the peer has ended a connection.
@@ -116,7 +140,18 @@ impl Link {
     }
 
     fn of(actor: usize, socket: Socket) -> Link {
-        Link { actor, socket, stream: Vec::new(), datagrams: VecDeque::new(), end: None, received: 0 }
+        let is_datagram = matches!(socket, Socket::Udp(_) | Socket::Unixgram(_));
+        Link {
+            actor,
+            socket,
+            buffer: vec![0; if is_datagram { DATAGRAM_LEN_MAX } else { READ_LEN }],
+            sealed: None,
+            why: None,
+            stream: Vec::new(),
+            datagrams: VecDeque::new(),
+            end: None,
+            received: 0,
+        }
     }
 
     /// Whether it carries datagrams.
@@ -159,14 +194,13 @@ impl Link {
         }
         let deadline = Instant::now() + WRITE_WITHIN;
         let mut rest = bytes;
-        while !rest.is_empty() {
-            let written = match &mut self.socket {
-                Socket::Tcp(socket) => socket.write(rest),
-                Socket::Unix(socket) => socket.write(rest),
-                _ => unreachable!("it is a stream"),
-            };
-            match written {
-                Ok(len) => rest = &rest[len..],
+        if let Some(sealed) = &mut self.sealed {
+            sealed.seal(bytes);
+            rest = &[];
+        }
+        loop {
+            match self.push(&mut rest) {
+                Ok(()) => return true,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.read();
                     if self.end == Some(End::Reset) || Instant::now() >= deadline {
@@ -175,7 +209,6 @@ impl Link {
                     let mut fds = [PollFd::from_borrowed_fd(self.fd(), PollFlags::OUT | PollFlags::IN)];
                     let _ = poll(&mut fds, Some(&timespec(Duration::from_millis(5))));
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => {
                     self.read();
                     self.end.get_or_insert(End::Reset);
@@ -183,55 +216,80 @@ impl Link {
                 }
             }
         }
-        true
     }
 
-    /// Reads what is there. `true` if that was anything.
-    pub fn read(&mut self) -> bool {
-        match self.is_datagram() {
-            true => self.read_datagrams(),
-            false => self.read_stream(),
+    /// Gives a stream's socket what it has not taken yet: of TLS, and then of `rest`.
+    fn push(&mut self, rest: &mut &[u8]) -> io::Result<()> {
+        if let Some(sealed) = &mut self.sealed {
+            let mut unsent = sealed.unsent.as_slice();
+            let pushed = self.socket.push(&mut unsent);
+            let taken = sealed.unsent.len() - unsent.len();
+            sealed.unsent.drain(..taken);
+            pushed?;
         }
+        self.socket.push(rest)
     }
 
-    fn read_stream(&mut self) -> bool {
-        let mut buffer = [0; READ_LEN];
-        let mut any = false;
+    /// Reads what is there.
+    pub fn read(&mut self) -> Heard {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let heard = match self.is_datagram() {
+            true => self.read_datagrams(&mut buffer),
+            false => self.read_stream(&mut buffer),
+        };
+        self.buffer = buffer;
+        heard
+    }
+
+    fn read_stream(&mut self, buffer: &mut [u8]) -> Heard {
+        let (mut any, mut sum) = (false, 0);
         while self.end.is_none() {
             let read = match &mut self.socket {
-                Socket::Tcp(socket) => socket.read(&mut buffer),
-                Socket::Unix(socket) => socket.read(&mut buffer),
+                Socket::Tcp(socket) => socket.read(buffer),
+                Socket::Unix(socket) => socket.read(buffer),
                 Socket::Udp(_) | Socket::Unixgram(_) => unreachable!("it is a stream"),
             };
             match read {
-                Ok(0) => self.end = Some(End::Eof),
+                Ok(0) => self.gone(End::Eof),
                 Ok(len) => {
-                    self.received += len as u64;
-                    // What nobody will ever look at is counted and dropped.
-                    let room = UNREAD_MAX.saturating_sub(self.stream.len()).min(len);
-                    self.stream.extend_from_slice(&buffer[..room]);
+                    match self.sealed {
+                        Some(_) => self.open_records(&buffer[..len]),
+                        None => self.keep(&buffer[..len]),
+                    }
                     any = true;
-                    if len < READ_LEN {
+                    sum += len as u64;
+                    if len < buffer.len() {
                         break;
                     }
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => self.end = Some(End::Reset),
+                Err(_) => self.gone(End::Reset),
             }
             any = true;
         }
-        any
+        match any {
+            false => Heard::Nothing,
+            // What TLS has to say to what came may be what the peer waits for.
+            true if sum >= MUCH_LEN || self.sealed.is_some() => Heard::Much,
+            true => Heard::Little,
+        }
     }
 
-    fn read_datagrams(&mut self) -> bool {
-        let mut buffer = [0; DATAGRAM_LEN_MAX];
+    /// Keeps what was said on a stream. What nobody will ever look at is counted and dropped.
+    fn keep(&mut self, said: &[u8]) {
+        self.received += said.len() as u64;
+        let room = UNREAD_MAX.saturating_sub(self.stream.len()).min(said.len());
+        self.stream.extend_from_slice(&said[..room]);
+    }
+
+    fn read_datagrams(&mut self, buffer: &mut [u8]) -> Heard {
         let mut any = false;
         while self.end.is_none() {
             let read = match &self.socket {
-                Socket::Udp(socket) => socket.recv(&mut buffer),
-                Socket::Unixgram(socket) => socket.recv(&mut buffer),
+                Socket::Udp(socket) => socket.recv(buffer),
+                Socket::Unixgram(socket) => socket.recv(buffer),
                 Socket::Tcp(_) | Socket::Unix(_) => unreachable!("it carries datagrams"),
             };
             match read {
@@ -247,11 +305,12 @@ impl Link {
             }
             any = true;
         }
-        any
+        if any { Heard::Much } else { Heard::Nothing }
     }
 
     /// Says that no more will be sent.
-    pub fn shut(&self) {
+    pub fn shut(&mut self) {
+        self.say_goodbye();
         let _ = match &self.socket {
             Socket::Tcp(socket) => socket.shutdown(std::net::Shutdown::Write),
             Socket::Unix(socket) => socket.shutdown(std::net::Shutdown::Write),
@@ -259,11 +318,35 @@ impl Link {
         };
     }
 
+    /// Closes it in order, as far as that goes without waiting.
+    pub fn close(mut self) {
+        self.say_goodbye();
+    }
+
     /// Closes it abruptly: neither side is left with a connection in `TIME_WAIT`.
     pub fn reset(self) {
         if let Socket::Tcp(socket) = &self.socket {
             let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
+    }
+}
+
+impl Socket {
+    /// Writes to a stream until it takes no more, or nothing is left.
+    fn push(&mut self, rest: &mut &[u8]) -> io::Result<()> {
+        while !rest.is_empty() {
+            let written = match self {
+                Socket::Tcp(socket) => socket.write(rest),
+                Socket::Unix(socket) => socket.write(rest),
+                Socket::Udp(_) | Socket::Unixgram(_) => unreachable!("it is a stream"),
+            };
+            match written {
+                Ok(len) => *rest = &rest[len..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -11,13 +11,13 @@ use super::corpus::{Corpus, Entry};
 use super::feedback::{Novelty, Virgin};
 use super::finding::Finding;
 use super::journal::{Checkpoint, Journal};
-use super::oracle::Kind;
 use super::page::{POINTS_MAX, Point};
 use super::plan::Plan;
 use super::schedule::Schedule;
 use super::standing::{Standing, hex};
 use crate::mutator::{Around, Dictionary};
 use crate::random::{fnv1a, mix};
+use crate::testcase::Class;
 
 /// How many findings of one bucket are looked into.
 const LOOKED_INTO_MAX: u32 = 2;
@@ -41,6 +41,9 @@ pub struct Summary {
     pub seconds: f64,
     /// How many edges were taken.
     pub edges: usize,
+    /// How many there are in the target's program, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edges_total: Option<usize>,
     /// What all chance came from.
     pub seed: u64,
     /// What was found.
@@ -129,13 +132,13 @@ pub struct Counts {
 impl State {
     /// Whether a sign of this name is worth another look; `unknown` is what it has in common with others whose messages no seed
     /// says.
-    pub(super) fn wants(&mut self, name: &str, unknown: Option<&str>, kind: Kind) -> bool {
+    pub(super) fn wants(&mut self, name: &str, unknown: Option<&str>, class: Class) -> bool {
         let mut look = |name: &str, most: u32| {
             let looked = self.looked_into.entry(name.to_owned()).or_insert(0);
             *looked += 1;
             *looked <= most
         };
-        let most = if kind == Kind::Hang { SILENT_UNKNOWN_MAX } else { LOOKED_INTO_UNKNOWN_MAX };
+        let most = if class == Class::Hang { SILENT_UNKNOWN_MAX } else { LOOKED_INTO_UNKNOWN_MAX };
         look(name, LOOKED_INTO_MAX) && unknown.is_none_or(|unknown| look(unknown, most))
     }
 
@@ -236,23 +239,5 @@ impl State {
         self.looked_into = checkpoint.looked_into.into_iter().collect();
         self.digest = checkpoint.digest;
         self.stored_at = checkpoint.seconds;
-    }
-
-    /// Keeps a finding, unless its bucket is there; then the smaller one stays.
-    pub(super) fn keep(&mut self, finding: Finding) -> bool {
-        match self.findings.iter_mut().find(|known| known.bucket == finding.bucket) {
-            Some(known) => {
-                let better =
-                    finding.verdict == super::Verdict::Deterministic && known.verdict != super::Verdict::Deterministic;
-                if better {
-                    *known = Finding { seconds: known.seconds, cases: known.cases, ..finding };
-                }
-                better
-            }
-            None => {
-                self.findings.push(finding);
-                true
-            }
-        }
     }
 }

@@ -29,6 +29,8 @@ pub struct Status {
     pub before: (Counts, Duration),
     /// How many edges were taken, and how many of them come and go by themselves.
     pub edges: Option<(usize, usize)>,
+    /// How many there are in the target's program, where that is known.
+    pub edges_total: Option<usize>,
     /// How many states and kinds of answers were seen.
     pub states: (usize, usize),
     /// How many cases the corpus has.
@@ -56,7 +58,7 @@ impl Status {
             number(rate(self.counts.messages, before.messages)),
         );
         if let Some((edges, masked)) = self.edges {
-            line.push_str(&format!(", {}", count(edges, "edge")));
+            line.push_str(&format!(", {}", super::page::edges(edges, self.edges_total)));
             if masked > 0 {
                 line.push_str(&format!(" ({} unstable)", number(masked)));
             }

@@ -58,6 +58,7 @@ pub(super) fn status(state: &State, common: &Common, (before, since): (Counts, I
         counts: state.counts,
         before: (before, since.elapsed()),
         edges: has_edges.then(|| (state.virgin.edges(), state.virgin.masked())),
+        edges_total: common.edges_total,
         states: (state.novelty.states(), state.novelty.answers()),
         corpus: state.corpus.entries().len(),
         findings: state.findings.len(),

@@ -12,8 +12,10 @@ use super::case::{Case, Step};
 use super::corpus::Entry;
 use super::feedback::{self, Signature, Virgin, each};
 use super::leak::Samples;
+use super::oracle::Symptom;
 use super::plan::Place;
 use super::player::{Player, Reply, Trace};
+use super::reduction::whole;
 use super::run::{Common, lock};
 use super::schedule::Job;
 use super::state::{Ending, State};
@@ -254,10 +256,7 @@ impl<'w> Worker<'w> {
         let virgin = &mut self.virgin;
         let waited = self.player.waited;
         let trace = self.player.play_whole(&job.case, &mut |coverage| news = virgin.note(coverage.take()));
-        if self.history.len() == LOOK_BACK {
-            self.history.pop_front();
-        }
-        self.history.push_back(job.case.clone());
+        self.remember(&job.case);
         {
             let mut state = lock(self.state);
             let counts = &mut state.counts;
@@ -286,6 +285,35 @@ impl<'w> Worker<'w> {
             return;
         }
         self.feed_back(job, &trace, news);
+    }
+
+    /// The case without its cuts and pauses, where it is answered the same without. What is made of a case has what it has,
+    /// and each cut takes as long as a message.
+    fn without_waits(&mut self, job: &Job, signature: &Signature) -> Option<Case> {
+        if self.player.coverage.is_on() || waits(&job.case) == 0 {
+            return None;
+        }
+        let mut lean = whole(&job.case);
+        lean.steps.retain(|step| !matches!(step, Step::Pause(_)));
+        let trace = self.player.play(&lean, &mut |_, _| {});
+        self.remember(&lean);
+        if let Some(symptom) = Symptom::of(&trace, &self.common.judge.normal) {
+            self.look_into(&Job { case: lean, ..job.clone() }, &trace, &symptom);
+            return None;
+        }
+        if trace.ended.is_some() && !self.common.plan.is_about_clients() {
+            self.start(false);
+        }
+        let holds = trace.ended.is_none() && trace.refused.is_none();
+        (holds && self.signature(&lean, &trace).is_answered_as(signature)).then_some(lean)
+    }
+
+    /// Takes a case into what was played since the target was started.
+    fn remember(&mut self, case: &Case) {
+        if self.history.len() == LOOK_BACK {
+            self.history.pop_front();
+        }
+        self.history.push_back(case.clone());
     }
 
     /// Keeps a case that has shown something new.
@@ -317,8 +345,11 @@ impl<'w> Worker<'w> {
         state.schedule.note(&job.mutators, feedback.is_some());
         let Some(feedback) = feedback.filter(|_| self.common.options.feedback) else { return };
         let at = state.counts.cases;
+        drop(state);
+        let case = self.without_waits(job, &signature).unwrap_or_else(|| job.case.clone());
+        let mut state = lock(self.state);
         let entry = Entry {
-            case: job.case.clone(),
+            case,
             feedback: feedback.into(),
             parent: job.parent,
             mutators: job.mutators.iter().map(|at| MUTATORS[*at].name.to_owned()).collect(),
@@ -329,6 +360,16 @@ impl<'w> Worker<'w> {
         };
         state.admit(entry);
     }
+}
+
+/// How many cuts and pauses are in a case.
+fn waits(case: &Case) -> usize {
+    let of = |step: &Step| match step {
+        Step::Pause(_) => 1,
+        Step::Send(message) => message.cuts.len(),
+        _ => 0,
+    };
+    case.steps.iter().map(of).sum()
 }
 
 /// Notes an edge with the classes of its counts.

@@ -11,14 +11,16 @@ use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
 use super::run::{duration, jobs, pair, seed, target};
 use super::{Command, Talk, complain, files, folder, presets, print};
-use crate::campaign::{self, CampaignError, CoverageKind, Ending, Finding, Kind, Options, Summary, Watcher};
+use crate::campaign::{self, CampaignError, CoverageKind, Ending, Finding, Options, Summary, Watcher};
 use crate::document::{Source, Value, did_you_mean, parse};
 use crate::exit::Exit;
 use crate::protocol::{self, Protocol};
 use crate::reduce::Effort;
+use crate::runner::Clock;
 use crate::runner::process::Guard;
-use crate::runner::{Clock, Url};
 use crate::scenario::{self, Known, load};
+use crate::testcase::Class;
+use crate::url::Url;
 
 /// How long a finding may be made smaller unless somebody says otherwise.
 const SHRINK_BUDGET: &str = "20s";
@@ -262,7 +264,7 @@ pub(super) fn fuzz(mut args: FuzzArgs, talk: Talk, words: &[OsString]) -> u8 {
 fn refuse(error: &CampaignError) -> u8 {
     let exit = match error {
         CampaignError::Input { .. } => Exit::Invalid,
-        CampaignError::Nothing | CampaignError::Tls => Exit::Nothing,
+        CampaignError::Nothing => Exit::Nothing,
         CampaignError::System(_) => Exit::Bug,
         CampaignError::Target(_) => Exit::Unreachable,
     };
@@ -293,7 +295,7 @@ fn act(action: &Action) -> u8 {
 
 /// How a campaign ends for scripts.
 fn exit_of(summary: &Summary) -> Exit {
-    let is_crash = |finding: &Finding| matches!(finding.kind, Kind::Crash | Kind::Hang);
+    let is_crash = |finding: &Finding| matches!(finding.kind, Class::Crash | Class::Hang);
     match summary.ending {
         _ if summary.findings.iter().any(is_crash) => Exit::Crashed,
         _ if !summary.findings.is_empty() => Exit::Failed,

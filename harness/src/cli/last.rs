@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::folder::{EVENTS, LATEST, REPORTS};
 use crate::event::{Event, EventKind, Verdict};
-use crate::report::json::replay;
+use crate::report::stream::replay;
 use crate::report::{CaseRecord, Reporter};
 use crate::runner::{Input, LastFailed};
 

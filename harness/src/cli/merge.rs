@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Talk, complain, folder, print};
+use super::{Talk, complain, join, print};
 use crate::bench::files::{self, HLOG, JSON};
 use crate::bench::{hlog, merge, show};
 use crate::exit::Exit;
@@ -17,7 +17,7 @@ use crate::report::{Look, Output};
 /// What `harness merge` is given.
 #[derive(Clone, Debug, Args)]
 pub(super) struct MergeArgs {
-    /// Folders of benchmarks; or logs of histograms (`.hlog`), by whatever tool
+    /// Folders of runs, or of benchmarks; or logs of histograms (`.hlog`), by whatever tool
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
     /// Put the sum exactly there
@@ -26,11 +26,30 @@ pub(super) struct MergeArgs {
 }
 
 pub(super) fn merge(args: &MergeArgs, talk: Talk, words: &[OsString]) -> u8 {
-    let refused = |path: &Path, why: String| {
-        let hint = (path.is_dir() && path.join(folder::EVENTS).is_file() && !path.join(JSON).is_file())
-            .then_some("only benchmarks are added so far, not the runs of `harness run`");
-        complain(&format!("cannot add `{}`: {why}", path.display()), hint, Exit::Invalid)
-    };
+    // What is written would replace what is read.
+    if let Ok(out) = args.out.canonicalize()
+        && let Some(run) = args.runs.iter().find(|run| run.canonicalize().is_ok_and(|run| run.starts_with(&out)))
+    {
+        let message = format!("`{}` lies in `{}`, where the sum would be written", run.display(), args.out.display());
+        return complain(&message, Some("`--out` names a folder of its own"), Exit::Usage);
+    }
+    let command: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let runs: Vec<&Path> =
+        args.runs.iter().filter(|path| !path.join(JSON).is_file()).filter_map(|path| join::run_of(path)).collect();
+    if runs.len() == args.runs.len() {
+        return join::runs(&runs, &args.out, talk, command);
+    }
+    if let Some(run) = runs.first() {
+        let message = format!("`{}` is a run, and others are none", run.display());
+        return complain(&message, Some("runs are joined with runs, and benchmarks with benchmarks"), Exit::Invalid);
+    }
+    benchmarks(args, talk, &command)
+}
+
+/// Adds up benchmarks.
+fn benchmarks(args: &MergeArgs, talk: Talk, command: &[String]) -> u8 {
+    let refused =
+        |path: &Path, why: String| complain(&format!("cannot add `{}`: {why}", path.display()), None, Exit::Invalid);
     let look = Look::of(&std::io::stdout(), talk.color());
     // Where there is only a log there is nothing that a figure could be told of but its histograms.
     let has_all = |path: &PathBuf| path.is_dir() && path.join(JSON).is_file();
@@ -41,8 +60,7 @@ pub(super) fn merge(args: &MergeArgs, talk: Talk, words: &[OsString]) -> u8 {
                 return refused(path, error.to_string());
             }
         }
-        let command: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-        let merged = match sum.finish(&command) {
+        let merged = match sum.finish(command) {
             Ok(merged) => merged.expect("there is at least one"),
             Err(error) => return complain(&error.to_string(), None, Exit::Invalid),
         };

@@ -6,6 +6,7 @@ mod dissector;
 mod files;
 mod folder;
 mod fuzz;
+mod join;
 mod last;
 mod list;
 mod merge;
@@ -117,7 +118,7 @@ enum Command {
     Prop(Box<prop::PropArgs>),
     /// Play stored cases again: fixed, failed, flaky or stale
     Replay(replay::ReplayArgs),
-    /// Add up the benchmarks of several machines, sample by sample
+    /// Join the runs of several machines, or add up their benchmarks sample by sample
     Merge(merge::MergeArgs),
     /// Tell a stored run again, in any format
     Report(report::ReportArgs),

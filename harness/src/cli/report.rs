@@ -11,7 +11,7 @@ use clap::Args;
 use super::folder::{EVENTS, LATEST, REPORTS};
 use super::{Talk, complain, reporters};
 use crate::exit::Exit;
-use crate::report::json::{ReplayError, replay};
+use crate::report::stream::{ReplayError, replay};
 use crate::report::{Entry, Look, Output};
 
 /// What `harness report` is given.

@@ -15,8 +15,9 @@ use crate::document::parse_duration;
 use crate::exit::{Exit, Flaky};
 use crate::report::{Entry, Look};
 use crate::runner::process::Guard;
-use crate::runner::{Clock, Filter, Input, Keys, LastFailed, Options, Partition, Record, Url};
+use crate::runner::{Clock, Filter, Input, Keys, LastFailed, Options, Partition, Record};
 use crate::scenario::Known;
+use crate::url::Url;
 
 /// How many cases are played side by side unless somebody says otherwise: they mostly wait.
 const JOBS_DEFAULT: usize = 8;

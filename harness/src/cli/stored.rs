@@ -13,11 +13,12 @@ use super::{Talk, files, reporters};
 use crate::event::{CaseFinished, CaseStarted, Event, EventKind, Failure, RunStarted, Summary, Verdict};
 use crate::exit::{Exit, Flaky};
 use crate::report::{CaseRecord, Entry, Look, Reporter};
+use crate::runner::Clock;
 use crate::runner::process::Guard;
-use crate::runner::{Clock, Url};
 use crate::scenario::Known;
 use crate::testcase::{Played, Player};
 use crate::time::Time;
+use crate::url::Url;
 
 /// How cases are played, and what is told of them.
 #[derive(Clone, Debug, Args)]

@@ -10,9 +10,9 @@ use bytes::Bytes;
 
 use super::script::Script;
 use super::{Conversation, Ended, UNREAD_MAX};
+use crate::conversation::memory::{self, Answer, Peer};
 use crate::event::{EventKind, Transport};
 use crate::random::Random;
-use crate::runner::memory::{self, Answer, Peer};
 use crate::scenario::{Known, load};
 use crate::template::Variables;
 use crate::time::Time;

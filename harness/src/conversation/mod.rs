@@ -11,6 +11,7 @@ mod control;
 mod lane;
 pub mod laws;
 mod link;
+pub mod memory;
 pub mod message;
 mod order;
 pub mod payload;

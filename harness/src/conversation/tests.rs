@@ -607,8 +607,8 @@ fn the_scripts_of_the_laws_hold_against_a_reference_server() {
         let script = Arc::clone(&scenario.cases[0].script);
         let random = Random::new(7, "c");
         let mut conversation = Conversation::new(script, vec![Transport::Tcp], Variables::new(), random, 0, Time::ZERO);
-        let mut peer = crate::runner::memory::Served::new(&*server);
-        crate::runner::memory::play(&mut conversation, &mut peer, Time::ZERO).expect("it ends");
+        let mut peer = crate::conversation::memory::Served::new(&*server);
+        crate::conversation::memory::play(&mut conversation, &mut peer, Time::ZERO).expect("it ends");
         assert_eq!(conversation.ended(), Some(&Ended::Passed));
         std::iter::from_fn(|| conversation.poll_event()).collect::<Vec<_>>()
     };
@@ -629,8 +629,8 @@ fn clients_of_a_broker_meet_in_memory() {
         let script = Arc::clone(&case.script);
         let mut conversation =
             Conversation::new(script, vec![Transport::Tcp; 8], Variables::new(), Random::new(7, "c"), 0, Time::ZERO);
-        let mut peer = crate::runner::memory::Served::new(&*server);
-        crate::runner::memory::play(&mut conversation, &mut peer, Time::ZERO).expect("it ends");
+        let mut peer = crate::conversation::memory::Served::new(&*server);
+        crate::conversation::memory::play(&mut conversation, &mut peer, Time::ZERO).expect("it ends");
         assert_eq!(conversation.ended(), Some(&Ended::Passed), "{}", case.name);
     }
 }

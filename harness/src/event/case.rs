@@ -161,6 +161,25 @@ impl Summary {
         held.iter().chain(&rest).fold(0, |sum, count| sum.saturating_add(*count))
     }
 
+    /// Adds what came of another run; the time that both took is not known from that.
+    pub fn add(&mut self, other: &Summary) {
+        let Summary { passed, failed, crashed, unreachable, expected_failures, flaky, skipped, interrupted, .. } =
+            other;
+        for (sum, more) in [
+            (&mut self.passed, passed),
+            (&mut self.failed, failed),
+            (&mut self.crashed, crashed),
+            (&mut self.unreachable, unreachable),
+            (&mut self.expected_failures, expected_failures),
+            (&mut self.flaky, flaky),
+            (&mut self.skipped, skipped),
+            (&mut self.interrupted, interrupted),
+            (&mut self.invalid_files, &other.invalid_files),
+        ] {
+            *sum = sum.saturating_add(*more);
+        }
+    }
+
     /// Counts one case; an attempt that is not the last one is none.
     pub fn count(&mut self, verdict: Verdict) {
         let counter = match verdict {

@@ -14,6 +14,7 @@ mod failure;
 mod stored;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,16 @@ pub struct Event {
     /// What.
     #[serde(flatten)]
     pub kind: EventKind,
+}
+
+impl Event {
+    /// Makes all its times so much later.
+    pub fn delay(&mut self, by: Duration) {
+        self.at = self.at + by;
+        if let EventKind::StepPassed { started, .. } | EventKind::StepFailed { started, .. } = &mut self.kind {
+            *started = *started + by;
+        }
+    }
 }
 
 /// What happened. Connections and steps are numbered within their case, from 0.

@@ -128,18 +128,7 @@ pub fn pad(text: &str, columns: usize, right: bool) -> String {
     if right { fill + text } else { text.to_owned() + &fill }
 }
 
-/// A number with commas: `70,000`.
-pub fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let mut output = String::with_capacity(digits.len() * 4 / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            output.push(',');
-        }
-        output.push(digit);
-    }
-    output
-}
+pub use crate::text::number;
 
 /// A number with its noun: `1 byte`, `70,000 bytes`.
 pub fn count(n: u64, noun: &str) -> String {

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::address::Url;
 use super::process::{Address, Exit, Guard, Ports, Process};
 use super::target::{Group, Owner, Running, Setting, start};
-use super::tls::TlsClient;
+use super::tls::{TlsClient, TlsServer};
 use crate::event::{Failure, FailureKind, OutputLine, Place};
 use crate::random::Random;
 use crate::scenario::{Scenario, Target, Tls};
 use crate::template::Variables;
+use crate::url::Url;
 
 /// What starting targets needs to know.
 #[derive(Debug)]
@@ -76,14 +76,25 @@ impl Starter {
     }
 
     /// How a client does TLS with a server, by settings of the scenario.
-    pub fn tls_client(&self, tls: &Tls, variables: &Variables, server: &Address) -> Result<TlsClient, Box<Failure>> {
+    pub fn tls_client(
+        &self,
+        tls: &Tls,
+        variables: &Variables,
+        server: Option<&Address>,
+    ) -> Result<TlsClient, Box<Failure>> {
         let failed = |message| Box::new(Failure::new(FailureKind::Tls, message, tls.place.clone()));
         let authority = self.setting.authority().map_err(failed)?;
         let peer = match server {
-            Address::Tcp(server) | Address::Udp(server) => Some(server.ip()),
-            Address::Unix(_) | Address::Unixgram(_) => None,
+            Some(Address::Tcp(server) | Address::Udp(server)) => Some(server.ip()),
+            Some(Address::Unix(_) | Address::Unixgram(_)) | None => None,
         };
         TlsClient::new(tls, &authority, variables, peer)
+    }
+
+    /// How a server does TLS with whoever comes, by settings of the scenario.
+    pub fn tls_server(&self, tls: &Tls, variables: &Variables) -> Result<TlsServer, Box<Failure>> {
+        let failed = |message| Box::new(Failure::new(FailureKind::Tls, message, tls.place.clone()));
+        TlsServer::new(tls, &*self.setting.authority().map_err(failed)?, variables)
     }
 
     /// The address that a URL stands for.

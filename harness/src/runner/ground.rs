@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::address::Url;
 use super::fixture::{Fixture, FixtureOptions, Starter};
 use super::process::{Address, Guard, Process};
+use super::tls::{TlsClient, TlsServer};
 use crate::event::Failure;
-use crate::scenario::{Scenario, Target};
+use crate::scenario::{Scenario, Target, Tls};
 use crate::template::Variables;
+use crate::url::Url;
 
 /// What targets of one worker are started on.
 #[derive(Debug)]
@@ -56,6 +57,21 @@ impl Ground {
     /// Waits for something to be done.
     pub(crate) fn wait<T>(&self, doing: impl Future<Output = T>) -> T {
         self.handle.block_on(doing)
+    }
+
+    /// How a client does TLS with a server, as [`Starter::tls_client`] does.
+    pub fn tls_client(
+        &self,
+        tls: &Tls,
+        variables: &Variables,
+        server: Option<&Address>,
+    ) -> Result<TlsClient, Box<Failure>> {
+        self.starter.tls_client(tls, variables, server)
+    }
+
+    /// How a server does TLS, as [`Starter::tls_server`] does.
+    pub fn tls_server(&self, tls: &Tls, variables: &Variables) -> Result<TlsServer, Box<Failure>> {
+        self.starter.tls_server(tls, variables)
     }
 
     /// The address that a URL stands for.

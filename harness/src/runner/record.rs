@@ -3,6 +3,9 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+/// Where what targets wrote lies in the run's folder.
+pub const LOGS: &str = "logs";
+
 /// Which cases leave a capture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Record {
@@ -39,7 +42,7 @@ impl Names {
 
     /// A path below the run's folder for the logs of a target, which no other start of a target has.
     pub(super) fn pick_log(&mut self, scenario: &str, case: Option<&str>, target: &str) -> PathBuf {
-        let folder = Path::new("logs").join(file_name(scenario)).join(case.map(file_name).unwrap_or_default());
+        let folder = Path::new(LOGS).join(file_name(scenario)).join(case.map(file_name).unwrap_or_default());
         self.pick_in(&folder, &file_name(target), "")
     }
 

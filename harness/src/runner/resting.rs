@@ -65,7 +65,9 @@ impl<'r> Resting<'r> {
     }
 }
 
-/// Waits until a process rests.
+/// Waits until a process has rested for a while.
+///
+/// [`Rest::come`] is content with two looks in a row: then a message is done with. But whoever dies slowly sleeps for moments, too.
 pub(super) async fn at_rest(process: &Process) {
     let (mut rest, mut looks) = (Rest::new(vec![process.pid()]), 0);
     while looks < LOOKS_MIN {

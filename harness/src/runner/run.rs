@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, RwLock, Semaphore, watch};
 use tokio::task::LocalSet;
 
-use super::address::Url;
 use super::clock::Clock;
 use super::growth::History;
 use super::plan::Filter;
@@ -28,6 +27,7 @@ use crate::random::Random;
 use crate::report::{CaseRecord, Reporter};
 use crate::scenario::{Family, Scenario};
 use crate::time::Time;
+use crate::url::Url;
 
 /// What a run needs to know besides its files.
 #[derive(Debug)]

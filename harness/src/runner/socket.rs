@@ -17,12 +17,12 @@ use socket2::{Domain, Protocol, SockRef, Type};
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::{TcpStream, UdpSocket, UnixDatagram, UnixStream};
 
-use super::address::Url;
 use super::player::{Dial, Origin};
 use super::process::Address;
 use super::tls::TlsStream;
 use crate::conversation::Input;
 use crate::event::{Endpoint, Transport};
+use crate::url::Url;
 
 /// How many bytes one read takes at most.
 const READ_LEN_MAX: usize = 64 << 10;

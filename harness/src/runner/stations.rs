@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 
-use super::address::Url;
 use super::listen::Listener;
 use super::player::{Dial, Station};
 use super::process::Address;
@@ -14,6 +13,7 @@ use super::target::{Owner, Running, set_address};
 use crate::event::{Failure, FailureKind, Transport};
 use crate::scenario::{Actor, Connect, Role, Scenario};
 use crate::template::{Template, Variables};
+use crate::url::Url;
 
 /// What a failure says that is no step's.
 fn failure(actor: &Actor, message: String) -> Box<Failure> {

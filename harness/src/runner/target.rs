@@ -10,7 +10,6 @@ use std::time::Duration;
 use regex_automata::meta::Regex;
 use tokio::sync::watch;
 
-use super::address::Url;
 use super::control::{Again, Replaceable};
 use super::process::{self, Address, Exit, Guard, Ports, Process};
 use super::record::Names;
@@ -20,6 +19,7 @@ use super::tls::{Authority, Setup, Side};
 use crate::event::{EventKind, Failure, FailureKind, OutputLine};
 use crate::scenario::{Family, Never, ReadyWhen, Target, TargetKind, Tls};
 use crate::template::{Template, Variables};
+use crate::url::Url;
 
 /// How many of a target's last lines are told.
 const TAIL_LINES: usize = 20;

@@ -138,11 +138,13 @@ pub(super) fn lower(
 
     let mut steps = Steps::new(file, timeout);
     let mut variables = set_by_steps(reader, table);
-    // A benchmark counts its iterations; whoever plays a case once plays the first.
-    if !reader.statics.contains_key(crate::bench::workload::ITERATION) {
-        steps.scope.set(crate::bench::workload::ITERATION);
-        if variables.iter().all(|(name, _)| **name != *crate::bench::workload::ITERATION) {
-            variables.push((crate::bench::workload::ITERATION.into(), "0".into()));
+    // A benchmark counts its connections and its iterations; whoever plays a case once plays the first.
+    for name in crate::scenario::COUNTED {
+        if !reader.statics.contains_key(name) {
+            steps.scope.set(name);
+            if variables.iter().all(|(known, _)| **known != *name) {
+                variables.push((name.into(), "0".into()));
+            }
         }
     }
     variables.iter().for_each(|(name, _)| {

@@ -62,7 +62,7 @@ impl Steps<'_> {
 
     fn lower_signal(&self, reader: &mut Reader, node: &Node) -> Option<Arc<str>> {
         let name = reader.static_string(node, "`signal`")?;
-        match crate::runner::process::Signal::parse(&name) {
+        match crate::signal::Signal::parse(&name) {
             Ok(_) => Some(name.into()),
             Err(error) => {
                 reader.mistake(&node.span, error.to_string());

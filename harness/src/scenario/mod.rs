@@ -30,6 +30,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The variable that tells iterations apart: it counts them, over all connections.
+pub const ITERATION: &str = "iteration";
+
+/// The variable that tells connections apart: it counts them, over all threads; those of several actors that play together have one.
+pub const CONNECTION: &str = "connection";
+
+/// The variables that every case knows since a benchmark counts by them.
+pub const COUNTED: [&str; 2] = [CONNECTION, ITERATION];
+
 pub use about::{ABOUT, About};
 pub use actor::{Actor, COUNT_MAX, Connect, Role};
 pub use alone::{Alone, alone};

@@ -426,8 +426,8 @@ fn lower_builtin(reader: &mut Reader, entry: &Entry, table: &Table, scope: &mut 
         let hint = "`listen = \"tls://127.0.0.1:0\"`";
         reader.mistake_with_hint(&entry.key_span, "`tls` goes with a `listen` on `tls://`", hint);
     }
-    if let (Some(entry), true) = (table.entry("listen"), on_tls && target.ends_process) {
-        let message = format!("`{name}` has a process of its own, and what is served there is in the clear");
+    if let (Some(entry), true) = (table.entry("tls"), on_tls && target.ends_process) {
+        let message = format!("`{name}` has a process of its own, and a certificate of the run's own there");
         let hint = "a `command` of `harness serve --listen tls://.. --tls-cert .. --tls-key ..` serves it under TLS";
         reader.mistake_with_hint(&entry.key_span, message, hint);
     }
@@ -443,7 +443,7 @@ fn lower_address(reader: &mut Reader, entry: &Entry, scope: &mut Scope) -> Optio
 /// A URL that is known already has to be one.
 pub(super) fn check_url(reader: &mut Reader, node: &Node, template: &Template) {
     let Some(text) = template.as_literal() else { return };
-    if let Err(error) = crate::runner::Url::parse(&String::from_utf8_lossy(text)) {
+    if let Err(error) = crate::url::Url::parse(&String::from_utf8_lossy(text)) {
         let hint = "`tcp://127.0.0.1:6379`, `udp://[::1]:53`, `unix:///run/x.sock`, `unixgram:///run/x.sock`";
         reader.mistake_with_hint(&node.span, error.to_string(), hint);
     }
@@ -539,7 +539,7 @@ fn lower_stop(reader: &mut Reader, table: &Table) -> Option<(String, Duration)> 
     reader.check_keys(table, &["signal", "within"], "`stop`");
     if let Some(node) = table.get("signal") {
         stop.0 = reader.static_string(node, "`signal`")?;
-        if let Err(error) = crate::runner::process::Signal::parse(&stop.0) {
+        if let Err(error) = crate::signal::Signal::parse(&stop.0) {
             reader.mistake(&node.span, error.to_string());
         }
     }

@@ -71,6 +71,35 @@ impl Tls {
             insecure: false,
         }
     }
+
+    /// As a scenario in its folder has it.
+    pub(crate) fn node(&self) -> Node {
+        let mut table = Table::default();
+        let text = |template: &Template| Node::from(template.source());
+        if let Some(name) = &self.server_name {
+            table.set("server_name", text(name));
+        }
+        match &self.ca {
+            Trust::Default => {}
+            Trust::File(path) => table.set("ca", text(path)),
+            Trust::Own => table.set("ca", true),
+        }
+        match &self.identity {
+            Identity::Default => {}
+            Identity::Files { cert, key } => {
+                table.set("cert", text(cert));
+                table.set("key", text(key));
+            }
+            Identity::Own => table.set("cert", true),
+        }
+        if !self.alpn.is_empty() {
+            table.set("alpn", self.alpn.iter().map(|name| Node::from(name.as_str())).collect::<Vec<_>>());
+        }
+        if self.insecure {
+            table.set("insecure", true);
+        }
+        if table.entries.is_empty() { Node::from(true) } else { table.into() }
+    }
 }
 
 /// Reads `true` or a table. `None` for `false`, and for what is neither.

@@ -18,8 +18,9 @@ use crate::event::{CaseFinished, CaseStarted, Event, EventKind, Mistake, RunStar
 use crate::exit::Flaky;
 use crate::report::{CaseRecord, Reporter};
 use crate::runner::process::Guard;
-use crate::runner::{Clock, Input, Keys, Options, Record, Url, run};
+use crate::runner::{Clock, Input, Keys, LOGS, Options, Record, run};
 use crate::scenario::Known;
+use crate::url::Url;
 
 /// How much of what the targets wrote to stderr is looked at.
 const STDERR_LEN_MAX: usize = 1 << 20;
@@ -274,7 +275,7 @@ impl Reporter for Ear {
 /// What the targets wrote to stderr, as the logs of a run have it.
 fn stderr_in(folder: &Path) -> String {
     let mut text = Vec::new();
-    let mut folders = vec![folder.join("logs")];
+    let mut folders = vec![folder.join(LOGS)];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(folder) else { continue };
         let mut entries: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();

@@ -54,7 +54,7 @@ impl Connection {
 
     /// Reads once what nobody looks at: how much it was.
     pub fn take_in(&mut self, shared: &mut Shared) -> Result<(usize, Moved), Failing> {
-        let read = self.wire.read(&mut shared.tally.counts, &shared.opening.address, &mut shared.buffers)?;
+        let read = self.wire.read(&mut shared.tally.counts, &self.role.opening.address, &mut shared.buffers)?;
         Ok(match read {
             Got::Again => (0, Moved::More),
             Got::Bytes(bytes, true) => (bytes.len(), Moved::More),

@@ -5,16 +5,20 @@ use std::rc::Rc;
 use super::{Connection, Failing, GIVEN_UP_MAX, Shared, Standing};
 use crate::bench::clock::now;
 use crate::bench::correlation::Correlation;
-use crate::bench::workload::{Operation, Workload};
+use crate::bench::workload::{Operation, Part};
 
 impl Connection {
     /// A datagram has come.
     pub(super) fn datagram(&mut self, shared: &mut Shared, bytes: &[u8], now: u64) -> Result<(), Failing> {
-        let workload = Rc::clone(&shared.workload);
-        if let Some(correlation) = workload.correlation.as_ref().filter(|_| self.standing == Standing::Open) {
-            return self.answer(shared, &workload, correlation, bytes, now);
+        let role = Rc::clone(&self.role);
+        let part = &role.part;
+        if let Some(correlation) = part.correlation.as_ref().filter(|_| self.standing == Standing::Open) {
+            return self.answer(shared, part, correlation, bytes, now);
         }
-        let operations = self.operations(&workload);
+        if self.keep_early(part, bytes) {
+            return Ok(());
+        }
+        let operations = self.operations(part);
         let mut first_why = None;
         for number in 0..self.flights.len() {
             let flight = self.flights[number];
@@ -29,7 +33,7 @@ impl Connection {
                     }
                     self.expectation.keep(expecting, bytes, &found);
                     self.held(shared, expecting.step, now);
-                    return self.next(shared, &workload, now);
+                    return self.play(shared, part, now).map(|_| ());
                 }
                 Err(why) => {
                     first_why.get_or_insert(why);
@@ -56,7 +60,7 @@ impl Connection {
     fn answer(
         &mut self,
         shared: &mut Shared,
-        workload: &Workload,
+        part: &Part,
         correlation: &Correlation,
         bytes: &[u8],
         now: u64,
@@ -76,7 +80,7 @@ impl Connection {
             return Ok(());
         };
         let flight = self.flights[at];
-        let Some(Operation::Expect(expecting)) = workload.operations.get(flight.at) else { return Ok(()) };
+        let Some(Operation::Expect(expecting)) = part.operations.get(flight.at) else { return Ok(()) };
         let mut whole = std::mem::take(&mut self.carried);
         whole.clear();
         whole.extend_from_slice(bytes);
@@ -95,7 +99,7 @@ impl Connection {
             self.flights.push_front(flight);
         }
         self.held(shared, expecting.step, now);
-        self.next(shared, workload, now)
+        self.play(shared, part, now).map(|_| ())
     }
 
     /// Gives up iterations that take too long, where each has answers of its own: with datagrams. Gives how many.
@@ -103,6 +107,7 @@ impl Connection {
         let mut count = 0;
         while self.flights.front().is_some_and(|flight| flight.begun < before) {
             let flight = self.flights.pop_front().expect("just seen");
+            self.under_way -= 1;
             self.given_up = self.given_up.saturating_add(1);
             if self.unanswered.len() == GIVEN_UP_MAX {
                 self.unanswered.pop_front();

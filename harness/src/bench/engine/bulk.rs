@@ -60,7 +60,7 @@ impl Worker {
                 *left = left.saturating_sub(self.shared.tally.counts.iterations - before);
             }
             if moved == Moved::End {
-                self.connections[at].close(&mut self.shared);
+                self.close(at);
                 self.dial(at);
             }
         }

@@ -31,51 +31,66 @@ impl Worker {
         }
     }
 
-    /// Opens a connection.
-    pub(super) fn dial(&mut self, at: usize) {
-        let opened = self.connections[at].open(&self.shared).and_then(|()| {
-            if self.is_blocking() {
-                let connection = &mut self.connections[at];
-                connection.opened(&mut self.shared)?;
-                while connection.is_opening() {
-                    let before = now();
-                    connection.read(&mut self.shared)?;
-                    connection.flush(&mut self.shared)?;
-                    if now() - before >= self.shared.timeout {
-                        return Err(Failing::Broken("its opening was not answered in time".into()));
-                    }
-                }
-                return Ok(());
-            }
-            let socket = self.connections[at].socket().expect("it was just made");
-            let edges =
-                epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::OUT | epoll::EventFlags::ET;
-            let flags = match (self.shared.opening.address.transport().is_datagram(), self.plan.load.read_every) {
-                // A datagram more or less cannot be told from a short read, so there it is asked each time.
-                (true, None) => epoll::EventFlags::IN,
-                // What waits for a slow reader must not wake it.
-                (true, Some(_)) | (false, _) => edges,
-            };
-            let data = epoll::EventData::new_u64(at as u64);
-            epoll::add(&self.epoll, socket, data, flags)
-                .map_err(|error| Failing::Broken(format!("cannot wait: {}", io::Error::from(error))))?;
-            if self.shared.opening.address.transport().is_datagram() {
-                self.connections[at].opened(&mut self.shared)?;
-            }
-            Ok(())
-        });
-        if let Err(failing) = opened.and_then(|()| self.go_on(at)) {
-            self.failed(at, failing);
+    /// Opens the connections of a cast.
+    pub(super) fn dial(&mut self, cast: usize) {
+        let last = self.cast(cast).last().expect("there is an actor");
+        let opened = self.cast(cast).try_for_each(|at| self.dial_one(at)).and_then(|()| self.go_on(last));
+        if let Err(failing) = opened {
+            self.failed(cast, failing);
         }
     }
 
-    /// What was under way on a connection did not end as it should, and the connection is of no use any more.
-    pub(super) fn failed(&mut self, at: usize, failing: Failing) {
-        if self.connections[at].standing() != Standing::Open {
-            // An iteration that cannot have a connection is one that was tried: an end by their number is reached.
-            self.take_one(now());
+    fn dial_one(&mut self, at: usize) -> Result<(), Failing> {
+        self.connections[at].open()?;
+        if self.is_blocking {
+            let connection = &mut self.connections[at];
+            let watch = &self.signals.watches[self.number];
+            if let Some(socket) = connection.socket().filter(|_| !connection.is_datagram()) {
+                watch.set(socket);
+            }
+            connection.opened(&mut self.shared)?;
+            while connection.is_opening() {
+                let before = now();
+                watch.begins(before);
+                let read = connection.read(&mut self.shared);
+                if now() - before >= self.shared.timeout {
+                    return Err(Failing::Broken("its opening was not answered in time".into()));
+                }
+                read?;
+                connection.flush(&mut self.shared)?;
+            }
+            return Ok(());
         }
-        let lost = self.connections[at].close(&mut self.shared) as u64;
+        let socket = self.connections[at].socket().expect("it was just made");
+        let is_datagram = self.connections[at].is_datagram();
+        let edges = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::OUT | epoll::EventFlags::ET;
+        let flags = match (is_datagram, self.plan.load.read_every) {
+            // A datagram more or less cannot be told from a short read, so there it is asked each time.
+            (true, None) => epoll::EventFlags::IN,
+            // What waits for a slow reader must not wake it.
+            (true, Some(_)) | (false, _) => edges,
+        };
+        let data = epoll::EventData::new_u64(at as u64);
+        epoll::add(&self.epoll, socket, data, flags)
+            .map_err(|error| Failing::Broken(format!("cannot wait: {}", io::Error::from(error))))?;
+        if is_datagram {
+            self.connections[at].opened(&mut self.shared)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what a cast has to say.
+    pub(super) fn flush(&mut self, cast: usize) -> Result<(), Failing> {
+        self.cast(cast).try_for_each(|at| self.connections[at].flush(&mut self.shared))
+    }
+
+    /// What was under way on a cast did not end as it should, and its connections are of no use any more.
+    pub(super) fn failed(&mut self, cast: usize, failing: Failing) {
+        if self.connections[self.cast(cast)].iter().any(|connection| connection.standing() != Standing::Open) {
+            // An iteration that cannot have a connection is one that was tried: an end by their number is reached.
+            self.take(1, now());
+        }
+        let lost = self.close(cast);
         let counted = now() >= self.shared.counted_from || self.shared.counted_from == u64::MAX;
         let counts = &mut self.shared.tally.counts;
         let text = match failing {
@@ -96,7 +111,7 @@ impl Worker {
             self.told += 1;
             let _ = self.reports.send(Report::Failed(text));
         }
-        self.redial.push_back((now() + REDIAL_AFTER, at));
+        self.redial.push_back((now() + REDIAL_AFTER, cast));
     }
 
     /// Looks for what takes too long.
@@ -112,26 +127,28 @@ impl Worker {
     /// Dials again what is gone, where its time has come.
     pub(super) fn dial_again(&mut self, time: u64) {
         while self.redial.front().is_some_and(|(when, _)| *when <= time) {
-            let (_, at) = self.redial.pop_front().expect("just seen");
-            self.dial(at);
+            let (_, cast) = self.redial.pop_front().expect("just seen");
+            self.dial(cast);
         }
     }
 
     /// Iterations of a connection that began before a time are given up.
     pub(super) fn overdue(&mut self, at: usize, before: u64) {
         let counted = before + self.shared.timeout >= self.shared.counted_from;
-        if self.shared.opening.address.transport().is_datagram() && self.connections[at].standing() == Standing::Open {
+        let cast = at / self.cast_len;
+        let is_datagram = self.connections[at].is_datagram() && self.cast_len == 1;
+        if is_datagram && self.connections[at].standing() == Standing::Open {
             let given_up = self.connections[at].give_up(before);
             self.shared.tally.counts.timeouts += if counted { given_up } else { 0 };
             if self.schedule.is_none()
-                && let Err(failing) = self.fill(at).and_then(|()| self.connections[at].flush(&mut self.shared))
+                && let Err(failing) = self.fill(cast).and_then(|()| self.flush(cast))
             {
-                return self.failed(at, failing);
+                return self.failed(cast, failing);
             }
-            return self.offer(at);
+            return self.offer(cast);
         }
         // A stream's later answers would be taken for earlier ones.
-        let lost = self.connections[at].close(&mut self.shared) as u64;
+        let lost = self.close(cast);
         self.shared.tally.counts.timeouts += if counted { lost.max(1) } else { 0 };
         if self.told < TOLD_MAX {
             self.told += 1;
@@ -139,6 +156,6 @@ impl Worker {
             let what = if self.shared.workload.bulk.is_some() { "nothing moved" } else { "nothing was answered" };
             let _ = self.reports.send(Report::Failed(format!("{what} within {within}")));
         }
-        self.dial(at);
+        self.dial(cast);
     }
 }

@@ -26,6 +26,7 @@ impl Page {
         let arrivals = outcome.arrivals.as_ref().filter(|arrivals| *arrivals != "constant");
         let arrivals = arrivals.map(|arrivals| format!(" ({arrivals} arrivals)")).unwrap_or_default();
         let connections = count(outcome.connections as u64, "connection");
+        let actors = if outcome.actors > 1 { format!(" for each of {} actors", outcome.actors) } else { String::new() };
         let depth = if outcome.depth > 1 { format!(" with {} under way", outcome.depth) } else { String::new() };
         let name = escape(&outcome.case);
         let _ = writeln!(self.text, "{}", self.styled(cut(&name, self.look.width), self.look.theme.strong));
@@ -47,7 +48,7 @@ impl Page {
         };
         let verify = format!("{verify}{}{together}", matched.unwrap_or_default());
         let target = escape(&outcome.target);
-        self.dim("", &format!("{how}{arrivals}, {connections}{depth} to {target}; {cores}; {verify}"));
+        self.dim("", &format!("{how}{arrivals}, {connections}{actors}{depth} to {target}; {cores}; {verify}"));
     }
 
     pub(super) fn outcome(&mut self, outcome: &Outcome) {

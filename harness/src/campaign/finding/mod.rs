@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "findings are written here")]
 
+mod bucket;
 mod names;
 mod page;
 
@@ -13,16 +14,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use bucket::{Kept, bucket, keep, shape};
 use names::Names;
 pub use page::page;
 
 use super::case::{Case, Step};
-use super::oracle::{Kind, Resource, Symptom};
+use super::oracle::{Resource, Symptom};
 use super::plan::Plan;
 use super::player::Reply;
 use super::triage::Verdict;
 use crate::document::{Node, Table};
-use crate::testcase::{self, Played, TestCase, step};
+use crate::testcase::{self, Class, Played, TestCase, step};
 
 /// A finding, as `campaign.json` has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,7 +32,7 @@ pub struct Finding {
     /// What it has in common with others of its kind.
     pub bucket: String,
     /// What it counts as.
-    pub kind: Kind,
+    pub kind: Class,
     /// How long the campaign had been running.
     pub seconds: f64,
     /// How many cases had been played.
@@ -43,6 +45,10 @@ pub struct Finding {
     pub messages: usize,
     /// How many bytes.
     pub bytes: usize,
+    /// How many findings it stands for: what is taken for the same bug lies in its folder as a sample.
+    pub samples: u32,
+    /// What it is taken for the same by: its name where it says where it happened, else the sign and the case's shape.
+    pub shape: String,
     /// Its folder.
     pub path: PathBuf,
 }

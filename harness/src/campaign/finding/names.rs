@@ -6,8 +6,10 @@ use std::time::Duration;
 use super::super::case::{Case, Message, Step};
 use super::super::plan::{Place, Plan};
 use super::super::player::Reply;
+use super::QUIET;
 use crate::document::Node;
 use crate::framing::{Decoded, Framing};
+use crate::scenario::Tls;
 use crate::testcase::{TestCase, step};
 
 /// Between the pieces of a message that was cut.
@@ -108,6 +110,11 @@ impl<'p> Names<'p> {
                 self.plain(own, steps);
                 steps.extend(self.of(*link).map(|name| step::drain(name.as_deref(), quiet)));
             }
+            Step::StartTls(link) => {
+                // What came in the clear is no part of what TLS carries.
+                steps.extend(self.of(*link).map(|name| step::drain(name.as_deref(), quiet)));
+                self.plain(own, steps);
+            }
             Step::Expect(..) => {}
             own => self.plain(own, steps),
         }
@@ -146,8 +153,16 @@ impl<'p> Names<'p> {
             Step::Shut(_) => steps.push(step::half_close(name)),
             Step::Close(_) => steps.push(step::close(name)),
             Step::Reset(_) => steps.push(step::reset(name)),
+            Step::StartTls(_) => self.start_tls(self.actor_of.get(&link), name, steps),
             Step::Expect(..) | Step::Pause(_) | Step::Send(_) => {}
         }
+    }
+
+    /// Goes on with TLS as an actor does it, wherever its settings stand.
+    fn start_tls(&self, actor: Option<&usize>, name: Option<&str>, steps: &mut Vec<Node>) {
+        let actor = actor.map(|actor| &self.plan.actors[*actor]);
+        let tls = actor.and_then(|actor| actor.starttls.as_ref()).map_or(true.into(), Tls::node);
+        steps.push(step::step(name, "starttls", tls));
     }
 
     /// Expects an answer, message by message where its actor's framing says where one ends.
@@ -182,7 +197,21 @@ impl<'p> Names<'p> {
             return;
         }
         steps.push(step::connect(name));
-        for (at, message) in case.messages() {
+        let mut actor = None;
+        for (at, own) in case.steps.iter().enumerate() {
+            let message = match own {
+                Step::Open(_, opened) => {
+                    actor = Some(usize::from(*opened));
+                    continue;
+                }
+                Step::Send(message) => message,
+                Step::StartTls(_) => {
+                    steps.push(step::drain(name, QUIET));
+                    self.start_tls(actor.as_ref(), name, steps);
+                    continue;
+                }
+                _ => continue,
+            };
             send(message, name, steps);
             if replies.iter().any(|reply| reply.step == at && reply.len > 0) {
                 let within = step::duration(PROBE_WITHIN);

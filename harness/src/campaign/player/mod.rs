@@ -9,6 +9,7 @@
 
 mod patience;
 mod play;
+mod protect;
 mod trace;
 mod wait;
 
@@ -45,6 +46,10 @@ pub struct Player {
     source: Option<IpAddr>,
     links: Vec<Option<Link>>,
     variables: Variables,
+    /// How the plan's actors do TLS, once a target has been up.
+    protections: Vec<protect::Protections>,
+    /// Why there was no TLS with the target, where that went wrong.
+    trouble: Option<String>,
     /// What cases expect, by the numbers in their steps.
     patterns: Arc<[Pattern]>,
     /// How long each of them is waited for, where the target is watched; nothing where they are not what seeds expect.
@@ -92,6 +97,8 @@ impl Player {
             source: Some(Ipv4Addr::new(127, 77, high, low).into()),
             links: Vec::new(),
             variables: Variables::new(),
+            protections: Vec::new(),
+            trouble: None,
             lines_seen: Vec::new(),
             idle: None,
             heard: false,
@@ -139,6 +146,7 @@ impl Player {
         }
         self.variables = up.variables().clone();
         self.settle_in(up);
+        self.read_tls()?;
         self.start_time = began.elapsed();
         Ok(())
     }

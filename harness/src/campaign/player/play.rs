@@ -98,12 +98,13 @@ impl Player {
                 |part: &str, value: String| known.insert(format!("{}.{part}", actor.name).into(), value.into());
             set("port", address.port().to_string());
             set("address", address.to_string());
-            set("url", format!("tcp://{address}"));
+            let scheme = if actor.tls.is_some() { "tls" } else { "tcp" };
+            set("url", format!("{scheme}://{address}"));
         }
         let up = self.ground.start(&plan.scenario, &known, |_| true)?;
         self.variables = up.variables().clone();
         self.settle_in(up);
-        Ok(())
+        self.read_tls()
     }
 
     /// Plays one step that says nothing.
@@ -184,7 +185,9 @@ impl Player {
             }
             Step::Close(link) => {
                 self.settle(trace);
-                drop(self.take(*link));
+                if let Some(link) = self.take(*link) {
+                    link.close();
+                }
             }
             Step::Reset(link) => {
                 if let Some(link) = self.take(*link) {
@@ -196,6 +199,11 @@ impl Player {
                     link.shut();
                 }
                 self.settle(trace);
+            }
+            Step::StartTls(link) => {
+                // What was said before is heard before.
+                self.settle(trace);
+                self.protect(*link, false);
             }
             Step::Pause(milliseconds) => {
                 let until = Instant::now() + Duration::from_millis((*milliseconds).into());
@@ -234,6 +242,7 @@ impl Player {
         if let Some(old) = self.links[at].replace(opened) {
             old.reset();
         }
+        self.protect(link, true);
         Ok(())
     }
 
@@ -250,7 +259,7 @@ impl Player {
             }
             // Where that takes long, the rest goes as it comes.
             if at < last && began.elapsed() < CUTS_WITHIN {
-                self.settle(trace);
+                self.come_to_rest(1, trace);
             }
         }
     }

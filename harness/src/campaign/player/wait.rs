@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::super::socket::Link;
+use super::super::socket::{Heard, Link};
 use super::{Player, Trace};
 use crate::event::OutputLine;
 use crate::framing::Decoded;
@@ -28,6 +28,12 @@ const STARVED_WITHIN: Duration = Duration::from_secs(3);
 /// Between two looks at a target that is waited for: the first time, and at most. Each time it is twice as long.
 const LOOK_FIRST: Duration = Duration::from_micros(25);
 const LOOK_EVERY: Duration = Duration::from_micros(200);
+
+/// How long an answer is waited for before its target is looked at: most are there by then, and a look takes time, too.
+const ANSWER_FIRST: Duration = Duration::from_micros(60);
+
+/// How often in a row a target has to be seen asleep to rest.
+const LOOKS: u32 = 2;
 
 /// How often a target that works is looked at in a row, before there is a pause between two looks.
 const LOOKS_AT_ONCE: u32 = 4;
@@ -73,7 +79,7 @@ impl Player {
         let began = Instant::now();
         let mut progress = Progress::default();
         let (mut state, mut asleep) = (Activity::Busy, 0);
-        let mut patience = LOOK_FIRST;
+        let mut patience = ANSWER_FIRST;
         // Since when the target rests, as far as is known; and how long it has rested before it went on with its answer.
         let mut rests: Option<Instant> = None;
         let mut late = Duration::ZERO;
@@ -127,7 +133,7 @@ impl Player {
             if over {
                 return false;
             }
-            if open.read() {
+            if open.read() != Heard::Nothing {
                 (asleep, self.heard) = (0, true);
                 if let Some(since) = rests.take() {
                     late = late.max(since.elapsed());
@@ -174,13 +180,10 @@ impl Player {
         }
     }
 
-    pub(super) fn read_all(&mut self) -> bool {
-        let mut any = false;
-        for link in self.links.iter_mut().flatten() {
-            any |= link.read();
-        }
-        self.heard |= any;
-        any
+    pub(super) fn read_all(&mut self) -> Heard {
+        let heard = self.links.iter_mut().flatten().map(Link::read).max().unwrap_or(Heard::Nothing);
+        self.heard |= heard != Heard::Nothing;
+        heard
     }
 
     /// Waits for any answer on a connection.
@@ -188,9 +191,12 @@ impl Player {
         let began = Instant::now();
         let mut rests: Option<Instant> = None;
         let before = self.rest.as_mut().map_or(0, Rest::ticks);
+        let heard = self.link(link).map_or(0, |open| open.received);
         while began.elapsed() < self.reply_within {
             let Some(open) = self.link(link) else { break };
-            if open.read() || open.end.is_some() {
+            // What TLS says for itself is no answer.
+            open.read();
+            if open.received > heard || open.end.is_some() {
                 break;
             }
             match self.rest.as_mut().map_or(Activity::Busy, Rest::look) {
@@ -213,20 +219,28 @@ impl Player {
 
     /// Waits until the target rests, and reads what comes meanwhile.
     pub fn settle(&mut self, trace: &mut Trace) -> Activity {
-        if self.read_all() {
+        if self.read_all() != Heard::Nothing {
             self.idle = None;
         }
         if let Some(state) = self.idle {
             return state;
         }
+        // What was sent may still be on its way when nobody seems to do anything; not to a target that has answered it.
+        let state = self.come_to_rest(if self.heard { 1 } else { LOOKS }, trace);
+        if state == Activity::Asleep && self.rest.is_some() {
+            self.idle = Some(state);
+        }
+        state
+    }
+
+    /// Waits until the target has been seen asleep so often in a row, and reads what comes meanwhile.
+    pub(super) fn come_to_rest(&mut self, looks: u32, trace: &mut Trace) -> Activity {
         let began = Instant::now();
         let (mut looked, mut ticks) = (1, None);
         let (mut asleep, mut at_once) = (0, 0);
         let state = loop {
-            if self.read_all() {
-                asleep = 0;
-            }
             let Some(rest) = &mut self.rest else {
+                self.read_all();
                 // Nobody can be watched: what comes, comes within the time that answers usually take.
                 let within = self.reply_within;
                 let open = self.links.iter().flatten().find(|link| link.end.is_none());
@@ -244,11 +258,9 @@ impl Player {
                 Activity::Asleep => asleep += 1,
                 Activity::Busy => asleep = 0,
             }
-            // What was sent may still be on its way when nobody seems to do anything; not to a target that has answered it.
-            if asleep >= if self.heard { 1 } else { 2 } {
-                // What has come since was written before the last look.
-                if !self.read_all() {
-                    self.idle = Some(Activity::Asleep);
+            if asleep >= looks {
+                // What has come was written before it fell asleep; but who waited for room to say more goes on.
+                if self.read_all() < Heard::Much {
                     break Activity::Asleep;
                 }
                 asleep = 0;

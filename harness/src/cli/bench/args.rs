@@ -16,8 +16,9 @@ use crate::bench::session::{Pin, Settings};
 use crate::bench::threshold::{Threshold, parse_rate};
 use crate::bench::wire::{Segments, Stamps};
 use crate::document::parse_duration;
-use crate::runner::{Filter, Url};
+use crate::runner::Filter;
 use crate::text::count;
+use crate::url::Url;
 
 /// What `harness bench` is given.
 #[derive(Clone, Debug, Args)]

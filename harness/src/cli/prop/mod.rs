@@ -22,9 +22,10 @@ use crate::reduce::Effort;
 use crate::report::place::push_mistake;
 use crate::report::{Entry, Look};
 use crate::runner::process::Guard;
-use crate::runner::{Clock, Filter, Url};
+use crate::runner::{Clock, Filter};
 use crate::scenario::Known;
 use crate::testcase::{Player, TakeError, TestCase};
+use crate::url::Url;
 
 /// Where counterexamples are kept.
 const CASES: &str = "cases";

@@ -27,7 +27,7 @@ use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::time::{Instant, timeout_at};
 
 use super::processes;
-use super::signal::Exit;
+use crate::signal::Exit;
 
 /// The hidden subcommand of the program that plays the guard.
 pub const GUARD_COMMAND: &str = "__guard";

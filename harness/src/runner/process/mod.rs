@@ -13,7 +13,6 @@ mod processes;
 mod ready;
 mod rest;
 mod running;
-mod signal;
 mod sockets;
 mod usage;
 
@@ -31,9 +30,10 @@ pub use ports::Ports;
 pub use processes::Holder;
 pub use rest::{Activity, Came, Rest, THREADS_MAX, TICK, family};
 pub use running::{Process, Stopped, spawn};
-pub use signal::{Exit, Signal, UnknownSignal};
 pub(crate) use sockets::{parse_ip, serves};
 pub use usage::{Usage, usage};
+
+pub use crate::signal::{Exit, Signal, UnknownSignal};
 
 /// A process to start.
 #[derive(Clone, Debug)]

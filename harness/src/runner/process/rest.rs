@@ -39,6 +39,8 @@ struct Member {
     pid: u32,
     /// Its threads, the first one first, as files that tell their states.
     threads: Vec<(u32, File)>,
+    /// The one that was seen to work last: it is looked at before the others.
+    last: usize,
 }
 
 /// What the threads were doing.
@@ -77,7 +79,7 @@ impl Rest {
             self.family.retain(|member| pids.contains(&member.pid));
             for pid in pids {
                 if !self.family.iter().any(|member| member.pid == pid) {
-                    self.family.push(Member { pid, threads: Vec::new() });
+                    self.family.push(Member { pid, threads: Vec::new(), last: 0 });
                 }
             }
         }
@@ -150,7 +152,10 @@ impl Member {
             let mut known = self.threads.len();
             let mut lost = false;
             lives = false;
-            for (at, (_, file)) in self.threads.iter().enumerate() {
+            let last = self.last.min(known.saturating_sub(1));
+            let others = (0..self.threads.len()).filter(|at| *at != last);
+            for at in self.threads.get(last).map(|_| last).into_iter().chain(others) {
+                let (_, file) = &self.threads[at];
                 let Ok(len) = file.read_at(&mut buffer, 0) else {
                     lost = true;
                     break;
@@ -162,7 +167,10 @@ impl Member {
                     b'S' | b'I' | b'T' | b't' => lives = true,
                     // It has ended, and whoever started it has not yet asked how.
                     b'Z' | b'X' => {}
-                    _ => return Activity::Busy,
+                    _ => {
+                        self.last = at;
+                        return Activity::Busy;
+                    }
                 }
             }
             if !lost && known.min(THREADS_MAX) <= self.threads.len() {

@@ -21,9 +21,9 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::guard::{GUARD_COMMAND, Gone, Guard, Launch, Report};
 use super::output::{Output, Stream};
-use super::signal::{Exit, Signal};
 use super::{Command, StartError, Stop};
 use crate::event::OutputLine;
+use crate::signal::{Exit, Signal};
 
 /// A process that was started. Dropping it kills all that is left of it.
 #[derive(Debug)]

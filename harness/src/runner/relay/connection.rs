@@ -1,16 +1,13 @@
 //! One connection through a relay for streams.
 
-use std::future::Future as _;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
-use tokio::time::Sleep;
 
 use super::super::socket::{Block, Socket};
-use super::Route;
+use super::{Route, Timer};
 use crate::conversation::Input;
 use crate::event::EventKind;
 use crate::fault::{Action, Direction, End, Marks, Stream};
@@ -32,7 +29,7 @@ pub(super) struct Connection {
     flows: [Flow; 2],
     block: Block,
     marks: Marks,
-    timer: Option<(Time, Pin<Box<Sleep>>)>,
+    timer: Timer,
     /// A fault has cut it: until then it waits for its sides.
     lingers_until: Option<Time>,
 }
@@ -77,7 +74,16 @@ impl Connection {
         };
         let flows = [flow(Direction::Up), flow(Direction::Down)];
         let sides = sides.map(|socket| Some(Side { socket, is_read: false, is_lost: false }));
-        Connection { route, number, sides, flows, block: Block::default(), marks, timer: None, lingers_until: None }
+        Connection {
+            route,
+            number,
+            sides,
+            flows,
+            block: Block::default(),
+            marks,
+            timer: Timer::default(),
+            lingers_until: None,
+        }
     }
 
     /// Passes bytes on until both sides have ended.
@@ -250,14 +256,7 @@ impl Connection {
             }
         };
         let Some(due) = due else { return Poll::Pending };
-        let (_, sleep) = match &mut self.timer {
-            Some((at, _)) if *at == due => self.timer.as_mut().expect("just seen"),
-            _ => self.timer.insert((due, Box::pin(tokio::time::sleep_until(clock.instant(due))))),
-        };
-        if sleep.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        self.timer = None;
+        ready!(self.timer.poll(cx, clock, due));
         let is_over = self.lingers_until.is_some_and(|until| until <= clock.now());
         Poll::Ready(if is_over { Progress::Over } else { Progress::More })
     }

@@ -1,22 +1,18 @@
 //! A relay for datagrams: one socket for all peers, and one for each on the other side.
 
-use std::future::Future as _;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
-use tokio::time::Sleep;
 
 use super::super::listen::{Arrival, Listener};
 use super::super::player::{Dial, Origin};
 use super::super::socket::{self, Block, NotOpened, Opened, Opening, Socket};
-use super::{CONNECTIONS_MAX, Route};
+use super::{CONNECTIONS_MAX, Route, Timer};
 use crate::conversation::Input;
 use crate::event::{Endpoint, EventKind};
 use crate::fault::{Datagrams, Delivery, Direction, Marks, Plan};
-use crate::time::Time;
 
 /// Passes datagrams on until it is stopped.
 pub(super) async fn serve(route: Route, listener: Listener, mut stopped: oneshot::Receiver<()>) {
@@ -29,7 +25,7 @@ pub(super) async fn serve(route: Route, listener: Listener, mut stopped: oneshot
         marks: Marks::new(),
         block: Block::default(),
         blocked: None,
-        timer: None,
+        timer: Timer::default(),
     };
     loop {
         tokio::select! {
@@ -50,7 +46,7 @@ struct Relay {
     block: Block,
     /// What its socket does not take yet.
     blocked: Option<Delivery>,
-    timer: Option<(Time, Pin<Box<Sleep>>)>,
+    timer: Timer,
 }
 
 struct Peer {
@@ -215,17 +211,8 @@ impl Relay {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let clock = self.route.log.clock;
-        let Some(due) = self.datagrams.poll_timeout().filter(|_| self.blocked.is_none()) else { return Poll::Pending };
-        let (_, sleep) = match &mut self.timer {
-            Some((at, _)) if *at == due => self.timer.as_mut().expect("just seen"),
-            _ => self.timer.insert((due, Box::pin(tokio::time::sleep_until(clock.instant(due))))),
-        };
-        if sleep.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        self.timer = None;
-        Poll::Ready(())
+        let due = self.datagrams.poll_timeout().filter(|_| self.blocked.is_none());
+        due.map_or(Poll::Pending, |due| self.timer.poll(cx, self.route.log.clock, due))
     }
 }
 

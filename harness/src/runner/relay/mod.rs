@@ -9,9 +9,11 @@ mod datagrams;
 mod stream;
 
 use std::cell::RefCell;
+use std::future::Future as _;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle};
@@ -21,12 +23,31 @@ use super::listen::Listener;
 use super::process::Address;
 use crate::event::{Event, EventKind};
 use crate::fault::{Fired, Marks, Plan};
+use crate::time::Time;
 
 /// The most connections, or peers, of one relay in one case. Whoever comes then is turned away.
 const CONNECTIONS_MAX: u32 = 1_000;
 
 /// The most events of the relays of one case.
 const EVENTS_MAX: usize = 10_000;
+
+/// What is waited for by the clock: one sleep for as long as it is the same time.
+#[derive(Debug, Default)]
+struct Timer(Option<(Time, Pin<Box<tokio::time::Sleep>>)>);
+
+impl Timer {
+    /// Waits until `due`.
+    fn poll(&mut self, cx: &mut Context<'_>, clock: Clock, due: Time) -> Poll<()> {
+        if self.0.as_ref().is_none_or(|(at, _)| *at != due) {
+            self.0 = Some((due, Box::pin(tokio::time::sleep_until(clock.instant(due)))));
+        }
+        if let Some((_, sleep)) = &mut self.0 {
+            ready!(sleep.as_mut().poll(cx));
+        }
+        self.0 = None;
+        Poll::Ready(())
+    }
+}
 
 /// A relay.
 #[derive(Debug)]

@@ -1,12 +1,13 @@
-//! TLS for those who drive a client's sessions over sockets of their own: a benchmark.
+//! TLS for those who drive sessions over sockets of their own: a benchmark, a fuzzing campaign.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, CommonState, Error};
+use rustls::{ClientConfig, ClientConnection, CommonState, ServerConfig, ServerConnection};
 
 use super::authority::Authority;
+use super::end::TlsEnd;
 use super::error::Broken;
 use super::setup::{Setup, Side};
 use crate::event::{Failure, TlsSession};
@@ -19,6 +20,10 @@ pub struct TlsClient {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
+
+/// How a server does TLS, ready for any number of connections.
+#[derive(Clone, Debug)]
+pub struct TlsServer(Arc<ServerConfig>);
 
 impl TlsClient {
     /// Reads the files that `tls` names, for connections to `peer`.
@@ -33,30 +38,14 @@ impl TlsClient {
         Ok(TlsClient { config: Arc::new(config), name })
     }
 
-    /// Begins a session.
-    pub fn begin(&self) -> Result<ClientConnection, Error> {
-        ClientConnection::new(Arc::clone(&self.config), self.name.clone())
-    }
-
-    /// What an error means, and what to try. `first` are the first bytes that came from the server.
-    pub fn explain(error: &Error, first: &[u8]) -> String {
-        TlsClient::told(Broken::explain(error, Side::Client, first))
-    }
-
-    /// The server went away in the middle of the handshake.
-    pub fn gone(how: &str) -> String {
-        TlsClient::told(Broken::gone(how, Side::Client))
-    }
-
-    fn told(Broken { reason, hint }: Broken) -> String {
-        match hint {
-            Some(hint) => format!("TLS: {reason}: {hint}"),
-            None => format!("TLS: {reason}"),
-        }
+    /// Begins a session. An error says what it means.
+    pub fn begin(&self) -> Result<TlsEnd, String> {
+        let session = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
+        session.map(TlsEnd::new).map_err(|error| Broken::explain(&error, Side::Client, &[]).told())
     }
 
     /// What two sides have agreed on.
-    pub fn agreed(state: &CommonState) -> TlsSession {
+    pub(super) fn agreed(state: &CommonState) -> TlsSession {
         let version = match state.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2".to_owned(),
             Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3".to_owned(),
@@ -68,5 +57,23 @@ impl TlsClient {
             alpn: state.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned()),
             ..TlsSession::default()
         }
+    }
+}
+
+impl TlsServer {
+    /// Reads the files that `tls` names.
+    pub(in crate::runner) fn new(
+        tls: &Tls,
+        authority: &Authority,
+        variables: &Variables,
+    ) -> Result<TlsServer, Box<Failure>> {
+        let setup = Setup::new(tls, Side::Server, authority, variables)?;
+        Ok(TlsServer(setup.server().expect("it is a server's")))
+    }
+
+    /// Begins a session. An error says what it means.
+    pub fn begin(&self) -> Result<TlsEnd, String> {
+        let session = ServerConnection::new(Arc::clone(&self.0));
+        session.map(TlsEnd::new).map_err(|error| Broken::explain(&error, Side::Server, &[]).told())
     }
 }

@@ -21,6 +21,14 @@ impl Broken {
         self
     }
 
+    /// Both in one line.
+    pub(super) fn told(self) -> String {
+        match self.hint {
+            Some(hint) => format!("TLS: {}: {hint}", self.reason),
+            None => format!("TLS: {}", self.reason),
+        }
+    }
+
     /// What `error` means to one who plays `side`. `first` are the first bytes that came from the peer.
     pub(super) fn explain(error: &Error, side: Side, first: &[u8]) -> Broken {
         // Every record begins with its type (RFC 8446, section 5.1).

@@ -4,13 +4,15 @@
 
 mod authority;
 mod client;
+mod end;
 mod error;
 mod setup;
 mod stream;
 mod verifier;
 
 pub(super) use authority::Authority;
-pub use client::TlsClient;
+pub use client::{TlsClient, TlsServer};
+pub use end::TlsEnd;
 pub(super) use error::Broken;
 pub(super) use setup::{Setup, Side};
 pub(super) use stream::{Inner, TlsStream, Wire};

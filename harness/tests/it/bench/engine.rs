@@ -125,14 +125,49 @@ fn an_end_that_comes_with_the_answer_is_seen() {
     assert_eq!(result(&folder)["counts"]["iterations"], 500);
 }
 
+/// A server in Python: how each piece of what comes is answered is an expression of its number `n`, from 1 over all connections.
+fn answering(piece: usize, answer: &str) -> String {
+    let server = format!(
+        "import socket, sys, threading\ns = socket.create_server((\"127.0.0.1\", int(sys.argv[1])), backlog=64)\nn = 0\n\
+         while True:\n  c, _ = s.accept()\n  f = c.makefile(\"rwb\", 0)\n  try:\n    while len(f.read({piece})) == {piece}:\n      \
+         n += 1\n      c.sendall({answer})\n  except OSError: pass\n"
+    );
+    format!("[target]\ncommand = [\"python3\", \"-c\", '''{server}''', \"${{target.port}}\"]\n")
+}
+
 #[test]
-fn several_actors_are_refused_with_what_to_do() {
-    let actors = "[actor.one]\nconnect = \"target\"\n[actor.two]\nconnect = \"target\"\n";
-    let one_order = case("{ one.send = \"a\" }, { one.expect = \"a\" }, { two.send = \"b\" }, { two.expect = \"b\" }");
-    let side_by_side =
-        "[[case]]\nname = \"c\"\nplay.one = [{ send = \"a\" }, { expect = \"a\" }]\nplay.two = [{ send = \"b\" }]\n";
-    for steps in [one_order.as_str(), side_by_side] {
-        let folder = Folder::with(&format!("{ECHO}{actors}{steps}"));
-        bench(&folder, &["--iterations", "5"]).exits(4).says("2 actors").says("write a case for each");
-    }
+fn a_stream_that_is_not_answered_in_time_is_a_timeout() {
+    let server = answering(1, "b\"\" if n == 5 else b\"x\"");
+    let folder = Folder::with(&format!("{server}{}", case("{ send = \"a\" }, { expect = \"x\" }")));
+    // Three were asked before, to see how it goes.
+    let told = bench(&folder, &["--iterations", "4", "--timeout", "400ms"]).stdout();
+    assert!(told.contains("nothing was answered within 400ms"), "{told}");
+    let counts = result(&folder)["counts"].clone();
+    assert_eq!((&counts["iterations"], &counts["timeouts"]), (&3.into(), &1.into()), "{counts}");
+}
+
+#[test]
+fn a_wrong_answer_among_many_that_are_under_way_is_found() {
+    let server = answering(1, "b\"y\" if n == 100 else b\"x\"");
+    let folder = Folder::with(&format!("{server}{}", case("{ send = \"a\" }, { expect = \"x\" }")));
+    bench(&folder, &["--iterations", "300", "--depth", "16", "--timeout", "20s"]).exits(1);
+    let result = result(&folder);
+    assert_eq!(result["failures"][0], "expected `x`, got `y`");
+    let count = |name: &str| result["counts"][name].as_u64().unwrap_or_default();
+    assert_eq!((count("begun"), count("mismatches")), (300, 1), "{result}");
+    assert_eq!(count("iterations") + count("broken") + 1, 300, "{result}");
+    bench(&folder, &["--iterations", "300", "--depth", "16", "--timeout", "20s", "--no-verify"]).exits(0);
+}
+
+#[test]
+fn answers_that_differ_from_the_one_before_are_judged() {
+    let server = answering(2, "b\"%d\\n\" % (n % 3) if n % 20 else b\"wrong\\n\"");
+    let folder = Folder::with(&format!(
+        "{server}[actor.client]\nconnect = \"target\"\nframing = \"line\"\n{}",
+        case("{ send = \"a\" }, { expect = { regex = \"[0-9]\" } }")
+    ));
+    bench(&folder, &["--iterations", "97", "--timeout", "20s"]).exits(1);
+    let counts = result(&folder)["counts"].clone();
+    // Those with the numbers 4 to 100.
+    assert_eq!((&counts["iterations"], &counts["mismatches"]), (&92.into(), &5.into()), "{counts}");
 }

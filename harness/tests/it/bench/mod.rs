@@ -2,6 +2,7 @@
 //!
 //! No test asks how fast anything is: only whether what was counted is right.
 
+mod actors;
 mod baseline;
 mod bulk;
 mod datagrams;

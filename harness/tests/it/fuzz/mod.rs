@@ -4,6 +4,7 @@ mod corpus;
 mod resume;
 mod seeds;
 mod targets;
+mod tls;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,6 +93,22 @@ fn fuzz_scenario(scenario: &str, arguments: &[&str]) -> Campaign {
     again(folder, arguments)
 }
 
+/// No campaign begins of this scenario, and this is why.
+#[track_caller]
+fn refused(scenario: &str, code: i32, why: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("planted.toml"), scenario).expect("room");
+    ran(harness(folder.path()).args(["fuzz", "planted.toml", "--out", "out"])).exits(code).says(why);
+}
+
+/// Whether what a finding's capture has is records of TLS, the first of them a handshake's.
+fn spoken_over_tls(campaign: &Campaign, finding: &Value) -> bool {
+    let path = PathBuf::from(finding["path"].as_str().expect("a path")).join("repro.pcapng");
+    let capture = fs::read(&path).unwrap_or_else(|error| panic!("{error}\n{}", campaign.stderr));
+    let has = |bytes: &[u8]| capture.windows(bytes.len()).any(|window| window == bytes);
+    has(&[0x16, 0x03, 0x01]) && has(b"CLIENT_TRAFFIC_SECRET_0") && !has(b"PUT ") && !has(b"GET ")
+}
+
 #[track_caller]
 fn again(folder: tempfile::TempDir, arguments: &[&str]) -> Campaign {
     let mut command = harness(folder.path());
@@ -157,7 +174,19 @@ fn a_crash_is_found_made_small_and_told_of() {
         keys(&campaign.json),
         ["cases", "digest", "edges", "findings", "messages", "seconds", "seed", "sessions"]
     );
-    let expected = ["bucket", "bytes", "cases", "connections", "kind", "messages", "path", "seconds", "verdict"];
+    let expected = [
+        "bucket",
+        "bytes",
+        "cases",
+        "connections",
+        "kind",
+        "messages",
+        "path",
+        "samples",
+        "seconds",
+        "shape",
+        "verdict",
+    ];
     assert_eq!(keys(finding), expected);
 }
 

@@ -3,7 +3,6 @@
 use std::fs;
 use std::process::Command;
 
-use super::super::run::{harness, ran};
 use super::{fuzz, fuzz_scenario};
 
 const DATAGRAMS: &str = r#"
@@ -122,17 +121,7 @@ steps = [{ send = "A\n" }, { expect = "a" }]
     let scenario = scenario.replace("SERVER", &program.to_string_lossy());
     let campaign = fuzz_scenario(&scenario, &["--cases", "300", "--coverage", "llvm"]);
     assert_eq!(campaign.code, Some(0), "{}", campaign.stderr);
-    assert!(campaign.json["edges"].as_u64().expect("a number") > 2, "{}", campaign.json);
+    let [taken, total] = ["edges", "edges_total"].map(|name| campaign.json[name].as_u64().expect("a number"));
+    assert!((3..=total).contains(&taken), "{}", campaign.json);
     assert!(campaign.journal().iter().any(|entry| entry["feedback"] == "edge"), "{:?}", campaign.journal());
-}
-
-#[test]
-fn what_speaks_tls_is_refused_with_a_sentence() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let scenario = "[target]\nbuiltin = \"tcp-echo\"\n[actor.client]\nconnect = \"target\"\ntls = { insecure = true }\n\
-        [[case]]\nname = \"x\"\nsteps = [{ send = \"x\" }]\n";
-    fs::write(folder.path().join("tls.toml"), scenario).expect("room");
-    ran(harness(folder.path()).args(["fuzz", "tls.toml", "--out", "out"]))
-        .exits(4)
-        .says("the scenario's cases speak TLS");
 }

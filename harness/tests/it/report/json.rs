@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use harness::event::*;
-use harness::report::json::{ReplayError, replay};
+use harness::report::stream::{ReplayError, replay};
 use harness::report::{CaseRecord, Output, REPORTERS, Reporter, Settings};
 
 use super::stream::*;

@@ -50,7 +50,7 @@ impl Signal {
         self.0.as_raw()
     }
 
-    pub(super) fn system(self) -> System {
+    pub(crate) fn system(self) -> System {
         self.0
     }
 }
