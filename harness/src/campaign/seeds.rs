@@ -38,10 +38,10 @@ pub struct Seed {
     pub late: Duration,
     /// Whether everything came as the script expects it.
     pub holds: bool,
-    /// Why there was no TLS, where that went wrong.
-    pub trouble: Option<String>,
     /// The first step that did not.
     pub unmet: Option<Place>,
+    /// Why there was no TLS, where that went wrong.
+    pub trouble: Option<String>,
 }
 
 /// Plays a script, and writes down what is said. What it expects is added to `expected`, with how long each answer came after

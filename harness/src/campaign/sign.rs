@@ -86,9 +86,9 @@ impl Worker<'_> {
     /// Looks into a sign: plays it again, makes it small, and writes it down.
     pub(super) fn look_into(&mut self, job: &Job, trace: &Trace, symptom: &Symptom) {
         let last = last_said(&job.case, Some(trace));
-        let fallback = self.name_of(last);
         let unknown = (!self.is_known(last)).then(|| symptom.bucket("unknown"));
-        if !lock(self.state).wants(&symptom.bucket(&fallback), unknown.as_deref(), symptom.kind()) {
+        let name = symptom.bucket(&self.name_of(last));
+        if !lock(self.state).wants(&name, unknown.as_deref(), symptom.kind()) {
             // What answers wrong is well otherwise.
             if *symptom != Symptom::Wrong {
                 self.player.end(false);
@@ -96,7 +96,7 @@ impl Worker<'_> {
             return;
         }
         let (seconds, cases) = (self.common.elapsed(), lock(self.state).counts.cases);
-        lock(self.state).looking = Some((symptom.bucket(&fallback), seconds));
+        lock(self.state).looking = Some((name, seconds));
         let stderr: Vec<String> = self.player.written(200).into_iter().map(|line| line.text).collect();
         let history: Vec<Case> = self.history.drain(..).collect();
         // On disk before anything else is done with it.

@@ -132,13 +132,13 @@ pub struct Counts {
 impl State {
     /// Whether a sign of this name is worth another look; `unknown` is what it has in common with others whose messages no seed
     /// says.
-    pub(super) fn wants(&mut self, name: &str, unknown: Option<&str>, kind: Class) -> bool {
+    pub(super) fn wants(&mut self, name: &str, unknown: Option<&str>, class: Class) -> bool {
         let mut look = |name: &str, most: u32| {
             let looked = self.looked_into.entry(name.to_owned()).or_insert(0);
             *looked += 1;
             *looked <= most
         };
-        let most = if kind == Class::Hang { SILENT_UNKNOWN_MAX } else { LOOKED_INTO_UNKNOWN_MAX };
+        let most = if class == Class::Hang { SILENT_UNKNOWN_MAX } else { LOOKED_INTO_UNKNOWN_MAX };
         look(name, LOOKED_INTO_MAX) && unknown.is_none_or(|unknown| look(unknown, most))
     }
 

@@ -33,6 +33,7 @@ mod no_leak;
 mod parameters;
 mod pipelining;
 mod prefix_close;
+mod recovers;
 mod reorder;
 mod robust;
 mod session;
@@ -117,6 +118,7 @@ pub const PROPERTIES: &[Property] = &[
     correlate::ORDER,
     pipelining::PROPERTY,
     prefix_close::PROPERTY,
+    recovers::PROPERTY,
     reorder::PROPERTY,
     robust::PROPERTY,
 ];

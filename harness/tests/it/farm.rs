@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
+use serde_json::Value;
 use targets::faulty::flawed::{FLAWS, Found, Row, Wire};
 
 use super::run::{harness, root};
@@ -17,6 +18,9 @@ const REPLAYS: u32 = 16;
 
 /// As many where it has to lose tens of thousands of bytes.
 const REPLAYS_LONG: u32 = 60;
+
+/// As many for what fuzzing has found, which is longer.
+const REPLAYS_FUZZ: u32 = 60;
 
 /// As many where each takes its time.
 const REPLAYS_SLOW: u32 = 6;
@@ -94,6 +98,28 @@ fn property(row: &Row, name: &str, case: &str) -> Result<(), String> {
     check_size(row, (connections, messages, bytes), file, folder.path(), &said.text)
 }
 
+fn fuzzing(row: &Row, kind: &str, cases: u32) -> Result<(), String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out");
+    let mut command = harness(root());
+    command.args(["fuzz", scenario(row.wire), "--seed", "1", "--cases", &cases.to_string()]);
+    command.args(["--shrink-budget", &REPLAYS_FUZZ.to_string(), "--var", &format!("flaw={}", row.name)]);
+    let said = say(command.arg("--out").arg(&out));
+    let json = fs::read_to_string(out.join("campaign.json")).unwrap_or_default();
+    let json: Value = serde_json::from_str(&json).map_err(|error| format!("{error}: {}", said.text))?;
+    // Whatever else is met on the way is no excuse.
+    let [finding] = json["findings"].as_array().map_or(&[][..], Vec::as_slice) else {
+        return Err(format!("expected one finding\n{}", said.text));
+    };
+    if finding["kind"] != kind || finding["verdict"] != "deterministic" {
+        return Err(format!("expected a {kind} that comes each time, got {finding}\n{}", said.text));
+    }
+    let number =
+        |key: &str| finding[key].as_u64().and_then(|number| usize::try_from(number).ok()).unwrap_or(usize::MAX);
+    let file = Path::new(finding["path"].as_str().unwrap_or_default()).join("repro.toml");
+    check_size(row, (number("connections"), number("messages"), number("bytes")), &file, folder.path(), &said.text)
+}
+
 /// Looks for the flaws of these rows, some at once.
 #[track_caller]
 fn check(is_meant: impl Fn(&Row) -> bool) {
@@ -104,7 +130,8 @@ fn check(is_meant: impl Fn(&Row) -> bool) {
     let work = || {
         while let Some(row) = next() {
             let found = match row.found {
-                Found::Fuzz { .. } | Found::No { .. } => Ok(()),
+                Found::Fuzz { kind, cases } => fuzzing(row, kind, cases),
+                Found::No { .. } => Ok(()),
                 Found::Property { name, case } => property(row, name, case),
             };
             if let Err(why) = found {
@@ -120,7 +147,7 @@ fn check(is_meant: impl Fn(&Row) -> bool) {
 /// The properties that find flaws in lines, a test each.
 const IN_LINES: [&[&str]; 5] = [
     &["chunking", "half-close", "prefix-close"],
-    &["deterministic", "idempotent", "isolation"],
+    &["deterministic", "idempotent", "isolation", "recovers"],
     &["bounded", "no-leak"],
     &["pipelining"],
     &["robust"],
@@ -173,6 +200,20 @@ fn flaws_of_wrong_requests_are_found() {
 #[test]
 fn flaws_in_messages_and_datagrams_are_found() {
     check(|row| row.wire != Wire::Text && property_of(row).is_some());
+}
+
+fn is_for_fuzzing(row: &Row) -> bool {
+    matches!(row.found, Found::Fuzz { .. })
+}
+
+#[test]
+fn flaws_in_lines_are_found_by_fuzzing() {
+    check(|row| row.wire == Wire::Text && is_for_fuzzing(row));
+}
+
+#[test]
+fn flaws_in_messages_and_datagrams_are_found_by_fuzzing() {
+    check(|row| row.wire != Wire::Text && is_for_fuzzing(row));
 }
 
 /// Whatever finds a flaw on this wire finds nothing where there is none.

@@ -58,8 +58,6 @@ pub struct Player {
     lines_seen: Vec<u64>,
     /// What the target was when it had nothing left to do; `None` as soon as something is done to it.
     idle: Option<Activity>,
-    /// Whether anything has come since the last message: so the target has had it.
-    heard: bool,
     /// Whether each message is to be answered, and so its answer waited for although the target seems to rest.
     pub insists: bool,
     /// What coverage is read from.
@@ -101,7 +99,6 @@ impl Player {
             trouble: None,
             lines_seen: Vec::new(),
             idle: None,
-            heard: false,
             insists: false,
             coverage,
             quiescence: true,

@@ -252,7 +252,7 @@ impl Player {
         let writes = message.writes(bytes);
         let last = writes.len() - 1;
         for (at, write) in writes.into_iter().enumerate() {
-            (self.idle, self.heard) = (None, false);
+            self.idle = None;
             let Some(link) = self.link(message.link) else { return };
             if !link.send(write) {
                 return;

@@ -134,7 +134,7 @@ impl Player {
                 return false;
             }
             if open.read() != Heard::Nothing {
-                (asleep, self.heard) = (0, true);
+                asleep = 0;
                 if let Some(since) = rests.take() {
                     late = late.max(since.elapsed());
                 }
@@ -181,9 +181,7 @@ impl Player {
     }
 
     pub(super) fn read_all(&mut self) -> Heard {
-        let heard = self.links.iter_mut().flatten().map(Link::read).max().unwrap_or(Heard::Nothing);
-        self.heard |= heard != Heard::Nothing;
-        heard
+        self.links.iter_mut().flatten().map(Link::read).max().unwrap_or(Heard::Nothing)
     }
 
     /// Waits for any answer on a connection.
@@ -248,8 +246,7 @@ impl Player {
                 Activity::Asleep => asleep += 1,
                 Activity::Busy => (asleep, worked) = (0, true),
             }
-            // What was sent may still be on its way when nobody seems to do anything; not to a target that has answered it.
-            if asleep >= if self.heard { 1 } else { LOOKS } {
+            if asleep >= LOOKS {
                 // What has come was written before it fell asleep, if it was seen to work; but who waited for room to say more
                 // goes on.
                 match self.read_all() {

@@ -143,6 +143,7 @@ impl Rest {
 impl Member {
     fn look(&mut self) -> Activity {
         let mut buffer = [0; 512];
+        let mut lives = false;
         // The first thread's line says how many there are: only when that has changed is the list made anew.
         for fresh in [false, true] {
             if fresh || self.threads.is_empty() {
@@ -150,6 +151,7 @@ impl Member {
             }
             let mut known = self.threads.len();
             let mut lost = false;
+            lives = false;
             let last = self.last.min(known.saturating_sub(1));
             let others = (0..self.threads.len()).filter(|at| *at != last);
             for at in self.threads.get(last).map(|_| last).into_iter().chain(others) {
@@ -161,16 +163,21 @@ impl Member {
                 if at == 0 {
                     known = count(&buffer[..len]).unwrap_or(known);
                 }
-                if !matches!(state(&buffer[..len]), b'S' | b'I' | b'T' | b't' | b'Z' | b'X') {
-                    self.last = at;
-                    return Activity::Busy;
+                match state(&buffer[..len]) {
+                    b'S' | b'I' | b'T' | b't' => lives = true,
+                    // It has ended, and whoever started it has not yet asked how.
+                    b'Z' | b'X' => {}
+                    _ => {
+                        self.last = at;
+                        return Activity::Busy;
+                    }
                 }
             }
             if !lost && known.min(THREADS_MAX) <= self.threads.len() {
                 break;
             }
         }
-        if self.threads.is_empty() { Activity::Gone } else { Activity::Asleep }
+        if lives { Activity::Asleep } else { Activity::Gone }
     }
 
     fn list(&mut self) {
@@ -268,6 +275,18 @@ mod tests {
         drop(to);
         child.wait().expect("it ends");
         assert_eq!((came, there), (Came::Resting, 2));
+    }
+
+    #[test]
+    fn who_has_ended_and_was_not_asked_how_is_gone() {
+        let mut child = std::process::Command::new("true").spawn().expect("a process");
+        let mut rest = Rest::new(vec![child.id()]);
+        while rest.look() == Activity::Busy {
+            std::thread::yield_now();
+        }
+        let state = rest.look();
+        child.wait().expect("it ends");
+        assert_eq!(state, Activity::Gone);
     }
 
     #[test]
