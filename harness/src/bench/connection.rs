@@ -106,8 +106,8 @@ pub struct Shared {
     pub tally: Tally,
     /// An answer that is known to hold.
     pub known: Known,
-    /// When something came last, where nothing was done since; 0 where that is long ago.
-    pub clock: u64,
+    /// When something was read last, or 0 where that has been seen to.
+    pub read_at: u64,
     /// How far the clock of the kernel's timestamps is ahead, where they are asked for.
     pub ahead: u64,
     /// From when on what ends is counted.
@@ -155,6 +155,8 @@ pub struct Connection {
     flights: VecDeque<Flight>,
     /// How many iterations they are.
     under_way: usize,
+    /// Whether a part of the next answer has been looked at.
+    partly: bool,
     /// Expectations that were given up, and whose answers may still come.
     given_up: u32,
     /// The same where answers are known by a field: whose.
@@ -165,8 +167,9 @@ pub struct Connection {
     questions: u64,
     /// The last of them that was answered.
     answered: u64,
-    expectation: Expectation,
-    random: Random,
+    /// These two are large and seldom looked at: without them what each message needs lies together.
+    expectation: Box<Expectation>,
+    random: Box<Random>,
     /// When it began to be opened.
     dialled: u64,
     /// When its socket was connected.
@@ -193,7 +196,7 @@ pub struct Connection {
 impl Connection {
     /// One that is not open yet, and plays a role in a cast: by its number here, and over all threads.
     pub fn new(shared: &Shared, role: &Rc<Role>, (cast, number): (usize, usize), random: Random) -> Connection {
-        let mut expectation = Expectation::new(&shared.workload);
+        let mut expectation = Box::new(Expectation::new(&shared.workload));
         expectation.variables.insert(CONNECTION.into(), number.to_string().into());
         Connection {
             role: Rc::clone(role),
@@ -205,13 +208,14 @@ impl Connection {
             carried: Vec::new(),
             flights: VecDeque::new(),
             under_way: 0,
+            partly: false,
             given_up: 0,
             unanswered: VecDeque::new(),
             asked: Asked::default(),
             questions: 0,
             answered: 0,
             expectation,
-            random,
+            random: Box::new(random),
             dialled: 0,
             connected: 0,
             upgrading: None,
@@ -382,6 +386,7 @@ impl Connection {
             Got::Bytes(bytes, more) => (bytes, more),
             Got::Datagrams(bytes, size) => {
                 let now = now();
+                shared.read_at = now;
                 self.wire.collect(&mut shared.tally.counts, false);
                 if bytes.is_empty() {
                     self.datagram(shared, bytes, now)?;
@@ -395,7 +400,7 @@ impl Connection {
             Got::Nothing => return Ok(false),
         };
         let now = now();
-        shared.clock = now;
+        shared.read_at = now;
         self.wire.collect(&mut shared.tally.counts, false);
         if self.carried.is_empty() {
             let mut rest = bytes;

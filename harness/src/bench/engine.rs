@@ -106,7 +106,7 @@ impl Worker {
             counted_from: u64::MAX,
             begun: (number as u64) << 48,
             known: Known::of(&roles[0].part, plan.load.verify),
-            clock: 0,
+            read_at: 0,
             workload: Rc::new(plan.workload.clone()),
         };
         let mut connections = Vec::with_capacity(own * cast_len);
@@ -171,7 +171,6 @@ impl Worker {
         let counted_from = begin + nanos(self.plan.load.warmup);
         let end = counted_from + nanos(self.plan.load.duration);
         self.shared.counted_from = counted_from;
-        self.shared.clock = 0;
         self.set_clock();
         if self.shared.workload.bulk.is_some() {
             self.drive_bulk(begin, counted_from, end);
@@ -229,7 +228,6 @@ impl Worker {
     }
 
     fn handle(&mut self, at: usize, flags: epoll::EventFlags) -> Result<(), Failing> {
-        self.shared.clock = 0;
         let connection = &mut self.connections[at];
         if connection.standing() == Standing::Gone {
             return Ok(());
@@ -302,7 +300,8 @@ impl Worker {
 
     /// After something has come: ends a connection that is spent, begins what can begin, and writes all of it at once.
     fn go_on(&mut self, at: usize) -> Result<(), Failing> {
-        let cast = at / self.cast_len;
+        // A division takes as long as all the rest of this.
+        let cast = if self.cast_len == 1 { at } else { at / self.cast_len };
         if self.cast_len > 1 {
             self.connections[at].resume(&mut self.shared)?;
             self.pass_on(cast)?;
@@ -356,8 +355,6 @@ impl Worker {
     /// Ends the connections of a cast, and gives the number of iterations that were under way.
     fn close(&mut self, cast: usize) -> u64 {
         let lost = self.cast(cast).map(|at| self.connections[at].close(&mut self.shared)).max();
-        // What begins next begins later.
-        self.shared.clock = 0;
         let cast = &mut self.shared.casts[cast];
         cast.notices.fill(0);
         (cast.playing, cast.changed) = (0, false);
@@ -370,7 +367,7 @@ impl Worker {
             return self.fill_at_once(cast);
         }
         while self.takes(cast) {
-            let begun = self.clock();
+            let begun = now();
             if self.take(1, begun) == 0 {
                 break;
             }
@@ -384,7 +381,7 @@ impl Worker {
         if !self.takes(cast) {
             return Ok(());
         }
-        let begun = self.clock();
+        let begun = now();
         let most = if self.plan.load.fresh { 1 } else { self.plan.load.depth };
         let count = self.take(most - self.connections[cast].under_way(), begun);
         if count == 0 {
@@ -396,14 +393,6 @@ impl Worker {
         self.shared.begun += count as u64;
         self.shared.tally.counts.begun += count as u64;
         self.connections[cast].begin_many(&mut self.shared, count, begun)
-    }
-
-    /// The time: what begins after an answer begins when that came.
-    fn clock(&mut self) -> u64 {
-        match std::mem::take(&mut self.shared.clock) {
-            0 => now(),
-            clock => clock,
-        }
     }
 
     /// How many of so many iterations may begin at the time `intended`, by their number.

@@ -241,12 +241,7 @@ impl Wire {
 
     /// Takes bytes of a stream, or a datagram.
     pub fn write(&mut self, counts: &mut Counts, bytes: &[u8]) -> Result<(), Broken> {
-        self.write_many(counts, bytes, 1)
-    }
-
-    /// The same of so many messages, one after the other; of datagrams only one.
-    pub fn write_many(&mut self, counts: &mut Counts, bytes: &[u8], count: usize) -> Result<(), Broken> {
-        counts.messages += count as u64;
+        counts.messages += 1;
         counts.bytes_sent += bytes.len() as u64;
         if self.train.is_some() {
             return self.join(counts, bytes);
@@ -261,13 +256,29 @@ impl Wire {
         }
         // Small ones leave together; one that is large need not be copied.
         if self.unsent.is_empty() && bytes.len() > LARGE_LEN {
-            let taken = self.put(counts, bytes)?;
-            self.took(taken);
-            self.clogged = taken < bytes.len();
-            self.unsent.extend_from_slice(&bytes[taken..]);
-        } else {
-            self.unsent.extend_from_slice(bytes);
+            return self.give(counts, bytes);
         }
+        self.unsent.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Takes so many messages of a stream after which nothing is to be written for now.
+    pub fn write_all(&mut self, counts: &mut Counts, bytes: &[u8], count: usize) -> Result<(), Broken> {
+        if self.session.is_some() || !self.unsent.is_empty() {
+            counts.messages += count as u64 - 1;
+            return self.write(counts, bytes);
+        }
+        counts.messages += count as u64;
+        counts.bytes_sent += bytes.len() as u64;
+        self.give(counts, bytes)
+    }
+
+    /// Gives the socket bytes where none wait before them, and keeps what it does not take.
+    fn give(&mut self, counts: &mut Counts, bytes: &[u8]) -> Result<(), Broken> {
+        let taken = self.put(counts, bytes)?;
+        self.took(taken);
+        self.clogged = taken < bytes.len();
+        self.unsent.extend_from_slice(&bytes[taken..]);
         Ok(())
     }
 

@@ -90,15 +90,6 @@ impl Connection {
     pub fn begin_many(&mut self, shared: &mut Shared, count: usize, begun: u64) -> Result<(), Failing> {
         let role = std::rc::Rc::clone(&self.role);
         let Uniform { requests, request_len } = role.uniform.as_ref().expect("they are uniform");
-        if self.flights.is_empty() {
-            self.expectation.reset();
-        }
-        let mut left = count;
-        while left > 0 {
-            let part = left.min(requests.len() / request_len);
-            self.wire.write_many(&mut shared.tally.counts, &requests[..part * request_len], part)?;
-            left -= part;
-        }
         self.flights.push_back(Flight {
             count,
             intended: begun,
@@ -109,6 +100,12 @@ impl Connection {
         });
         self.begun += count as u64;
         self.under_way += count;
+        let mut left = count;
+        while left > 0 {
+            let part = left.min(requests.len() / request_len);
+            self.wire.write_all(&mut shared.tally.counts, &requests[..part * request_len], part)?;
+            left -= part;
+        }
         Ok(())
     }
 
@@ -129,6 +126,10 @@ impl Connection {
             self.hold(shared, expecting, known, now);
             return Ok(Some(true));
         }
+        if rest.is_empty() {
+            return Ok(Some(false));
+        }
+        self.partly = true;
         let framing = self.role.part.framing.as_deref();
         let Some(used) = self.expectation.take(framing, shared.verify, expecting, rest)? else {
             return Ok(Some(false));
@@ -141,7 +142,9 @@ impl Connection {
 
     /// The oldest iterations, so many, have ended as they should.
     fn hold(&mut self, shared: &mut Shared, expecting: &Expecting, count: usize, now: u64) {
-        self.expectation.reset();
+        if std::mem::take(&mut self.partly) {
+            self.expectation.reset();
+        }
         self.under_way -= count;
         self.free_since = now;
         let Tally { latency, service, steps, counts, .. } = &mut shared.tally;

@@ -60,7 +60,6 @@ impl Worker {
         }
         loop {
             let time = now();
-            self.shared.clock = 0;
             self.rotate(time, counted_from);
             if time >= look {
                 self.look(time);
@@ -106,10 +105,15 @@ impl Worker {
         while now() < begin {
             std::thread::yield_now();
         }
+        // What was read before then was none of it.
+        self.shared.read_at = 0;
         let mut rotated = counted_from;
         loop {
-            // The time of the last answer, where it is about to be the beginning of the next question.
-            let time = if self.shared.clock == 0 { now() } else { self.shared.clock };
+            // For what is to be seen to now and then the time of the last answer is near enough.
+            let time = match std::mem::take(&mut self.shared.read_at) {
+                0 => now(),
+                read_at => read_at,
+            };
             if time >= rotated {
                 self.rotate(time, counted_from);
                 self.set_clock();
@@ -122,7 +126,6 @@ impl Worker {
                 return;
             }
             if self.connections[0].standing() != Standing::Open {
-                self.shared.clock = 0;
                 // The thread has nothing else to do, and sleeps no longer than until it has.
                 if let Some((when, _)) = self.redial.front() {
                     let wait = (*when).min(rotated).min(end).saturating_sub(now());

@@ -3,11 +3,21 @@
 use std::collections::BTreeSet;
 
 use super::{Scenario, each_step, is_allowed, mistake, part};
+use crate::document::Value;
 use crate::event::Mistake;
 
 pub(super) fn find(scenario: &Scenario, found: &mut Vec<Mistake>) {
+    let from = scenario.presets.iter().filter(|preset| preset.table == "bench" && preset.key == "from");
+    let from: Vec<&str> = from
+        .filter_map(|preset| match &preset.value {
+            Value::String(mark) => Some(mark.as_str()),
+            _ => None,
+        })
+        .collect();
     for case in &scenario.cases {
         let (mut used, mut set) = (BTreeSet::new(), Vec::new());
+        // A benchmark's iterations begin behind it.
+        used.extend(from.iter().copied());
         used.extend(case.faults.iter().filter_map(|fault| fault.when.after.as_deref()));
         each_step(&case.script, &mut |step, info| {
             used.extend(step.after.as_deref());
