@@ -118,9 +118,13 @@ fn an_unknown_lie_is_a_mistake_of_the_file() {
 }
 
 #[test]
-fn a_server_in_a_process_of_its_own_is_not_served_in_the_clear_where_tls_is_asked_for() {
+fn a_server_in_a_process_of_its_own_is_served_under_tls_with_a_certificate_of_the_run() {
     let text = "[target]\nbuiltin = \"liar\"\nlisten = \"tls://127.0.0.1:0\"\n\n[[case]]\nname = \"c\"\nsteps = [{ connect = true }]\n";
-    Folder::with(text).run(&[]).exits(3).says("3:1: `liar` has a process of its own");
-    let text = text.replace("liar", "tcp-echo").replace("\n\n", "\nlimits = { memory = \"1GiB\" }\n\n");
-    Folder::with(&text).run(&[]).exits(3).says("4:1: `limits` are for a process that the run starts");
+    let folder = Folder::with(text);
+    folder.run(&[]).exits(0);
+    assert!(folder.story().kinds().any(|kind| matches!(kind, EventKind::TlsEstablished { .. })));
+    let own = text.replace("\n\n", "\ntls = { server_name = \"example.org\" }\n\n");
+    Folder::with(&own).run(&[]).exits(3).says("4:1: `liar` has a process of its own");
+    let limited = text.replace("liar", "tcp-echo").replace("\n\n", "\nlimits = { memory = \"1GiB\" }\n\n");
+    Folder::with(&limited).run(&[]).exits(3).says("4:1: `limits` are for a process that the run starts");
 }
