@@ -74,7 +74,7 @@ impl Exit {
         WORST_FIRST.into_iter().find(|exit| [self, other].contains(exit)).unwrap_or(self)
     }
 
-    /// What of [`WORST_FIRST`] a number stands for.
+    /// What a number stands for that tells of something amiss.
     pub fn of_code(code: u8) -> Option<Exit> {
         WORST_FIRST.into_iter().find(|exit| exit.code() == code)
     }
