@@ -10,6 +10,9 @@ use crate::random::Random;
 /// The most cases of a corpus.
 pub const CORPUS_MAX: usize = 50_000;
 
+/// The most bytes of all its cases.
+pub const CORPUS_LEN_MAX: usize = 256 << 20;
+
 /// What a step costs as much as, in bytes; so does each write of a message.
 const STEP_COST: u64 = 256;
 
@@ -46,6 +49,8 @@ pub struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Corpus {
     entries: Vec<Entry>,
+    /// The bytes of all of them.
+    len: usize,
     hashes: std::collections::HashSet<u64>,
     /// For each edge, the case that takes it at the least cost.
     best: HashMap<u32, (u64, usize)>,
@@ -82,9 +87,11 @@ impl Corpus {
 
     /// Adds a case that is not there yet, and gives its number.
     pub fn add(&mut self, entry: Entry) -> Option<usize> {
-        if self.entries.len() >= CORPUS_MAX || !self.hashes.insert(entry.case.hash()) {
+        let len = self.len.saturating_add(entry.case.bytes());
+        if self.entries.len() >= CORPUS_MAX || len > CORPUS_LEN_MAX || !self.hashes.insert(entry.case.hash()) {
             return None;
         }
+        self.len = len;
         let (number, cost) = (self.entries.len(), entry.cost());
         self.favoured.push(entry.edges.is_empty());
         for edge in &entry.edges {
@@ -180,6 +187,13 @@ mod tests {
         let mut corpus = Corpus::default();
         assert_eq!(corpus.add(entry("a", &[1])), Some(0));
         assert_eq!(corpus.add(entry("a", &[1])), None);
+    }
+
+    #[test]
+    fn its_bytes_are_limited() {
+        let mut corpus = Corpus { len: CORPUS_LEN_MAX - 1, ..Corpus::default() };
+        assert_eq!(corpus.add(entry("ab", &[1])), None);
+        assert_eq!(corpus.add(entry("a", &[1])), Some(0));
     }
 
     #[test]

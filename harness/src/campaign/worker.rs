@@ -25,6 +25,12 @@ use crate::mutator::{Around, MUTATORS};
 use crate::protocol::Direction;
 use crate::random::Random;
 
+/// The longest case that is kept for how it was answered, in bytes.
+const ANSWERED_LEN_MAX: usize = 64 << 10;
+
+/// The most bytes of what was played since the target was started that are remembered; the newest case is in any case.
+const HISTORY_LEN_MAX: usize = 16 << 20;
+
 /// How often a case that has shown something new is played again, to see what comes and goes by itself.
 const CALIBRATIONS: usize = 2;
 
@@ -310,10 +316,11 @@ impl<'w> Worker<'w> {
 
     /// Takes a case into what was played since the target was started.
     fn remember(&mut self, case: &Case) {
-        if self.history.len() == LOOK_BACK {
-            self.history.pop_front();
-        }
         self.history.push_back(case.clone());
+        let mut len: usize = self.history.iter().map(Case::bytes).sum();
+        while self.history.len() > 1 && (self.history.len() > LOOK_BACK || len > HISTORY_LEN_MAX) {
+            len -= self.history.pop_front().map_or(0, |oldest| oldest.bytes());
+        }
     }
 
     /// Keeps a case that has shown something new.
@@ -343,6 +350,9 @@ impl<'w> Worker<'w> {
         let feedback = feedback.or(novel.filter(|what| !self.player.coverage.is_on() || *what == "answer"));
         let mut state = lock(self.state);
         state.schedule.note(&job.mutators, feedback.is_some());
+        // What is answered otherwise only because it is long would be made longer and longer.
+        let is_short = job.case.bytes() <= ANSWERED_LEN_MAX;
+        let feedback = feedback.filter(|what| is_short || matches!(*what, "edge" | "count"));
         let Some(feedback) = feedback.filter(|_| self.common.options.feedback) else { return };
         let at = state.counts.cases;
         drop(state);
