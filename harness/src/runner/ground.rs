@@ -8,9 +8,8 @@ use tokio::runtime::Handle;
 
 use super::fixture::{Fixture, FixtureOptions, Starter};
 use super::process::{Address, Guard, Process};
-use super::tls::{TlsClient, TlsServer};
 use crate::event::Failure;
-use crate::scenario::{Scenario, Target, Tls};
+use crate::scenario::{Scenario, Target};
 use crate::template::Variables;
 use crate::url::Url;
 
@@ -59,19 +58,9 @@ impl Ground {
         self.handle.block_on(doing)
     }
 
-    /// How a client does TLS with a server, as [`Starter::tls_client`] does.
-    pub fn tls_client(
-        &self,
-        tls: &Tls,
-        variables: &Variables,
-        server: Option<&Address>,
-    ) -> Result<TlsClient, Box<Failure>> {
-        self.starter.tls_client(tls, variables, server)
-    }
-
-    /// How a server does TLS, as [`Starter::tls_server`] does.
-    pub fn tls_server(&self, tls: &Tls, variables: &Variables) -> Result<TlsServer, Box<Failure>> {
-        self.starter.tls_server(tls, variables)
+    /// Who starts them, and knows how TLS is done with them.
+    pub fn starter(&self) -> &Starter {
+        &self.starter
     }
 
     /// The address that a URL stands for.

@@ -39,11 +39,11 @@ impl Player {
 
     fn protection(&self, actor: usize, tls: &Tls) -> Result<Protection, Box<Failure>> {
         let address = match &self.plan.actors[actor].place {
-            Place::Listen(_) => return self.ground.tls_server(tls, &self.variables).map(Protection::Server),
+            Place::Listen(_) => return self.ground.starter().tls_server(tls, &self.variables).map(Protection::Server),
             Place::Target(_) => self.addresses[actor].clone(),
             Place::Url(url) => url.fill_text(&self.variables).ok().and_then(|url| self.ground.resolve(&url).ok()),
         };
-        self.ground.tls_client(tls, &self.variables, address.as_ref()).map(Protection::Client)
+        self.ground.starter().tls_client(tls, &self.variables, address.as_ref()).map(Protection::Client)
     }
 
     /// Begins TLS on a connection, if its actor does so there, and waits until both sides have agreed or the target rests

@@ -57,25 +57,31 @@ fn a_client_that_crashes_is_found() {
     assert_eq!(campaign.found("crash", 6, 6)["verdict"], "deterministic", "{}", campaign.stderr);
 }
 
-#[test]
-fn a_client_of_others_is_fuzzed() {
-    let curl = r#"
+/// curl, which asks our server: what carries it, and curl's arguments up to the scheme of the URL.
+pub(super) fn curl(carrier: &str, arguments: &str) -> String {
+    format!(
+        r#"
 [target.program]
-command = ["curl", "-s", "-m", "5", "http://${server.address}/"]
+command = ["curl", "-s", "-m", "5", {arguments}//${{server.address}}/"]
 expect_exit = 0
 
 [actor.server]
-listen = "tcp://127.0.0.1:0"
+listen = "{carrier}://127.0.0.1:0"
 
 [[case]]
 name = "answers"
 steps = [
-  { accept = "c1" },
-  { c1.expect = { prefix = "GET / HTTP/1.1\r\n" } },
-  { c1.send = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", then = "close" },
+  {{ accept = "c1" }},
+  {{ c1.expect = {{ prefix = "GET / HTTP/1.1\r\n" }} }},
+  {{ c1.send = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", then = "close" }},
 ]
-"#;
-    let campaign = fuzz_scenario(curl, &["--cases", "40", "--keep-going"]);
+"#
+    )
+}
+
+#[test]
+fn a_client_of_others_is_fuzzed() {
+    let campaign = fuzz_scenario(&curl("tcp", "\"http:"), &["--cases", "40", "--keep-going"]);
     assert_eq!(campaign.json["cases"], 40, "{}", campaign.stderr);
     let findings = campaign.json["findings"].as_array().expect("a list");
     // What it says of a wrong answer is a status; none of its ends may be a signal.

@@ -1,6 +1,7 @@
 //! Targets over TLS: what is said is spoilt above it, and a finding says it over TLS again.
 
 use super::super::capture::tools::have;
+use super::targets::curl;
 use super::{fuzz_scenario, spoken_over_tls};
 
 /// A reference server with a bug, behind TLS.
@@ -81,24 +82,6 @@ steps = [
 ]
 "#;
 
-/// curl, which asks our server over TLS.
-const CURL: &str = r#"
-[target.program]
-command = ["curl", "-s", "-m", "5", "-o", "body", "--cacert", "${tls.ca}", "https://${server.address}/"]
-expect_exit = 0
-
-[actor.server]
-listen = "tls://127.0.0.1:0"
-
-[[case]]
-name = "answers"
-steps = [
-  { accept = "c1" },
-  { c1.expect = { prefix = "GET / HTTP/1.1\r\n" } },
-  { c1.send = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", then = "close" },
-]
-"#;
-
 #[test]
 fn a_crash_behind_tls_is_found() {
     let campaign = fuzz_scenario(FLAWED, &["--cases", "3000"]);
@@ -131,7 +114,10 @@ fn a_client_is_fuzzed_over_tls() {
     if !have(&["curl"]) {
         return;
     }
-    let campaign = fuzz_scenario(CURL, &["--cases", "12", "--keep-going"]);
+    let campaign = fuzz_scenario(
+        &curl("tls", r#""-o", "body", "--cacert", "${tls.ca}", "https:"#),
+        &["--cases", "12", "--keep-going"],
+    );
     assert_eq!(campaign.json["cases"], 12, "{}", campaign.stderr);
     assert!(campaign.folder.path().join("body").exists(), "nothing has come over TLS: {}", campaign.stderr);
 }
