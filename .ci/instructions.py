@@ -7,7 +7,6 @@ makes other instructions: with another one than the file names the counts are to
 """
 
 import json
-import os
 import pathlib
 import re
 import subprocess
@@ -21,12 +20,9 @@ ABOVE, BELOW = 1.05, 0.90
 
 
 def program():
-    """The benchmark, built."""
-    words = ["cargo", "bench", "--quiet", "--workspace", "--bench", "instructions", "--no-run", "--message-format=json"]
-    # As `.ci/run` builds benchmarks: the counts are of this profile.
-    environment = dict(os.environ, CARGO_PROFILE_BENCH_LTO="off", CARGO_PROFILE_BENCH_CODEGEN_UNITS="16", CARGO_INCREMENTAL="0",
-                       CARGO_PROFILE_BENCH_STRIP="debuginfo")
-    lines = subprocess.run(words, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    """What is counted, built as the program is; only that its symbols stay, for callgrind to know what to count."""
+    words = ["cargo", "rustc", "--quiet", "--release", "-p", "instructions", "--message-format=json", "--", "-C", "strip=debuginfo"]
+    lines = subprocess.run(words, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     built = [json.loads(line) for line in lines if line.startswith("{")]
     return next(one["executable"] for one in built if one.get("target", {}).get("name") == "instructions" and one.get("executable"))
 
@@ -45,7 +41,7 @@ def count(executable, name, folder):
 def main():
     rustc = subprocess.run(["rustc", "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[1]
     known = tomllib.loads(FILE.read_text()) if FILE.exists() else {"rustc": rustc, "instructions": {}}
-    source = (ROOT / "benches/instructions.rs").read_text()
+    source = (ROOT / "benches/instructions/main.rs").read_text()
     names = re.findall(r'^    \("([a-z0-9-]+)", ', source, re.M)
     executable = program()
     with tempfile.TemporaryDirectory() as folder:

@@ -328,6 +328,8 @@ async fn serve_apart(
     settings.iter().for_each(|(name, value)| argv.extend(["--set".into(), format!("{name}={value}")]));
     let mut command = process::Command::new(argv);
     command.address = Some(address);
+    // It says where it serves as soon as it does.
+    command.ready = process::Ready::Stdout(Regex::new("^[a-z]+:").expect("it is a pattern"));
     command.logs = logs(target, owner, setting);
     start_process(target, command, setting).await
 }

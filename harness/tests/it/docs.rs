@@ -97,7 +97,7 @@ fn the_page_on_protocols_builds_the_description_that_lies_in_the_scenarios() {
     let message = page.split("[message.request]").nth(1).expect("it has a request");
     assert!(file.contains(message.trim()), "the page's request is not the file's");
     assert_eq!(file.lines().count(), 58, "the page says how many lines it has");
-    let checked = Command::new(env!("CARGO_BIN_EXE_harness"))
+    let checked = Command::new(super::run::program())
         .args(["check", concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/protocols/memcached-binary.toml")])
         .output()
         .expect("the program runs");
@@ -163,7 +163,7 @@ fn the_page_has_a_row_for_everything_in_the_tables() {
 fn play(block: &Block, name: &str) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join(name), &block.text).expect("the folder is writable");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
+    let mut command = Command::new(super::run::program());
     command.args(["run", name, "--seed", "7"]).current_dir(&folder).env_remove("HARNESS_REPORT");
     command.output().expect("the program runs")
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 const LOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/bench/python.hlog");
 
 fn merge(arguments: &[&str], out: &Path) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
+    let mut command = Command::new(super::run::program());
     command.arg("merge").args(arguments).arg("--out").arg(out).env("NO_COLOR", "1");
     command.output().expect("it starts")
 }
@@ -55,7 +55,7 @@ fn runs(folder: &Path, options: [&[&str]; 2]) {
     let text = format!("[target]\nbuiltin = \"tcp-echo\"\n{}", cases.collect::<String>());
     fs::write(folder.join("five.toml"), text).expect("there is room");
     for (out, options) in ["a", "b"].into_iter().zip(options) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
+        let mut command = Command::new(super::run::program());
         command.current_dir(folder).args(["run", "five.toml", "--out", out, "-q"]).args(options);
         let code = command.output().expect("it starts").status.code();
         assert!(matches!(code, Some(0 | 1)), "{code:?}");

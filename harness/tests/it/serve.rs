@@ -18,7 +18,7 @@ impl Drop for Server {
 
 /// Starts it and reads its first line.
 pub(super) fn serve(args: &[&str]) -> (Server, String, BufReader<ChildStdout>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
+    let mut command = Command::new(super::run::program());
     let mut server = Server(command.arg("serve").args(args).stdout(Stdio::piped()).spawn().expect("it was built"));
     let mut stdout = BufReader::new(server.0.stdout.take().expect("it is piped"));
     let mut line = String::new();
@@ -62,7 +62,7 @@ fn a_server_that_has_had_its_connection_exits_with_0() {
 
 #[track_caller]
 fn check_refused(args: &[&str], exit_code: i32, expected: &str) {
-    let output = Command::new(env!("CARGO_BIN_EXE_harness")).arg("serve").args(args).output().expect("it was built");
+    let output = Command::new(super::run::program()).arg("serve").args(args).output().expect("it was built");
     assert_eq!(output.status.code(), Some(exit_code));
     assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
     assert_eq!(output.stdout, b"");

@@ -204,7 +204,7 @@ fn leads_somewhere(page: &Path, link: &str) -> bool {
 
 #[test]
 fn every_scenario_is_valid() {
-    let mut harness = Command::new(env!("CARGO_BIN_EXE_harness"));
+    let mut harness = Command::new(super::run::program());
     let output = harness.args(["check", "scenarios"]).current_dir(root()).output().expect("the program runs");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }

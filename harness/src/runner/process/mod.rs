@@ -5,6 +5,7 @@
 //!
 //! Read on with [`running`](Process), then `guard`, `ready` and `sockets`.
 
+mod diag;
 mod error;
 mod guard;
 mod output;

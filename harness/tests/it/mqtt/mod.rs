@@ -29,7 +29,7 @@ struct Broker {
 impl Broker {
     fn start(scheme: &str, args: &[&str]) -> Broker {
         let listen = format!("{scheme}://127.0.0.1:0");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
+        let mut command = Command::new(super::run::program());
         command.args(["serve", "mqtt-broker", "--listen", &listen]).args(args);
         let mut running = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it was built"));
         let line = first_line(running.0.stdout.take().expect("it is piped"));

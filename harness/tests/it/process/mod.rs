@@ -35,7 +35,7 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn guard() -> Guard {
-    Guard::new(env!("CARGO_BIN_EXE_harness"), "test-run")
+    Guard::new(super::run::program(), "test-run")
 }
 
 fn python(script: &str) -> Command {

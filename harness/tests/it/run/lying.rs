@@ -76,7 +76,8 @@ fn a_flood_is_met_within_a_bound_of_memory() {
     let script = "import resource, subprocess, sys\nsubprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n\
                   print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
     let mut command = Command::new("python3");
-    command.args(["-c", script, env!("CARGO_BIN_EXE_harness"), "run", "scenarios/failing/liar-flood.toml", "--out"]);
+    command.args(["-c", script]).arg(program());
+    command.args(["run", "scenarios/failing/liar-flood.toml", "--out"]);
     let output = command.arg(out.path()).current_dir(root()).output().expect("python is installed");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let peak_kib: u64 = text.trim().parse().expect("it prints a number");

@@ -27,9 +27,15 @@ pub(super) fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
+/// The program that is tested: the one that was built beside the tests, or the one that `HARNESS_PROGRAM` names, from the root of
+/// the project.
+pub(super) fn program() -> PathBuf {
+    root().join(std::env::var_os("HARNESS_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_harness").into()))
+}
+
 /// The program, in `folder`, with nothing of the test's own environment that would change what it does.
 pub(super) fn harness(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
+    let mut command = Command::new(program());
     command.current_dir(folder).stdin(Stdio::null()).env("NO_COLOR", "1");
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("HARNESS_") {
@@ -218,10 +224,11 @@ impl Story {
 /// Runs `line` as a person pastes it into a shell, with the program on the path.
 #[track_caller]
 fn paste(folder: &Path, line: &str) -> Ran {
-    let program = Path::new(env!("CARGO_BIN_EXE_harness")).parent().expect("it lies in a folder");
+    let program = program();
+    let folder_of_it = program.parent().expect("it lies in a folder");
     let path = std::env::var("PATH").unwrap_or_default();
     let mut shell = Command::new("sh");
-    shell.args(["-c", line]).current_dir(folder).env("PATH", format!("{}:{path}", program.display()));
+    shell.args(["-c", line]).current_dir(folder).env("PATH", format!("{}:{path}", folder_of_it.display()));
     ran(shell.env("NO_COLOR", "1").stdin(Stdio::null()))
 }
 

@@ -14,7 +14,7 @@ use harness::testcase::{Class, Player, TakeError, TestCase, step};
 /// A player, and the folder that it leaves things in.
 pub(super) fn player() -> (Player, tempfile::TempDir) {
     let scratch = tempfile::tempdir().expect("a folder");
-    let guard = Guard::new(env!("CARGO_BIN_EXE_harness"), "test");
+    let guard = Guard::new(super::run::program(), "test");
     (Player::new(guard, scratch.path()), scratch)
 }
 

@@ -1,7 +1,7 @@
 //! How many instructions what is pure takes: the same each time, so a gate can ask for it.
 //!
-//! `-- NAME` does one thing once to warm up and once in `counted`, which callgrind is told to count. `.ci/instructions.py` runs
-//! all of them under valgrind and holds the counts against `instructions.toml`. Without a name each is done once, as a test.
+//! A name does one thing once to warm up and once in `counted`, which callgrind is told to count. `.ci/instructions.py` runs all
+//! of them under valgrind and holds the counts against `benches/instructions.toml`. Without a name each is done once.
 
 use std::hint::black_box;
 use std::sync::Arc;
