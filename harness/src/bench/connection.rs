@@ -60,6 +60,17 @@ pub enum Failing {
     Mismatch(String),
 }
 
+impl Failing {
+    /// The same, said of one of several actors.
+    #[must_use]
+    pub fn of(self, actor: &str) -> Failing {
+        match self {
+            Failing::Broken(text) => Failing::Broken(format!("{actor}: {text}")),
+            Failing::Mismatch(text) => Failing::Mismatch(format!("{actor}: {text}")),
+        }
+    }
+}
+
 impl From<Broken> for Failing {
     fn from(Broken(text): Broken) -> Failing {
         Failing::Broken(text)
@@ -71,6 +82,9 @@ impl From<Mismatch> for Failing {
         Failing::Mismatch(text)
     }
 }
+
+/// What is added where a peer ends one of many connections on which it has said nothing.
+const TOO_MANY: &str = " and had said nothing on it: it may not take so many at once (its own limit, or `ulimit -n`)";
 
 /// How a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +162,8 @@ pub struct Connection {
     early: VecDeque<Bytes>,
     /// Whether its peer has said, before its turn, that nothing more comes.
     ended: bool,
+    /// Whether anything has come.
+    heard: bool,
     wire: Wire,
     standing: Standing,
     /// What has come and is not whole yet.
@@ -194,6 +210,11 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Whose it is.
+    pub fn actor(&self) -> &str {
+        &self.role.part.name
+    }
+
     /// One that is not open yet, and plays a role in a cast: by its number here, and over all threads.
     pub fn new(shared: &Shared, role: &Rc<Role>, (cast, number): (usize, usize), random: Random) -> Connection {
         let mut expectation = Box::new(Expectation::new(&shared.workload));
@@ -214,6 +235,7 @@ impl Connection {
             asked: Asked::default(),
             questions: 0,
             answered: 0,
+            heard: false,
             expectation,
             random: Box::new(random),
             dialled: 0,
@@ -367,7 +389,13 @@ impl Connection {
         let mut buffers = std::mem::take(&mut shared.buffers);
         let read = self.read_into(shared, &mut buffers);
         shared.buffers = buffers;
-        read
+        if self.heard || shared.casts.len() == 1 {
+            return read;
+        }
+        read.map_err(|failing| match failing {
+            Failing::Broken(text) => Failing::Broken(format!("{text}{TOO_MANY}")),
+            Failing::Mismatch(_) => failing,
+        })
     }
 
     fn read_into(&mut self, shared: &mut Shared, buffers: &mut Buffers) -> Result<bool, Failing> {
@@ -399,6 +427,7 @@ impl Connection {
             Got::End => return self.ended(shared, now()).map(|()| false),
             Got::Nothing => return Ok(false),
         };
+        self.heard = true;
         let now = now();
         shared.read_at = now;
         self.wire.collect(&mut shared.tally.counts, false);
@@ -452,7 +481,7 @@ impl Connection {
         if !matches!(shared.workload.bulk, Some(Bulk::Receive)) {
             self.moved = 0;
         }
-        (self.is_idle, self.hung_up, self.upgrading) = (false, false, None);
+        (self.is_idle, self.hung_up, self.heard, self.upgrading) = (false, false, false, None);
         self.read_at = None;
         self.expectation.reset();
         lost

@@ -208,9 +208,14 @@ impl Worker {
     }
 
     fn handle(&mut self, at: usize, flags: epoll::EventFlags) -> Result<(), Failing> {
+        if self.meet(at, flags).map_err(|failing| self.whose(at, failing))? { self.go_on(at) } else { Ok(()) }
+    }
+
+    /// Does what a connection is ready for, and says whether it may be through with something.
+    fn meet(&mut self, at: usize, flags: epoll::EventFlags) -> Result<bool, Failing> {
         let connection = &mut self.connections[at];
         if connection.standing() == Standing::Gone {
-            return Ok(());
+            return Ok(false);
         }
         let hung_up = flags.contains(epoll::EventFlags::RDHUP);
         if flags.contains(epoll::EventFlags::ERR) {
@@ -219,14 +224,14 @@ impl Worker {
         let broken = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);
         if connection.standing() == Standing::Connecting {
             if !flags.contains(epoll::EventFlags::OUT) && !broken {
-                return Ok(());
+                return Ok(false);
             }
             connection.opened(&mut self.shared)?;
         }
         if let (Some(bulk), Standing::Open) = (&self.shared.workload.bulk, connection.standing()) {
             connection.wake(hung_up);
             let comes_back = matches!(bulk, Bulk::Send(_)) && (broken || flags.contains(epoll::EventFlags::IN));
-            return if comes_back { self.ignore_answers(at) } else { Ok(()) };
+            return if comes_back { self.ignore_answers(at).map(|()| false) } else { Ok(false) };
         }
         if connection.wants_to_write() && flags.contains(epoll::EventFlags::OUT) {
             connection.flush(&mut self.shared)?;
@@ -252,7 +257,7 @@ impl Worker {
                 }
             }
         }
-        self.go_on(at)
+        Ok(true)
     }
 
     /// Connections that are slow on purpose read, each once, where their time has come.

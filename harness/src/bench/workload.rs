@@ -60,6 +60,8 @@ pub struct Workload {
 pub struct Part {
     /// Its number in the scenario.
     pub actor: usize,
+    /// What the scenario calls it.
+    pub name: Arc<str>,
     /// Where a message ends; `None` for a raw stream and for datagrams as they come.
     pub framing: Option<Arc<dyn Framing>>,
     /// What is done once on each connection, before its first iteration.

@@ -11,6 +11,12 @@ impl Worker {
         cast * self.cast_len..(cast + 1) * self.cast_len
     }
 
+    /// What was under way failed on this connection: of several actors it is said which.
+    #[cold]
+    pub(super) fn whose(&self, at: usize, failing: Failing) -> Failing {
+        if self.cast_len > 1 { failing.of(self.connections[at].actor()) } else { failing }
+    }
+
     /// Notes that a cast can take an iteration, if it can.
     pub(super) fn offer(&mut self, cast: usize) {
         if !self.is_free[cast] && self.takes(cast) {
@@ -50,7 +56,7 @@ impl Worker {
                 return Ok(());
             }
             for at in self.cast(cast) {
-                self.connections[at].resume(&mut self.shared)?;
+                self.connections[at].resume(&mut self.shared).map_err(|failing| self.whose(at, failing))?;
             }
         }
     }
@@ -130,7 +136,8 @@ impl Worker {
             casts[cast].changed = true;
         }
         for at in self.cast(cast) {
-            self.connections[at].begin(&mut self.shared, number, intended, begun)?;
+            let begun = self.connections[at].begin(&mut self.shared, number, intended, begun);
+            begun.map_err(|failing| self.whose(at, failing))?;
         }
         if self.cast_len > 1 { self.pass_on(cast) } else { Ok(()) }
     }

@@ -34,7 +34,8 @@ impl Worker {
     /// Opens the connections of a cast.
     pub(super) fn dial(&mut self, cast: usize) {
         let last = self.cast(cast).last().expect("there is an actor");
-        let opened = self.cast(cast).try_for_each(|at| self.dial_one(at)).and_then(|()| self.go_on(last));
+        let opened = self.cast(cast).try_for_each(|at| self.dial_one(at).map_err(|failing| self.whose(at, failing)));
+        let opened = opened.and_then(|()| self.go_on(last));
         if let Err(failing) = opened {
             self.failed(cast, failing);
         }
@@ -81,7 +82,10 @@ impl Worker {
 
     /// Writes what a cast has to say.
     pub(super) fn flush(&mut self, cast: usize) -> Result<(), Failing> {
-        self.cast(cast).try_for_each(|at| self.connections[at].flush(&mut self.shared))
+        for at in self.cast(cast) {
+            self.connections[at].flush(&mut self.shared).map_err(|failing| self.whose(at, failing))?;
+        }
+        Ok(())
     }
 
     /// What was under way on a cast did not end as it should, and its connections are of no use any more.

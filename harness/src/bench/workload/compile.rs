@@ -58,6 +58,7 @@ pub(super) fn compile(
         let own = if actors.len() > 1 { format!("{stream}/{name}") } else { stream.clone() };
         let part = Part {
             actor: *actor,
+            name: Arc::clone(name),
             framing: script.actors[*actor].framing.clone(),
             opening: Vec::new(),
             operations: Vec::new(),

@@ -134,7 +134,7 @@ fn an_actor_that_ends_its_connection_gives_all_of_them_new_ones() {
 fn a_wrong_answer_to_one_of_them_is_one_iteration() {
     let steps = case("{ one.send = \"a\" }, { two.send = \"b\" }, { one.expect = \"a\" }, { two.expect = \"c\" }");
     let folder = Folder::with(&format!("{ECHO}{PAIR}{steps}"));
-    bench(&folder, &["--iterations", "5"]).exits(1).says("it does not hold even once: expected `c`, got `b`");
+    bench(&folder, &["--iterations", "5"]).exits(1).says("it does not hold even once: two: expected `c`, got `b`");
 }
 
 #[test]

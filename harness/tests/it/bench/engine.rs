@@ -173,3 +173,17 @@ fn answers_that_differ_from_the_one_before_are_judged() {
     // Those with the numbers 4 to 100.
     assert_eq!((&counts["iterations"], &counts["mismatches"]), (&92.into(), &5.into()), "{counts}");
 }
+
+#[test]
+fn a_server_that_takes_fewer_connections_is_told_of_as_such() {
+    let server = "import socket, sys, threading\ns = socket.create_server((\"127.0.0.1\", int(sys.argv[1])))\n\
+                  def serve(c):\n  while d := c.recv(99):\n    c.sendall(d)\nn = 0\nwhile True:\n  c, _ = s.accept()\n  n += 1\n\
+                  \x20 if n > 6: c.close()\n  else: threading.Thread(target=serve, args=(c,), daemon=True).start()\n";
+    let folder = Folder::with(&format!(
+        "[target]\ncommand = [\"python3\", \"-c\", '''{server}''', \"${{target.port}}\"]\n{}",
+        case("{ send = \"a\" }, { expect = \"a\" }")
+    ));
+    let told = bench(&folder, &["--iterations", "500", "-c", "9", "--threads", "1"]).exits(1).stdout();
+    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains("and had said nothing on it: it may not take so many at once"), "{told}");
+}

@@ -27,10 +27,10 @@ pub(super) fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// The program that is tested: the one that was built beside the tests, or the one that `HARNESS_PROGRAM` names, from the root of
+/// The program that is tested: the one that was built beside the tests, or the one that `HARNESS_TEST_PROGRAM` names, from the root of
 /// the project.
 pub(super) fn program() -> PathBuf {
-    root().join(std::env::var_os("HARNESS_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_harness").into()))
+    root().join(std::env::var_os("HARNESS_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_harness").into()))
 }
 
 /// The program, in `folder`, with nothing of the test's own environment that would change what it does.
