@@ -1,14 +1,18 @@
 //! The end of a file's targets: when its last case is done they are stopped, and how they ended is judged.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::case::case_started;
 use super::growth::ROUNDS_MIN;
-use super::process::Exit;
+use super::process::{Exit, Rest};
 use super::run::{File, Run};
 use super::target::Group;
 use crate::event::{CaseFinished, Event, EventKind, Failure, FailureKind, OutputLine, Verdict};
 use crate::scenario::{Target, TargetKind};
+
+/// A target that has used so much of a processor after its last case is not about to rest, and is ended as it is.
+const LAST_WORK: Duration = Duration::from_millis(100);
 
 impl Run {
     /// After a case: the last one of its file ends the file's targets.
@@ -39,6 +43,8 @@ impl Run {
             let Some(process) = running.process() else { continue };
             let target = scenario.targets.iter().find(|target| target.name == running.name).expect("it was started");
             let TargetKind::Command(command) = &target.kind else { continue };
+            // What it was told last, or that a connection has ended, may be what it dies of.
+            let _ = Rest::new(vec![process.pid()]).come(LAST_WORK).await;
             if running.end(false, false).await.is_none() && command.expect_exit.is_some() {
                 // It is meant to end by itself.
                 let _ = tokio::time::timeout(command.stop.1, process.wait_exit()).await;

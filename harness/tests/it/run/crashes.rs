@@ -23,6 +23,13 @@ fn a_crash_counts_even_when_every_step_has_held() {
 }
 
 #[test]
+fn a_crash_that_takes_its_time_after_the_last_step_is_a_crash() {
+    let target = python_target("connection.recv(9)\nsum(range(1_000_000))\nos._exit(3)");
+    let folder = Folder::with(&format!("{target}[[case]]\nname = \"c\"\nsteps = [{{ connect = true }}]\n"));
+    folder.run(&[]).exits(6).says("exit status 3");
+}
+
+#[test]
 fn an_exit_with_0_is_no_crash_and_the_steps_judge() {
     let target = python_target("connection.recv(9)\nos._exit(0)");
     let folder = Folder::with(&format!(

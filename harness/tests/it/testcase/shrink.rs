@@ -53,7 +53,7 @@ fn said(case: &TestCase) -> Vec<String> {
 /// Remembers on a connection, and dies of three messages in order.
 const THREE: &str = "if line[:1] == b\"A\": seen = [1]\n\
     if line[:1] == b\"B\" and seen == [1]: seen = [1, 2]\n\
-    if line[:1] == b\"C\" and seen == [1, 2]: os.kill(os.getpid(), 11)\n\
+    if line[:1] == b\"C\" and line[-1:] == b\"\\n\" and seen == [1, 2]: os.kill(os.getpid(), 11)\n\
     connection.sendall(line)";
 
 #[test]
