@@ -21,6 +21,9 @@ const FOUND_WITHIN: f64 = 0.05;
 /// The most measurements of a search.
 const TRIES_MAX: usize = 24;
 
+/// The longest that a search measures at a rate for a percentile to be told that would be `n/a` otherwise.
+const TOLD_AFTER_MAX: Duration = Duration::from_secs(60);
+
 /// How load is made.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Load {
@@ -217,7 +220,10 @@ impl<W: Watcher> Driver<'_, W> {
     }
 
     async fn holds(&mut self, rate: f64, objective: &Threshold, times: u32) -> Result<bool, SessionError> {
-        let outcome = self.open(rate, Mode::Find, |plan| plan.load.duration *= times).await?;
+        // A percentile that too few samples tell of is no reason to look for it at a lower rate, where there are fewer still.
+        let told_after = Duration::from_secs_f64(objective.samples_min() * 1.1 / rate).min(TOLD_AFTER_MAX);
+        let lengthen = |plan: &mut Plan| plan.load.duration = (plan.load.duration * times).max(told_after);
+        let outcome = self.open(rate, Mode::Find, lengthen).await?;
         Ok(outcome.valid && outcome.failed == 0 && objective.check(outcome).held)
     }
 }

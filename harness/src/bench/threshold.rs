@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::figure::significant;
 use super::outcome::{Judged, Outcome, over};
+use super::quantiles::BEYOND_MIN;
 use crate::document::{did_you_mean, parse_duration};
 
 /// What can be held against a threshold, and what it is.
@@ -124,6 +125,16 @@ impl fmt::Display for Threshold {
 }
 
 impl Threshold {
+    /// How many samples it takes to be told.
+    pub fn samples_min(&self) -> f64 {
+        let percent = match self.measure {
+            Measure::Percentile(name) => name[1..].parse().expect("it is a number"),
+            Measure::Late => 99.0,
+            _ => return 1.0,
+        };
+        BEYOND_MIN / (1.0 - percent / 100.0)
+    }
+
     /// Reads `p99<1ms`.
     pub fn parse(text: &str) -> Result<Threshold, ThresholdError> {
         let no_relation = || ThresholdError::Relation { text: text.chars().take(TEXT_LEN_MAX).collect() };
@@ -253,6 +264,15 @@ mod tests {
         let threshold = Threshold::parse(text).expect("it is one");
         let judged = threshold.check(&outcome(|_, _| (), record));
         assert_eq!((judged.held, judged.shown.as_str(), judged.text.as_str()), (held, shown, text));
+    }
+
+    #[test]
+    fn a_percentile_takes_samples_beyond_it() {
+        let samples = |text: &str| Threshold::parse(text).expect("it is one").samples_min().round();
+        assert_eq!(
+            ["p50<1ms", "p99<1ms", "p99.9<=1s", "late<1us", "rate>1"].map(samples),
+            [20.0, 1000.0, 10000.0, 1000.0, 1.0]
+        );
     }
 
     #[test]
