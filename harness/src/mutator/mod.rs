@@ -23,7 +23,7 @@ use crate::random::Random;
 
 pub use dictionary::{DICTIONARY_MAX, Dictionary, DictionaryError, learn};
 pub use infer::{Length, Lengths, lengths, repair};
-pub(crate) use known::lies;
+pub(crate) use known::{Fields, Known, lies};
 
 /// On what a mutator works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
