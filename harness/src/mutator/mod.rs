@@ -8,6 +8,7 @@ mod dictionary;
 mod field;
 mod havoc;
 mod infer;
+mod known;
 mod sequence;
 mod splice;
 mod text;
@@ -21,8 +22,8 @@ use crate::campaign::plan::Plan;
 use crate::random::Random;
 
 pub use dictionary::{DICTIONARY_MAX, Dictionary, DictionaryError, learn};
-pub(crate) use field::lies;
 pub use infer::{Length, Lengths, lengths, repair};
+pub(crate) use known::{Fields, Known, lies};
 
 /// On what a mutator works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

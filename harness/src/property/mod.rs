@@ -13,6 +13,7 @@
 //! what is said on a terminal.
 
 mod amplification;
+mod answers;
 mod base;
 mod bounded;
 mod chunking;
@@ -101,6 +102,7 @@ impl Variant {
 /// All properties, in alphabetical order.
 pub const PROPERTIES: &[Property] = &[
     amplification::PROPERTY,
+    answers::PROPERTY,
     bounded::PROPERTY,
     chunking::PROPERTY,
     correlate::CORRELATE,

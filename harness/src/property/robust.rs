@@ -16,7 +16,7 @@ use crate::testcase::step::{close, connect, drain, send_raw};
 const LIES_MAX: usize = 256;
 
 /// How many messages are spoilt by chance.
-const RANDOM: u64 = 64;
+pub(super) const RANDOM: u64 = 64;
 
 /// How many bytes of one message are changed one by one.
 const PLACES: usize = 48;
@@ -24,8 +24,11 @@ const PLACES: usize = 48;
 /// The longest invalid message: as much as a socket takes from somebody whom nobody reads.
 const LONG: usize = 60_000;
 
+/// The longest datagram that is sent: as much as one packet takes anywhere.
+pub(super) const DATAGRAM_LEN_MAX: usize = 1_400;
+
 /// How long the server has to be quiet before the good message follows.
-const QUIET: Duration = Duration::from_millis(15);
+pub(super) const QUIET: Duration = Duration::from_millis(15);
 
 pub(super) const PROPERTY: Property = Property {
     name: "robust",
@@ -54,7 +57,8 @@ fn plan(base: &Base, parameters: &Parameters, random: &mut Random) -> Result<Vec
         let lies = lies.into_iter().flatten().take(LIES_MAX);
         let spoilt = spoilt(&sent.bytes, parameters.number("cases").unwrap_or(RANDOM), random);
         for (what, bytes) in lies.chain(spoilt) {
-            let bytes = if base.transport.is_datagram() { bytes[..bytes.len().min(1400)].to_vec() } else { bytes };
+            let bytes =
+                if base.transport.is_datagram() { bytes[..bytes.len().min(DATAGRAM_LEN_MAX)].to_vec() } else { bytes };
             let mut steps = Vec::new();
             if base.side_by_side {
                 steps.push(connect(Some(old)));

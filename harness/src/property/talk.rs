@@ -139,7 +139,7 @@ pub(super) fn exchanges(case: &TestCase) -> Result<Talk, String> {
 }
 
 /// Whether an expectation sets variables.
-fn keeps(node: &Node) -> bool {
+pub(super) fn keeps(node: &Node) -> bool {
     match &node.value {
         Value::Table(table) => table.entries.iter().any(|entry| {
             let named = entry.node.as_str().is_some_and(|text| text.contains("(?P<") || text.contains("(?<"));

@@ -16,6 +16,9 @@ const BYTES_LEN_MAX: u64 = 40;
 /// The most elements that are made up for an array.
 const ELEMENTS_MAX: u64 = 4;
 
+/// The most that are made up because there have to be so many.
+const ELEMENTS_MIN_MAX: i128 = 64;
+
 /// What is tried where a text has a pattern.
 const TEXTS: &[&str] = &["a", "x-y", "GET", "get", "incr", "0", "HTTP/1.1", "2026-01-31T12:00:00Z"];
 
@@ -53,7 +56,7 @@ fn table(protocol: &Protocol, fields: &Fields, random: &mut Random, depth: usize
                 let case = cases.iter().find(|(values, _)| values.contains(&value)).map(|(_, fields)| fields);
                 Some(Given::Table(table(protocol, case.or(default.as_ref())?, random, depth + 1)?))
             }
-            _ => value(protocol, field, &cases, random, depth)?,
+            _ => value(protocol, field, &cases, elements_min(fields, field), random, depth)?,
         };
         numbers.push(match &value {
             Some(Given::Number(number)) => Some(*number),
@@ -65,6 +68,18 @@ fn table(protocol: &Protocol, fields: &Fields, random: &mut Random, depth: usize
         }
     }
     Some(given)
+}
+
+/// The fewest elements of an array, where the field that counts them has a least number.
+fn elements_min(fields: &Fields, array: &Field) -> usize {
+    let Kind::Array { extent: Extent::Count(count, more), .. } = &array.kind else { return 0 };
+    let ([at], 0) = (&count.path[..], count.up) else { return 0 };
+    let least = match fields.get(*at).map(|field| &field.kind) {
+        Some(Kind::Digits { number, .. }) => number.min,
+        Some(Kind::Integer(integer)) => integer.number.min,
+        _ => 0,
+    };
+    usize::try_from(least.saturating_add(i128::from(*more)).clamp(0, ELEMENTS_MIN_MAX)).unwrap_or_default()
 }
 
 /// The values for which a later field has a case of its own, if it goes by the field with this number.
@@ -92,6 +107,7 @@ fn value(
     protocol: &Protocol,
     field: &Field,
     cases: &[i128],
+    elements_min: usize,
     random: &mut Random,
     depth: usize,
 ) -> Option<Option<Given>> {
@@ -102,11 +118,11 @@ fn value(
             let count = match extent {
                 Extent::Fixed(count) => *count,
                 _ if depth + 2 >= NESTING_MAX => 0,
-                _ => random.below(most) as usize,
+                _ => (random.below(most) as usize).max(elements_min),
             };
             let mut elements = Vec::new();
             for _ in 0..count {
-                elements.extend(value(protocol, of, &[], random, depth + 1)?);
+                elements.extend(value(protocol, of, &[], 0, random, depth + 1)?);
             }
             Some(Given::List(elements))
         }

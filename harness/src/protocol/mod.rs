@@ -30,7 +30,7 @@ pub use description::{Direction, Field, Kind, Message, Protocol, Transport};
 pub use dissector::dissector;
 pub(crate) use encode::is_size;
 pub use error::{DecodeError, EncodeError};
-pub use expression::Reference;
+pub use expression::{Expression, Reference};
 pub use frames::framing;
 pub use lower::{FIELDS_MAX, MESSAGES_MAX, load};
 pub use value::{Decoded, Given, Item, Items, Value};

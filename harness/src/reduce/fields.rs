@@ -179,16 +179,25 @@ fn named(bytes: &[u8], speaking: &Speaking) -> Option<Node> {
         return None;
     }
     let name = &protocol.messages[decoded.message].name;
-    let mut given = decoded.given(protocol, bytes);
-    // What the description gives by itself need not stand there.
-    let wanted = protocol.encode(decoded.message, &given).ok()?;
-    for at in (0..given.len()).rev() {
+    let fields = fields(protocol, decoded.message, decoded.given(protocol, bytes), &|_| false)?;
+    Some(Table::of([(&**name, fields)]).into())
+}
+
+/// Fields as a scenario has them. What the description gives by itself need not stand there, unless it `stays`.
+pub(crate) fn fields(
+    protocol: &Arc<Protocol>,
+    message: usize,
+    mut given: Vec<(Arc<str>, Given)>,
+    stays: &dyn Fn(&str) -> bool,
+) -> Option<Table> {
+    let wanted = protocol.encode(message, &given).ok()?;
+    for at in (0..given.len()).rev().filter(|at| !stays(&given[*at].0)).collect::<Vec<_>>() {
         let field = given.remove(at);
-        if protocol.encode(decoded.message, &given).ok().as_ref() != Some(&wanted) {
+        if protocol.encode(message, &given).ok().as_ref() != Some(&wanted) {
             given.insert(at, field);
         }
     }
-    Some(Table::of([(&**name, Node::from(table(protocol, &given)))]).into())
+    Some(table(protocol, &given))
 }
 
 fn table(protocol: &Arc<Protocol>, given: &[(Arc<str>, Given)]) -> Table {

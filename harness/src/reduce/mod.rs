@@ -29,6 +29,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 pub use explain::Matter;
+pub(crate) use fields::fields;
 pub use fields::is_message;
 pub use landing::hasten;
 pub use size::Size;

@@ -212,6 +212,29 @@ fn a_field_just_beyond_its_bounds_is_found_where_the_protocol_is_described() {
     assert_eq!((violation.what.as_str(), violation.failed.class), ("message 1 spoilt: `number` is 101", Class::Crash));
 }
 
+#[test]
+fn a_crash_at_the_largest_number_is_found_and_the_other_fields_are_as_they_were() {
+    let violation = violation(&numbers("largest"), "answers");
+    assert_eq!(violation.failed.class, Class::Crash, "{violation:?}");
+    assert!(violation.case.text().contains("ask = { id = 7, number = 100 }"), "{}", violation.case.text());
+}
+
+#[test]
+fn valid_messages_are_answered_by_sound_servers() {
+    holds(&numbers(""), &["answers"]);
+}
+
+#[test]
+fn a_field_that_is_kept_is_no_other() {
+    let keep = |name: &str| {
+        let table = format!("[properties]\nanswers = {{ keep = [\"{name}\"] }}\n[[case]]");
+        numbers("largest").replace("[[case]]", &table)
+    };
+    holds(&keep("number"), &[]);
+    let found = outcomes(&keep("nmber"), &[]);
+    assert!(matches!(&found[..], [(_, Outcome::LeftOut(why))] if why.contains("a field `nmber`")), "{found:?}");
+}
+
 /// A conversation with our own server of keys and values.
 const KV: &str = "[target]\nbuiltin = \"kv\"\n[actor.client]\nconnect = \"target\"\nprotocol = \"kv\"\n[[case]]\nname = \"c\"\nsteps = [\
     { send = { put = { id = 7, key = \"colour\", data = \"blue\" } } }, { expect = { stored = { id = 7 } } },\
@@ -220,7 +243,7 @@ const KV: &str = "[target]\nbuiltin = \"kv\"\n[actor.client]\nconnect = \"target
 #[test]
 fn our_own_server_is_silent() {
     is_silent(&outcomes(KV, &[]));
-    let all = ["correlate", "deterministic", "half-close", "idempotent", "order"];
+    let all = ["answers", "correlate", "deterministic", "half-close", "idempotent", "order"];
     holds(KV, &all);
 }
 

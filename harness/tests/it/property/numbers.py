@@ -26,7 +26,9 @@ def serve(client):
             answers.reverse()
         if BUG == "twice" and len(answers) > 1:
             answers.append(answers[0])
-        # With the bug, one more than the largest number that there is.
+        # With the bug, the largest number that there is, or one more than that.
+        if BUG == "largest" and any(one[3] == 100 for one in asked):
+            posix._exit(3)
         if BUG == "beyond" and any(one[3] == 101 for one in asked):
             posix._exit(3)
         client.sendall(b"".join(answers))

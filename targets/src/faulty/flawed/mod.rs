@@ -107,6 +107,7 @@ enum Flaw {
     HalfCloseLost,
     Hang,
     IdTwice,
+    IdZero,
     LeakDescriptor,
     LeakMemory,
     LeakOnError,
@@ -211,6 +212,8 @@ pub const FLAWS: &[Row] = rows! {
         "a channel that was never opened is read from, and nobody is answered any more";
     "id-twice" Binary IdTwice (1, 16, 192), SOON property("correlate", KEEPS),
         "of more than four answers at once the last has the identifier of the one before";
+    "id-zero" Binary IdZero (2, 2, 48), SOON property("answers", KEEPS),
+        "a request whose identifier is 0 is taken for one that wants no answer";
     "leak-descriptor" Text LeakDescriptor (1, 64, 576), SOON property("no-leak", GREETS),
         "each connection leaves a descriptor behind";
     "leak-memory" Text LeakMemory (1, 64, 576), SOON property("no-leak", GREETS),

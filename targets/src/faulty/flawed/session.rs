@@ -108,6 +108,9 @@ impl Session {
                 }
                 Cut::Request(request, id, len) => {
                     self.inbox.consume(len);
+                    if self.shared.is(Flaw::IdZero) && self.wire == Wire::Binary && id == 0 {
+                        continue;
+                    }
                     (request, id)
                 }
             };
