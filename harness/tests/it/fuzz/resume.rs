@@ -23,7 +23,7 @@ fn killed_at(client: u32, coverage: bool, arguments: &[&str]) -> Campaign {
     let scenario = SCENARIO.replace("PROGRAM", &program).replace("BUG", &format!("kill-{client}"));
     fs::write(folder.path().join("planted.toml"), scenario).expect("room");
     let mut first = harness(folder.path());
-    first.args(["fuzz", "planted.toml", "--out", "out", "--seed", "1", "--checkpoint-every", "30ms"]).args(arguments);
+    first.args(["fuzz", "planted.toml", "--out", "out", "--seed", "1", "--checkpoint-every", "1ms"]).args(arguments);
     let output = first.output().expect("it was built");
     assert_eq!(output.status.code(), None, "it was not killed: {}", String::from_utf8_lossy(&output.stderr));
     assert!(folder.path().join("out/checkpoint.json").exists(), "it was killed before its first checkpoint");
