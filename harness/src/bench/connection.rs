@@ -268,6 +268,12 @@ impl Connection {
         self.wire.is_datagram()
     }
 
+    /// Whether nothing has come on a stream in the clear; how TLS fails is told by TLS.
+    fn is_unheard(&self) -> bool {
+        let is_plain = self.role.opening.tls.is_none() && !self.is_datagram();
+        is_plain && self.standing == Standing::Open && !self.heard
+    }
+
     /// What its TCP does about congestion, by the kernel's name for it.
     pub fn congestion(&self) -> Option<String> {
         rustix::net::sockopt::tcp_congestion(self.wire.socket()?).ok()
@@ -389,13 +395,12 @@ impl Connection {
         let mut buffers = std::mem::take(&mut shared.buffers);
         let read = self.read_into(shared, &mut buffers);
         shared.buffers = buffers;
-        if self.heard || shared.casts.len() == 1 {
-            return read;
+        match read {
+            Err(Failing::Broken(text)) if shared.casts.len() > 1 && self.is_unheard() => {
+                Err(Failing::Broken(format!("{text}{TOO_MANY}")))
+            }
+            read => read,
         }
-        read.map_err(|failing| match failing {
-            Failing::Broken(text) => Failing::Broken(format!("{text}{TOO_MANY}")),
-            Failing::Mismatch(_) => failing,
-        })
     }
 
     fn read_into(&mut self, shared: &mut Shared, buffers: &mut Buffers) -> Result<bool, Failing> {

@@ -277,6 +277,7 @@ impl Worker {
                     self.reads.push_back((time + pause, at));
                 }
             });
+            let read = read.map_err(|failing| self.whose(at, failing));
             if let Err(failing) = read.and_then(|()| self.go_on(at)) {
                 self.failed(at / self.cast_len, failing);
             }

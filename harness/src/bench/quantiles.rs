@@ -79,6 +79,11 @@ fn is_told(count: u64, quantile: f64) -> bool {
     count as f64 * (1.0 - quantile) >= BEYOND_MIN - 1e-6
 }
 
+/// How many samples are enough for it.
+pub fn samples_min(quantile: f64) -> f64 {
+    BEYOND_MIN / (1.0 - quantile)
+}
+
 /// A 95 % interval by order statistics: which samples enclose the quantile is a matter of a binomial distribution, whatever
 /// the samples' own is.
 fn interval(histogram: &Histogram<u64>, quantile: f64) -> Option<[u64; 2]> {

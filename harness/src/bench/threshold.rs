@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::figure::significant;
 use super::outcome::{Judged, Outcome, over};
-use super::quantiles::BEYOND_MIN;
+use super::quantiles;
 use crate::document::{did_you_mean, parse_duration};
 
 /// What can be held against a threshold, and what it is.
@@ -127,12 +127,14 @@ impl fmt::Display for Threshold {
 impl Threshold {
     /// How many samples it takes to be told.
     pub fn samples_min(&self) -> f64 {
-        let percent = match self.measure {
-            Measure::Percentile(name) => name[1..].parse().expect("it is a number"),
-            Measure::Late => 99.0,
-            _ => return 1.0,
-        };
-        BEYOND_MIN / (1.0 - percent / 100.0)
+        match self.measure {
+            Measure::Percentile(name) => {
+                let percent: f64 = name[1..].parse().expect("it is a number");
+                quantiles::samples_min(percent / 100.0)
+            }
+            Measure::Late => quantiles::samples_min(0.99),
+            _ => 1.0,
+        }
     }
 
     /// Reads `p99<1ms`.

@@ -14,10 +14,9 @@ use super::sockets::serves;
 /// The inodes of the sockets that listen where `wanted` is dialled. An error where the kernel does not answer such questions.
 pub(super) fn listening(wanted: SocketAddr) -> Result<HashSet<u64>, Errno> {
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))?;
-    let mut inodes = HashSet::new();
+    let (mut inodes, mut answer) = (HashSet::new(), vec![0; ANSWER_LEN_MAX]);
     for family in [AddressFamily::INET, AddressFamily::INET6] {
         send(&socket, &request(family, wanted.port()), SendFlags::empty())?;
-        let mut answer = vec![0; ANSWER_LEN_MAX];
         loop {
             // Each holds many sockets, and the last one says that it is the last.
             let (_, len) = recv(&socket, &mut answer[..], RecvFlags::DONTWAIT)?;
