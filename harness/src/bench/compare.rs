@@ -4,6 +4,8 @@
 //! Each pair gives a ratio; the median of the ratios is told with an interval, and there is a verdict only where the whole
 //! interval lies beyond a band that the machine's own noise fills. Who measures in turn is elsewhere.
 
+use std::time::Duration;
+
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +15,18 @@ use super::outcome::{over, rounded};
 use super::statistics::{bootstrap_median, mann_whitney, mann_whitney_grouped, median};
 use crate::random::Random;
 
-/// How many pairs are measured.
+/// How many pairs are measured at least.
 pub const PAIRS: usize = 16;
+
+/// How many are measured at most.
+const PAIRS_MAX: usize = 400;
+
+/// How long a side of a pair is measured at least: the shorter it is, the less the machine changes in between, and the more
+/// pairs there are; but it takes some milliseconds to begin.
+pub const SIDE: Duration = Duration::from_millis(50);
+
+/// How many iterations it has at least where there is time for more than [`PAIRS`]: a 99th percentile takes that many.
+const SIDE_ITERATIONS: f64 = 1000.0;
 
 /// The fewest pairs of which anything is said: with fewer the interval is all of them.
 pub const PAIRS_MIN: usize = 8;
@@ -145,6 +157,13 @@ fn finer(histogram: &Histogram<u64>, quantile: f64) -> f64 {
 /// Differences that are none with server and load generator on these cores.
 pub fn band((server, client): &(Vec<usize>, Vec<usize>)) -> f64 {
     if server.len() == 1 && server == client { BAND_SAME_CORE } else { BAND_CROSS_CORE }
+}
+
+/// How many pairs of something with so many iterations a second are measured in such a time, and for how long each side is.
+pub fn split(duration: Duration, rate: f64) -> (usize, Duration) {
+    let side = SIDE.as_secs_f64().max(over(SIDE_ITERATIONS, rate));
+    let pairs = ((duration.as_secs_f64() / (2.0 * side)) as usize).clamp(PAIRS, PAIRS_MAX);
+    (pairs, (duration / (2 * pairs as u32)).max(SIDE))
 }
 
 /// In which order so many pairs are measured: whoever was second in a pair is first in the next.
@@ -329,6 +348,17 @@ mod tests {
         assert!(verdicts(1.0, 0.2) <= 2);
         assert_eq!(verdicts(1.0, 0.01), 0);
         assert!(verdicts(1.03, 0.015) >= 38);
+    }
+
+    #[test]
+    fn a_fast_server_is_measured_in_many_short_pairs() {
+        let seconds = Duration::from_secs;
+        assert_eq!(split(seconds(10), 50_000.0), (100, SIDE));
+        assert_eq!(split(seconds(10), 10_000.0), (50, 2 * SIDE));
+        assert_eq!(split(seconds(10), 1_000.0), (PAIRS, Duration::from_micros(312_500)));
+        assert_eq!(split(seconds(1), 50_000.0), (PAIRS, SIDE));
+        assert_eq!(split(seconds(3600), 50_000.0), (PAIRS_MAX, Duration::from_millis(4500)));
+        assert_eq!(split(seconds(10), 0.0).0, 100);
     }
 
     #[test]

@@ -10,11 +10,11 @@ mod playing;
 mod uniform;
 
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use socket2::Socket;
 
 pub use self::bulk::Moved;
 pub use self::uniform::{Known, Uniform};
@@ -259,7 +259,7 @@ impl Connection {
     }
 
     /// Its socket.
-    pub fn socket(&self) -> Option<&Arc<Socket>> {
+    pub fn socket(&self) -> Option<&Arc<OwnedFd>> {
         self.wire.socket()
     }
 

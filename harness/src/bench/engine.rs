@@ -8,6 +8,7 @@ mod bulk;
 mod casts;
 mod dialing;
 mod loops;
+mod waking;
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,7 +20,9 @@ use std::time::Duration;
 
 use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
+use socket2::SockRef;
 
+use self::waking::Waking;
 use super::clock::now;
 use super::connection::{Cast, Connection, Failing, Known, Role, Shared, Standing, Uniform};
 use super::drops::Drops;
@@ -33,9 +36,6 @@ use crate::runner::Address;
 
 /// The most events that one wait gives.
 const EVENTS_MAX: usize = 1024;
-
-/// How long before an iteration is due the thread stops to sleep: as long as a sleeping core takes to wake, and some.
-const SPIN: u64 = 45_000;
 
 /// How long before an iteration is due the thread looks at nothing but the clock: longer than a look at its sockets takes.
 const DEAF: u64 = 1_000;
@@ -56,6 +56,7 @@ pub struct Worker {
     shared: Shared,
     epoll: OwnedFd,
     schedule: Option<Schedule>,
+    waking: Waking,
     /// Casts that can take an iteration.
     free: VecDeque<usize>,
     is_free: Vec<bool>,
@@ -134,6 +135,7 @@ impl Worker {
             shared,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             schedule,
+            waking: Waking::new(),
             free: VecDeque::new(),
             redial: VecDeque::new(),
             reads: VecDeque::new(),
@@ -192,19 +194,21 @@ impl Worker {
         });
     }
 
-    /// Waits for sockets, at most so long, and handles what they have.
-    fn wait(&mut self, timeout: Option<u64>) {
+    /// Waits for sockets, at most so long, and handles what they have. `true` if they had nothing.
+    fn wait(&mut self, timeout: Option<u64>) -> bool {
         let mut events = [const { std::mem::MaybeUninit::<epoll::Event>::uninit() }; EVENTS_MAX];
         let timeout = timeout
             .map(|nanos| Timespec { tv_sec: (nanos / 1_000_000_000) as i64, tv_nsec: (nanos % 1_000_000_000) as _ });
         self.shared.tally.counts.syscalls += 1;
-        let Ok((events, _)) = epoll::wait(&self.epoll, &mut events[..], timeout.as_ref()) else { return };
+        let Ok((events, _)) = epoll::wait(&self.epoll, &mut events[..], timeout.as_ref()) else { return false };
+        let nothing = events.is_empty();
         for event in events {
             let (flags, at) = (event.flags, event.data.u64() as usize);
             if let Err(failing) = self.handle(at, flags) {
                 self.failed(at / self.cast_len, failing);
             }
         }
+        nothing
     }
 
     fn handle(&mut self, at: usize, flags: epoll::EventFlags) -> Result<(), Failing> {
@@ -213,6 +217,7 @@ impl Worker {
 
     /// Does what a connection is ready for, and says whether it may be through with something.
     fn meet(&mut self, at: usize, flags: epoll::EventFlags) -> Result<bool, Failing> {
+        self.shared.read_at = 0;
         let connection = &mut self.connections[at];
         if connection.standing() == Standing::Gone {
             return Ok(false);
@@ -314,8 +319,10 @@ impl Worker {
     fn overflows(&self) -> u64 {
         let Address::Udp(server) = *self.plan.address() else { return 0 };
         let Some(before) = self.signals.drops.get() else { return 0 };
-        let sockets =
-            self.connections.iter().filter_map(|connection| connection.socket()?.local_addr().ok()?.as_socket());
+        let sockets = self
+            .connections
+            .iter()
+            .filter_map(|connection| SockRef::from(connection.socket()?.as_ref()).local_addr().ok()?.as_socket());
         Drops::look(server).own_since(before, sockets)
     }
 

@@ -49,24 +49,35 @@ fn invalid(outcome: &Outcome, total: &Tally) -> Vec<String> {
         why.push("no iteration ended as it should".to_owned());
         return why;
     }
-    if outcome.arrivals.is_some() {
-        let (late, latency) = (total.lateness.value_at_quantile(0.99), total.latency.value_at_quantile(0.99));
-        let share = over(late as f64, latency as f64);
-        if share > LATENESS_SHARE_MAX {
-            why.push(format!("the load generator was late itself: its p99 is {:.0} % of the latency's", share * 100.0));
-        }
+    let share = lateness(total);
+    if outcome.arrivals.is_some() && share > LATENESS_SHARE_MAX {
+        why.push(format!("the load generator was late itself: its p99 is {:.0} % of the latency's", share * 100.0));
     }
-    if let Some(asked) = outcome.asked_per_s {
-        let share = over(outcome.rate_per_s, asked);
-        let due = asked * outcome.duration_s;
-        // So many random arrivals are due in that time, give or take three standard deviations.
-        let is_random = outcome.arrivals.as_deref() == Some("poisson");
-        let enough = if is_random { RATE_SHARE_MIN.min(1.0 - 3.0 / due.max(1.0).sqrt()) } else { RATE_SHARE_MIN };
-        if share < enough {
-            why.push(format!("only {:.1} % of the rate that was asked for was reached", share * 100.0));
-        }
+    if let Some(share) = missed(outcome) {
+        why.push(format!("only {:.1} % of the rate that was asked for was reached", share * 100.0));
     }
     why
+}
+
+/// The 99th percentile of the load generator's own lateness, as a part of the latency's.
+fn lateness(total: &Tally) -> f64 {
+    over(total.lateness.value_at_quantile(0.99) as f64, total.latency.value_at_quantile(0.99) as f64)
+}
+
+/// Whether the load generator was later itself than a latency that is to be quoted allows.
+pub(super) fn is_late(total: &Tally) -> bool {
+    lateness(total) > LATENESS_SHARE_MAX
+}
+
+/// Which part of the rate asked for was reached, where that is not enough.
+pub(super) fn missed(outcome: &Outcome) -> Option<f64> {
+    let asked = outcome.asked_per_s?;
+    let share = over(outcome.rate_per_s, asked);
+    let due = asked * outcome.duration_s;
+    // So many random arrivals are due in that time, give or take three standard deviations.
+    let is_random = outcome.arrivals.as_deref() == Some("poisson");
+    let enough = if is_random { RATE_SHARE_MIN.min(1.0 - 3.0 / due.max(1.0).sqrt()) } else { RATE_SHARE_MIN };
+    (share < enough).then_some(share)
 }
 
 /// Little's law. Without a schedule every slot is always taken, with one the slots are what there is room for.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::judge;
 use super::measure::{Interval, Measured};
 use super::outcome::{Found, Mode, Outcome};
 use super::plan::{Pace, Plan};
@@ -20,6 +21,9 @@ const FOUND_WITHIN: f64 = 0.05;
 
 /// The most measurements of a search.
 const TRIES_MAX: usize = 24;
+
+/// How often a search measures a rate at which the load generator itself is late.
+const LATE_MAX: usize = 3;
 
 /// The longest that a search measures at a rate for a percentile to be told that would be `n/a` otherwise.
 const TOLD_AFTER_MAX: Duration = Duration::from_secs(60);
@@ -89,6 +93,17 @@ pub trait Watcher: Clone + Send + 'static {
     fn begins(&mut self, plan: &Plan);
     /// An interval of it has ended.
     fn interval(&mut self, interval: &Interval);
+}
+
+/// Whether an objective holds at a rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// It does.
+    Yes,
+    /// It does not.
+    No,
+    /// It does not, and each time the load generator itself was late.
+    Late,
 }
 
 struct Driver<'a, W> {
@@ -192,13 +207,14 @@ impl<W: Watcher> Driver<'_, W> {
         self.results.clear();
         let mut rate = (most / 16.0).max(1.0);
         let (mut held, mut failed): (Option<f64>, Option<f64>) = (None, None);
+        let mut was_late = false;
         for _ in 0..TRIES_MAX {
             if self.session.is_stopped() {
                 break;
             }
             match self.holds(rate, objective, 1).await? {
-                true => held = Some(rate),
-                false => failed = Some(rate),
+                Held::Yes => held = Some(rate),
+                not => (failed, was_late) = (Some(rate), not == Held::Late),
             }
             rate = match (held, failed) {
                 (Some(held), None) => held * 2.0,
@@ -206,25 +222,41 @@ impl<W: Watcher> Driver<'_, W> {
                 (None, Some(failed)) => failed / 4.0,
                 (Some(low), Some(high)) if high - low > high * FOUND_WITHIN => (low + high) / 2.0,
                 (Some(low), Some(_)) => {
-                    if self.holds(low, objective, 3).await? {
+                    let confirmed = self.holds(low, objective, 3).await?;
+                    if confirmed == Held::Yes {
                         break;
                     }
                     // It was luck: what is below is still open.
-                    (held, failed) = (None, Some(low));
+                    (held, failed, was_late) = (None, Some(low), confirmed == Held::Late);
                     low * (1.0 - FOUND_WITHIN)
                 }
                 (None, None) => unreachable!("one was just tried"),
             };
         }
-        Ok(Found { objective: text, rate_per_s: held, fails_at_per_s: failed })
+        Ok(Found { objective: text, rate_per_s: held, fails_at_per_s: failed, was_late })
     }
 
-    async fn holds(&mut self, rate: f64, objective: &Threshold, times: u32) -> Result<bool, SessionError> {
+    /// Whether an objective holds at a rate. Where the load generator itself was late it is tried again: its lateness is part
+    /// of the latency, so what holds nevertheless holds, and what does not may be none of the server's doing.
+    async fn holds(&mut self, rate: f64, objective: &Threshold, times: u32) -> Result<Held, SessionError> {
         // A percentile that too few samples tell of is no reason to look for it at a lower rate, where there are fewer still.
         let told_after = Duration::from_secs_f64(objective.samples_min() * 1.1 / rate).min(TOLD_AFTER_MAX);
         let lengthen = |plan: &mut Plan| plan.load.duration = (plan.load.duration * times).max(told_after);
-        let outcome = self.open(rate, Mode::Find, lengthen).await?;
-        Ok(outcome.valid && outcome.failed == 0 && objective.check(outcome).held)
+        for _ in 0..LATE_MAX {
+            let outcome = self.open(rate, Mode::Find, lengthen).await?;
+            let keeps_up = outcome.counts.iterations > 0 && outcome.failed == 0 && judge::missed(outcome).is_none();
+            if keeps_up && objective.check(outcome).held {
+                return Ok(Held::Yes);
+            }
+            let late = self.results.last().is_some_and(|(_, measured)| judge::is_late(&measured.total));
+            if !late {
+                return Ok(Held::No);
+            }
+            if self.session.is_stopped() {
+                break;
+            }
+        }
+        Ok(Held::Late)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::compare::{Comparison, PAIRS, Verdict, band};
+use super::compare::{Comparison, PAIRS, SIDE, Verdict, band};
 use super::environment::{OTHERS_MAX, Ticks};
 use super::figure::{rate, share, time};
 use super::measure::Measured;
@@ -355,11 +355,11 @@ impl Bench<'_> {
     /// A server against itself, and against one that is busy for 200 us with each message.
     async fn comparisons(&mut self) -> Result<(), SessionError> {
         let band = band(self.session.cores());
-        let each = Duration::from_millis(50);
+        let duration = SIDE * 2 * PAIRS as u32;
         for (name, other) in [("A against A", "echo"), ("200 us slower", "slower")] {
             let (first, second) = (self.plan("echo", |_| {}).await?, self.plan(other, |_| {}).await?);
             let before = (Ticks::look(), self.session.own_ticks());
-            let samples = pairs([(self.session, first), (self.session, second)], each, PAIRS).await?;
+            let samples = pairs([(self.session, first), (self.session, second)], duration).await?;
             let meanwhile = self.meanwhile(before);
             let mut apart: Vec<f64> = samples.iter().map(|[first, second]| second.p50 - first.p50).collect();
             apart.sort_by(f64::total_cmp);

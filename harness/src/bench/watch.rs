@@ -3,23 +3,23 @@
 //! The kernel could do so itself (`SO_RCVTIMEO`), but arms a timer for each read then: more than everything else that a load
 //! generator adds to a round trip.
 
-use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use socket2::Socket;
+use rustix::net::{Shutdown, shutdown};
 
 /// What a thread waits in, and since when.
 #[derive(Debug, Default)]
 pub struct Watch {
     /// When what it waits for was begun; 0 where it waits for nothing.
     since: AtomicU64,
-    socket: Mutex<Weak<Socket>>,
+    socket: Mutex<Weak<OwnedFd>>,
 }
 
 impl Watch {
     /// The thread has another socket.
-    pub fn set(&self, socket: &Arc<Socket>) {
+    pub fn set(&self, socket: &Arc<OwnedFd>) {
         let mut known = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
         // What was waited for on the one before does not count for this one.
         self.since.store(0, Ordering::Relaxed);
@@ -40,13 +40,15 @@ impl Watch {
             && let Some(socket) = known.upgrade()
         {
             // One that is not connected any more waits no longer.
-            let _ = socket.shutdown(Shutdown::Both);
+            let _ = shutdown(&socket, Shutdown::Both);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
 
     #[test]
@@ -54,7 +56,8 @@ mod tests {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("there is a port");
         let address = listener.local_addr().expect("it is bound");
         let stream = std::net::TcpStream::connect(address).expect("it listens");
-        let socket = Arc::new(Socket::from(stream));
+        let mut reader = stream.try_clone().expect("it is open");
+        let socket = Arc::new(OwnedFd::from(stream));
         let watch = Watch::default();
         watch.begins(5);
         watch.set(&socket);
@@ -62,10 +65,10 @@ mod tests {
         watch.end(100);
         watch.begins(7);
         watch.end(6);
-        socket.set_nonblocking(true).expect("it is open");
-        let mut buffer = [std::mem::MaybeUninit::uninit(); 1];
-        assert_eq!(socket.recv(&mut buffer).map_err(|error| error.kind()), Err(std::io::ErrorKind::WouldBlock));
+        reader.set_nonblocking(true).expect("it is open");
+        let mut buffer = [0; 1];
+        assert_eq!(reader.read(&mut buffer).map_err(|error| error.kind()), Err(std::io::ErrorKind::WouldBlock));
         watch.end(7);
-        assert_eq!(socket.recv(&mut buffer).map_err(|error| error.kind()), Ok(0));
+        assert_eq!(reader.read(&mut buffer).map_err(|error| error.kind()), Ok(0));
     }
 }

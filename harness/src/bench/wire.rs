@@ -7,12 +7,13 @@ mod stamps;
 mod train;
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::SendFlags;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use self::stamps::Stamped;
 pub use self::stamps::Stamps;
@@ -103,7 +104,7 @@ pub struct Opening {
 /// A socket, and what it has not taken yet.
 #[derive(Debug)]
 pub struct Wire {
-    socket: Option<Arc<Socket>>,
+    socket: Option<Arc<OwnedFd>>,
     session: Option<Box<TlsEnd>>,
     datagram: bool,
     blocking: bool,
@@ -140,7 +141,7 @@ impl Wire {
     }
 
     /// The socket, if there is one.
-    pub fn socket(&self) -> Option<&Arc<Socket>> {
+    pub fn socket(&self) -> Option<&Arc<OwnedFd>> {
         self.socket.as_ref()
     }
 
@@ -194,13 +195,13 @@ impl Wire {
                 done => done.map_err(broken)?,
             }
         }
-        self.socket = Some(Arc::new(socket));
+        self.socket = Some(Arc::new(socket.into()));
         Ok(())
     }
 
     /// What became of connecting, once the socket says that it knows.
     pub fn connected(&mut self, address: &Address) -> Result<(), Broken> {
-        match self.opened().take_error().ok().flatten() {
+        match self.options().take_error().ok().flatten() {
             Some(error) => Err(Broken(format!("no connection to {address}: {error}"))),
             None => self.ask_for_stamps(),
         }
@@ -235,8 +236,12 @@ impl Wire {
         }
     }
 
-    fn opened(&self) -> &Socket {
+    fn opened(&self) -> &OwnedFd {
         self.socket.as_ref().expect("it is open")
+    }
+
+    fn options(&self) -> SockRef<'_> {
+        self.opened().into()
     }
 
     /// Takes bytes of a stream, or a datagram.
@@ -343,7 +348,7 @@ impl Wire {
         if self.shut && self.unsent.is_empty() {
             self.shut = false;
             // A peer that is gone already need not be told.
-            let _ = self.opened().shutdown(std::net::Shutdown::Write);
+            let _ = self.options().shutdown(std::net::Shutdown::Write);
         }
         Ok(())
     }
@@ -419,7 +424,7 @@ impl Wire {
     /// Makes the end an abrupt one.
     pub fn reset_at_end(&mut self) {
         self.session = None;
-        let _ = self.opened().set_linger(Some(Duration::ZERO));
+        let _ = self.options().set_linger(Some(Duration::ZERO));
     }
 
     /// Ends it, in order as far as that goes without waiting.

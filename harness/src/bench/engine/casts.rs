@@ -90,7 +90,11 @@ impl Worker {
         if !self.takes(cast) {
             return Ok(());
         }
-        let begun = now();
+        // What was read just now, and is known to hold, is what it follows.
+        let begun = match std::mem::take(&mut self.shared.read_at) {
+            0 => now(),
+            read_at => read_at,
+        };
         let most = if self.plan.load.fresh { 1 } else { self.plan.load.depth };
         let count = self.take(most - self.connections[cast].under_way(), begun);
         if count == 0 {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{DEAF, LOOK_EVERY, SPIN, Worker, nanos};
+use super::{DEAF, LOOK_EVERY, Worker, nanos};
 use crate::bench::clock::now;
 use crate::bench::connection::{Failing, Standing};
 
@@ -47,6 +47,8 @@ impl Worker {
         let mut look = begin + LOOK_EVERY;
         // What comes meanwhile is kept by the system: nothing begins early.
         std::thread::sleep(Duration::from_nanos(begin.saturating_sub(now())));
+        // What was read before then was none of it.
+        self.shared.read_at = 0;
         if self.schedule.is_none() {
             // What is sent before is not counted, and its answers would be.
             while now() < begin {
@@ -58,8 +60,10 @@ impl Worker {
                 }
             }
         }
+        let mut on_time = false;
         loop {
             let time = now();
+            self.waking.woke(on_time, time);
             self.rotate(time, counted_from);
             if time >= look {
                 self.look(time);
@@ -93,10 +97,12 @@ impl Worker {
                 return;
             }
             let time = now();
-            match wake.saturating_sub(time) {
-                ..SPIN => self.wait(Some(0)),
-                left => self.wait(Some(left - if self.schedule.is_some() { SPIN } else { 0 })),
+            let spin = if self.schedule.is_some() { self.waking.spin() } else { 0 };
+            let sleep = wake.saturating_sub(time).saturating_sub(spin);
+            if spin > 0 && sleep > 0 {
+                self.waking.sleeps(time + sleep);
             }
+            on_time = self.wait(Some(sleep));
         }
     }
 
@@ -110,7 +116,7 @@ impl Worker {
         let mut rotated = counted_from;
         loop {
             // For what is to be seen to now and then the time of the last answer is near enough.
-            let time = match std::mem::take(&mut self.shared.read_at) {
+            let time = match self.shared.read_at {
                 0 => now(),
                 read_at => read_at,
             };
@@ -143,6 +149,7 @@ impl Worker {
     /// One turn of the only connection.
     fn turn(&mut self) -> Result<(), Failing> {
         self.fill(0)?;
+        self.shared.read_at = 0;
         let connection = &mut self.connections[0];
         connection.flush(&mut self.shared)?;
         if connection.under_way() > 0 {

@@ -138,4 +138,7 @@ pub struct Found {
     pub rate_per_s: Option<f64>,
     /// The lowest rate above it at which it was seen not to; `None` where it always did.
     pub fails_at_per_s: Option<f64>,
+    /// Whether the load generator itself was late there, as often as it was tried: the server may keep more.
+    #[serde(default)]
+    pub was_late: bool,
 }

@@ -78,7 +78,7 @@ fn every_field_and_measure_stands_on_its_page() {
     let mut whole = bench(vec![outcome(|_, _| (), |_| ()).with_floor(&floor, Some(&floor))]);
     whole.results[0].steady = Some(Steady { ratio: 1.0, p_value: 1.0, holds: true });
     whole.results[0].thresholds = vec![Judged { text: String::new(), value: None, shown: String::new(), held: true }];
-    whole.found = Some(Found { objective: String::new(), rate_per_s: None, fails_at_per_s: None });
+    whole.found = Some(Found { objective: String::new(), rate_per_s: None, fails_at_per_s: None, was_late: false });
     let sample = super::super::compare::Sample { p50: 1.0, p99: 1.0, rate: 1.0 };
     let pairs = vec![[sample; 2]; 8];
     whole.comparisons.extend(Comparison::of(["a", "b"], "echo", pairs, 0.01, 1));

@@ -1,19 +1,14 @@
 //! The two sides of `harness bench --compare`, measured in turn.
 
-use std::time::Duration;
-
 use super::args::BenchArgs;
 use super::run::Run;
-use crate::bench::compare::{Comparison, PAIRS, band};
+use crate::bench::compare::{Comparison, band};
 use crate::bench::modes::Load;
 use crate::bench::pairs::pairs;
 use crate::bench::plan::Pace;
 use crate::bench::session::{Session, SessionError, Settings};
 use crate::cli::files;
 use crate::scenario::{Case, Known, Scenario};
-
-/// The shortest measurement of a comparison.
-const PAIR_MIN: Duration = Duration::from_millis(100);
 
 /// What a benchmark is compared with.
 pub(super) struct Other {
@@ -60,9 +55,8 @@ impl Run {
         }
         let (first, case) = (sides[0].0, sides[0].2);
         let band = band(first.cores());
-        let each = (self.settings.load.duration / (2 * PAIRS as u32)).max(PAIR_MIN);
         let sides = plans.try_into().expect("there are two");
-        let samples = pairs(sides, each, PAIRS).await?;
+        let samples = pairs(sides, self.settings.load.duration).await?;
         Ok(Comparison::of(names, &case.name, samples, band, self.seed))
     }
 }
