@@ -35,7 +35,7 @@ pub(super) struct FuzzArgs {
     #[arg(value_name = "SCENARIO", required_unless_present = "runtime")]
     scenario: Option<PathBuf>,
     /// How long it goes on; without this and --cases, until something is found or somebody presses Ctrl-C
-    #[arg(long, value_name = "DURATION", value_parser = duration, env = "HARNESS_TIME")]
+    #[arg(long, alias = "duration", value_name = "DURATION", value_parser = duration, env = "HARNESS_TIME")]
     time: Option<Duration>,
     /// How many cases are played; with --seed and one worker they are the same each time
     #[arg(long, value_name = "N", env = "HARNESS_CASES")]

@@ -75,7 +75,7 @@ impl Scope {
                 name,
                 self.names.iter().map(String::as_str).chain(reader.statics.keys().map(String::as_str)),
             );
-            let hint = near.unwrap_or_else(|| match name.starts_with("env.") {
+            let hint = self.owners(name).or(near).unwrap_or_else(|| match name.starts_with("env.") {
                 true => "set it, or use `[vars]` and `--var`".into(),
                 false => {
                     "`[vars]`, `--var`, or `save`, `set` and named groups of an earlier step give one a value".into()
@@ -84,5 +84,13 @@ impl Scope {
             let span = reader.span_of_variable(span, name);
             reader.mistake_with_hint(&span, message, hint);
         }
+    }
+
+    /// Whose variable it is, for a `port` or an `address` that is nobody's.
+    fn owners(&self, name: &str) -> Option<String> {
+        let is_of = |known: &&String| known.strip_suffix(name).is_some_and(|owner| owner.ends_with('.'));
+        let known: Vec<_> = self.names.iter().filter(is_of).take(3).map(|known| format!("`${{{known}}}`")).collect();
+        (!known.is_empty())
+            .then(|| format!("each target and each actor that listens has its own: {}", known.join(", ")))
     }
 }

@@ -444,7 +444,10 @@ fn lower_address(reader: &mut Reader, entry: &Entry, scope: &mut Scope) -> Optio
 pub(super) fn check_url(reader: &mut Reader, node: &Node, template: &Template) {
     let Some(text) = template.as_literal() else { return };
     if let Err(error) = crate::url::Url::parse(&String::from_utf8_lossy(text)) {
-        let hint = "`tcp://127.0.0.1:6379`, `udp://[::1]:53`, `unix:///run/x.sock`, `unixgram:///run/x.sock`";
+        let hint = match text.contains(&b'{') {
+            true => "`${NAME.port}`, with the target's name, is a free port that the run picks",
+            false => "`tcp://127.0.0.1:6379`, `udp://[::1]:53`, `unix:///run/x.sock`, `unixgram:///run/x.sock`",
+        };
         reader.mistake_with_hint(&node.span, error.to_string(), hint);
     }
 }

@@ -10,9 +10,9 @@ const SPIN: u64 = 50_000;
 const SPIN_MIN: u64 = 5_000;
 const SPIN_MAX: u64 = 200_000;
 
-/// How far it goes down where it was long enough, and up where it was not: it comes to rest where one in 200 is later.
+/// How far it goes down where it was long enough, and up where it was not: it comes to rest where one in 100 is later.
 const DOWN: u64 = 20;
-const UP: u64 = 199 * DOWN;
+const UP: u64 = 99 * DOWN;
 
 /// What is known of being woken.
 #[derive(Debug)]

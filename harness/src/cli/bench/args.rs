@@ -45,7 +45,7 @@ pub(in crate::cli) struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65_536), env = "HARNESS_DEPTH")]
     pub(super) depth: u32,
     /// How long to measure; with a sweep or a search, each rate
-    #[arg(short, long, value_name = "DURATION", default_value = "10s", value_parser = duration, env = "HARNESS_DURATION")]
+    #[arg(short, long, alias = "time", value_name = "DURATION", default_value = "10s", value_parser = duration, env = "HARNESS_DURATION")]
     pub(super) duration: Duration,
     /// End after so many iterations, if before
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), env = "HARNESS_ITERATIONS")]
