@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::document::{Node, Reader, Value, parse_size};
+use crate::document::{Node, Reader, Value, did_you_mean, parse_size};
 use crate::protocol::{Direction, Protocol};
 use crate::template::{Template, Unset, Variables};
 
@@ -501,7 +501,14 @@ pub fn lower(reader: &mut Reader, node: &Node, speaks: Speaks<'_>) -> Option<Pat
                 let hint = "`{ all = [{ .. }, { .. }] }` wants several at once";
                 reader.mistake_with_hint(&entry.key_span, "a matcher has one key, and this is one more", hint);
             }
-            None => reader.unknown(&entry.key_span, "matcher", &entry.key, &names, "harness list matchers"),
+            None => match speaks.filter(|_| did_you_mean(&entry.key, names.iter().copied()).is_none()) {
+                Some(speaking) => {
+                    let hint = format!("{}; `harness list matchers` shows matchers", speaking.protocol.listed());
+                    let message = format!("unknown matcher or message `{}`", entry.key);
+                    reader.mistake_with_hint(&entry.key_span, message, hint);
+                }
+                None => reader.unknown(&entry.key_span, "matcher", &entry.key, &names, "harness list matchers"),
+            },
         }
     }
     if table.entries.is_empty() {

@@ -481,10 +481,21 @@ pub struct Transition {
     pub next: usize,
 }
 
+/// The most messages that a hint names.
+const LISTED_MAX: usize = 20;
+
 impl Protocol {
     /// The message with this name.
     pub fn message(&self, name: &str) -> Option<(usize, &Message)> {
         self.messages.iter().enumerate().find(|(_, message)| *message.name == *name)
+    }
+
+    /// What its messages are called, for a hint.
+    pub fn listed(&self) -> String {
+        let names = self.messages.iter().map(|message| &*message.name);
+        let names: Vec<&str> = names.take(LISTED_MAX + 1).collect();
+        let more = if names.len() > LISTED_MAX { ", .." } else { "" };
+        format!("messages of `{}` are {}{more}", self.name, names[..names.len().min(LISTED_MAX)].join(", "))
     }
 
     /// The fields of a structure.

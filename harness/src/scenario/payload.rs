@@ -84,8 +84,12 @@ pub(super) fn lower(reader: &mut Reader, node: &Node, protocol: Option<&Arc<Prot
             }
             let messages = protocol.into_iter().flat_map(|protocol| &protocol.messages).map(|message| &*message.name);
             let hint = did_you_mean(key, PAYLOADS.iter().copied().chain(messages));
-            let hint = hint.unwrap_or_else(|| format!("a payload is a string, or one of: {}", PAYLOADS.join(", ")));
-            reader.mistake_with_hint(&entry.key_span, format!("unknown payload `{key}`"), hint);
+            let hint = hint.unwrap_or_else(|| {
+                let messages = protocol.map_or_else(String::new, |protocol| format!("; {}", protocol.listed()));
+                format!("a payload is a string, or one of: {}{messages}", PAYLOADS.join(", "))
+            });
+            let what = if protocol.is_some() { "payload or message" } else { "payload" };
+            reader.mistake_with_hint(&entry.key_span, format!("unknown {what} `{key}`"), hint);
             None
         }
     }
