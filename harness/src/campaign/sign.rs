@@ -4,7 +4,7 @@
 
 use super::case::{Case, Message, Step};
 use super::feedback;
-use super::finding::{self, Finding, Kept, Material, page};
+use super::finding::{self, Finding, Kept, Material, Teardown, page};
 use super::leak::{self, SAMPLE_EVERY};
 use super::oracle::Symptom;
 use super::player::{Reply, Trace};
@@ -200,8 +200,8 @@ impl Worker<'_> {
         let material = Material { case, replies: &trace.replies, symptom, probe, right: &right, named, words };
         let is_clean = |played: &testcase::Played| played.verdict.is_good();
         let mut chosen: Option<(usize, TestCase, Option<testcase::Played>)> = None;
-        for probed in [matches!(symptom, Symptom::Hang), true] {
-            let scenario = common.writer.scenario(&common.plan, &bucket, &material, probed);
+        for teardown in Teardown::of(symptom) {
+            let scenario = common.writer.scenario(&common.plan, &bucket, &material, *teardown);
             let plays: Vec<_> = (0..REPLAYS).filter_map(|_| common.writer.play(&scenario)).collect();
             let failed = plays.iter().filter(|played| !is_clean(played)).count();
             let better = chosen.as_ref().is_none_or(|(best, ..)| failed > *best);

@@ -5,6 +5,7 @@
 mod bucket;
 mod names;
 mod page;
+mod teardown;
 
 use std::collections::HashMap;
 use std::fs;
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 pub use bucket::{Kept, bucket, keep, shape};
 use names::Names;
 pub use page::page;
+use teardown::Gone;
+pub use teardown::Teardown;
 
 use super::case::{Case, Step};
 use super::oracle::{Resource, Symptom};
@@ -110,10 +113,10 @@ impl Writer {
         Writer { base, player }
     }
 
-    /// The finding as a scenario. `probed` ends it with the valid conversation.
-    pub fn scenario(&self, plan: &Plan, name: &str, material: &Material<'_>, probed: bool) -> TestCase {
+    /// The finding as a scenario.
+    pub fn scenario(&self, plan: &Plan, name: &str, material: &Material<'_>, teardown: Teardown) -> TestCase {
         let mut whole = self.base.like(name, Vec::new());
-        let probe = material.probe.filter(|_| probed);
+        let probe = material.probe.filter(|_| teardown.probed);
         let mut names = Names::new(plan, material.case, probe.map(|(case, _)| case), 0, &mut whole);
         let mut steps = Vec::new();
         let is_leak = matches!(material.symptom, Symptom::Leak(_));
@@ -128,17 +131,22 @@ impl Writer {
             }
             let right = material.right.iter().find(|reply| reply.step == at);
             let quiet = match material.symptom {
-                Symptom::Ended { .. } if Some(at) == last => QUIET_ENDING,
-                _ if Some(at) == last && !is_leak => QUIET_LAST,
-                _ => quiet,
+                _ if Some(at) == last && teardown.gone == Gone::ResetAtOnce => None,
+                _ if Some(at) == last && teardown.gone == Gone::Reset => Some(quiet),
+                Symptom::Ended { .. } if Some(at) == last => Some(QUIET_ENDING),
+                _ if Some(at) == last && !is_leak => Some(QUIET_LAST),
+                _ => Some(quiet),
             };
             let words = material.words.iter().filter(|(step, _)| *step == at && !is_leak);
             whole.step_notes.extend(words.map(|(_, words)| ("steps".to_owned(), steps.len(), words.clone())));
             names.push(own, material.named.get(&at), quiet, right, &mut steps);
         }
+        match teardown.gone {
+            Gone::Left => {}
+            Gone::Closed => names.end(material.case, &ended, step::close, &mut steps),
+            Gone::Reset | Gone::ResetAtOnce => names.end(material.case, &ended, step::reset, &mut steps),
+        }
         if let Some((case, replies)) = probe {
-            // As when it was found: who serves one connection after the other answers when the ones before are gone.
-            names.close(material.case, &ended, &mut steps);
             names.probe(case, replies, &mut steps);
         }
         if let Symptom::Leak(resource) = *material.symptom {

@@ -84,12 +84,13 @@ impl<'p> Names<'p> {
         self.names.iter().rev().find(|(known, _)| *known == link).map(|(_, name)| name.clone())
     }
 
-    /// Adds a step as it is played by the runner. `right` is what has to be answered to it.
+    /// Adds a step as it is played by the runner, which waits until its peer has been quiet for so long. `right` is what has to be
+    /// answered to it.
     pub(super) fn push(
         &mut self,
         own: &Step,
         named: Option<&Node>,
-        quiet: Duration,
+        quiet: Option<Duration>,
         right: Option<&Reply>,
         steps: &mut Vec<Node>,
     ) {
@@ -103,16 +104,16 @@ impl<'p> Names<'p> {
                 }
                 match right {
                     Some(right) => self.expect(message.link, right, steps),
-                    None => steps.push(step::drain(name, quiet)),
+                    None => steps.extend(quiet.map(|quiet| step::drain(name, quiet))),
                 }
             }
             Step::Shut(link) => {
                 self.plain(own, steps);
-                steps.extend(self.of(*link).map(|name| step::drain(name.as_deref(), quiet)));
+                steps.extend(self.of(*link).zip(quiet).map(|(name, quiet)| step::drain(name.as_deref(), quiet)));
             }
             Step::StartTls(link) => {
                 // What came in the clear is no part of what TLS carries.
-                steps.extend(self.of(*link).map(|name| step::drain(name.as_deref(), quiet)));
+                steps.extend(self.of(*link).zip(quiet).map(|(name, quiet)| step::drain(name.as_deref(), quiet)));
                 self.plain(own, steps);
             }
             Step::Expect(..) => {}
@@ -174,8 +175,14 @@ impl<'p> Names<'p> {
         }
     }
 
-    /// Closes what a case has opened and not closed, but for what the target has ended.
-    pub(super) fn close(&self, case: &Case, ended: &[(usize, u16)], steps: &mut Vec<Node>) {
+    /// Ends what a case has opened and not ended, but for what the target has.
+    pub(super) fn end(
+        &self,
+        case: &Case,
+        ended: &[(usize, u16)],
+        how: fn(Option<&str>) -> Node,
+        steps: &mut Vec<Node>,
+    ) {
         let mut open = std::collections::BTreeSet::new();
         for own in &case.steps {
             match own {
@@ -187,7 +194,7 @@ impl<'p> Names<'p> {
             }
         }
         let open = open.iter().filter(|link| !ended.iter().any(|(_, other)| other == *link));
-        steps.extend(open.filter_map(|link| self.of(*link)).map(|name| step::close(name.as_deref())));
+        steps.extend(open.filter_map(|link| self.of(*link)).map(|name| how(name.as_deref())));
     }
 
     /// A valid conversation, whose every message has to be answered that was before.

@@ -57,6 +57,37 @@ fn a_client_that_crashes_is_found() {
     assert_eq!(campaign.found("crash", 6, 6)["verdict"], "deterministic", "{}", campaign.stderr);
 }
 
+/// A server as people write it first: it does not expect a client to be gone.
+const UNSUSPECTING: &str = r#"
+[target.server]
+command = ["python3", "-c", """
+import socket
+listener = socket.create_server(('127.0.0.1', ${server.port}))
+while True:
+    peer, _ = listener.accept()
+    while peer.recv(4096):
+        peer.sendall(b'ok\\n')
+    peer.close()
+"""]
+
+[actor.client]
+connect = "server"
+framing = "line"
+
+[[case]]
+name = "asks"
+steps = [{ send = "x" }, { expect = "ok" }]
+"#;
+
+#[test]
+fn a_server_that_dies_of_a_reset_is_found_with_the_reset_in_its_scenario() {
+    let campaign = fuzz_scenario(UNSUSPECTING, &["--cases", "100"]);
+    let finding = campaign.found("crash", 6, 6);
+    assert_eq!(finding["verdict"], "deterministic", "{}", campaign.stderr);
+    let scenario = campaign.read(finding, "repro.toml");
+    assert!(scenario.contains("reset = true"), "{scenario}");
+}
+
 /// curl, which asks our server: what carries it, and curl's arguments up to the scheme of the URL.
 pub(super) fn curl(carrier: &str, arguments: &str) -> String {
     format!(
