@@ -20,9 +20,9 @@ fn plain(step: &Node, case: &TestCase) -> Option<Data> {
     (entry.key == "send").then(|| Data::read(&entry.node, &case.folder)).flatten()
 }
 
-/// Whether some bytes end in the middle of a message. Where nobody knows what one is, they may.
+/// Whether some bytes end in the middle of a message. Where nobody knows what one is, they may, unless they end a line.
 fn is_cut(bytes: &[u8], framing: Option<&dyn Framing>) -> bool {
-    let Some(framing) = framing else { return true };
+    let Some(framing) = framing else { return !bytes.ends_with(b"\n") };
     let mut rest = bytes;
     while !rest.is_empty() {
         match framing.decode(rest, 0) {
