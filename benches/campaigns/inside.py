@@ -177,3 +177,13 @@ def death(arguments):
         "yes" if statistics.median(statistics.median(times) for times in results) < 50 else "no",
     ]]
     table(["deaths", "to the next case, ms", "95th percentile, ms", "below 50 ms"], rows)
+
+
+def reduction(arguments):
+    program("cargo")
+    # Every count is the same each time: one round is enough, on whatever machine.
+    command = ["cargo", "test", "--quiet", "--package", "benches", "--bench", "reduction"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
+    print("\n".join(line for line in done.stdout.splitlines() if line.startswith("|")), flush=True)
+    if done.returncode != 0:
+        raise Failed(done.stderr[-2000:])

@@ -1,6 +1,7 @@
 //! What is wrong: signs in what a play has shown, and what they are called.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::player::Trace;
 use crate::event::OutputLine;
@@ -36,6 +37,8 @@ pub enum Symptom {
     Hang,
     /// Something grows.
     Leak(Resource),
+    /// What a valid conversation says is answered, but only after so long.
+    Late(Duration),
     /// A panic or a sanitizer's report at a place, and the process goes on.
     Panic(String),
     /// The same messages, cut or timed otherwise, are answered otherwise.
@@ -58,7 +61,7 @@ impl Symptom {
     /// What it counts as.
     pub fn kind(&self) -> Class {
         match self {
-            Symptom::Busy | Symptom::Hang => Class::Hang,
+            Symptom::Busy | Symptom::Hang | Symptom::Late(_) => Class::Hang,
             Symptom::Ended { .. } => Class::Crash,
             Symptom::Leak(_) => Class::Leak,
             Symptom::Panic(_) => Class::Panic,
@@ -78,7 +81,7 @@ impl Symptom {
                 };
                 place.as_ref().map_or(exit.clone(), |place| format!("{exit}, {place}"))
             }
-            Symptom::Hang => "silence".to_owned(),
+            Symptom::Hang | Symptom::Late(_) => "silence".to_owned(),
             Symptom::Leak(resource) => format!("{resource:?}").to_lowercase(),
             Symptom::Panic(place) => format!("panicked at {place}"),
             Symptom::Wrong => "cuts".to_owned(),
@@ -93,6 +96,7 @@ impl Symptom {
             Symptom::Busy | Symptom::Hang => Some("hang".into()),
             Symptom::Ended { exit: Exit::Signal { number, .. }, place: None, .. } => Some(format!("signal {number}")),
             Symptom::Ended { exit, place: None, .. } => Some(exit.to_string()),
+            Symptom::Late(_) => Some("late answer".into()),
             Symptom::Leak(resource) => Some(format!("leak of {resource:?}").to_lowercase()),
             Symptom::Ended { place: Some(_), .. } | Symptom::Panic(_) => None,
             Symptom::Wrong => Some("wrong answer".into()),
@@ -111,6 +115,7 @@ impl Symptom {
                 format!("{exit}-{}", place.as_deref().unwrap_or(fallback))
             }
             Symptom::Hang => format!("silence-{fallback}"),
+            Symptom::Late(_) => format!("late-{fallback}"),
             Symptom::Leak(Resource::Descriptors) => format!("descriptors-{fallback}"),
             Symptom::Leak(Resource::Memory) => format!("memory-{fallback}"),
             Symptom::Leak(Resource::Threads) => format!("threads-{fallback}"),
@@ -144,6 +149,10 @@ impl fmt::Display for Symptom {
             Symptom::Leak(Resource::Descriptors) => f.write_str("open descriptors grow with each play"),
             Symptom::Leak(Resource::Memory) => f.write_str("memory grows with each play"),
             Symptom::Leak(Resource::Threads) => f.write_str("threads grow with each play"),
+            Symptom::Late(time) => {
+                let time = time.as_millis();
+                write!(f, "a valid conversation is answered only after {time} ms, and at once by a fresh target")
+            }
             Symptom::Panic(place) => write!(f, "a panic at {place}, and the process goes on"),
             Symptom::Wrong => f.write_str("the same messages, sent in other pieces, are answered otherwise"),
         }

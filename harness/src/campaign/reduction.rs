@@ -22,6 +22,9 @@ const SUSPECTS_MAX: usize = 3;
 /// The same where it is seen by the silence of those that came after it.
 const SUSPECTS_SILENT_MAX: usize = SILENT_MAX as usize + 2;
 
+/// How many larger cases are tried where the smallest fails only just.
+const LARGER_MAX: u32 = 5;
+
 /// How many bytes of earlier cases are played again at most; the oldest are left out.
 const LOOK_BACK_LEN_MAX: usize = 512 << 10;
 
@@ -43,6 +46,8 @@ pub(super) struct Reduction {
     pub(super) told: Vec<String>,
     /// Other failures that were met on the way.
     pub(super) others: Vec<(TestCase, Failed)>,
+    /// Larger ones that show it as well, the smallest last.
+    pub(super) larger: Vec<(Case, HashMap<usize, Node>)>,
 }
 
 impl Worker<'_> {
@@ -81,7 +86,7 @@ impl Worker<'_> {
                 return Replay::Stopped;
             }
             match read(case, &common.plan, &common.options.known) {
-                Some(read) => replay(judge, &mut self.player, read, &symptom),
+                Some(read) => Judge::briefly(&mut self.player, |player| replay(judge, player, read, &symptom)),
                 None => Replay::Invalid,
             }
         };
@@ -102,7 +107,7 @@ impl Worker<'_> {
 
 impl Reduction {
     /// A case that was not made smaller.
-    fn of(case: Case) -> Reduction {
+    pub(super) fn of(case: Case) -> Reduction {
         Reduction {
             case,
             earlier: None,
@@ -112,6 +117,7 @@ impl Reduction {
             words: Vec::new(),
             told: Vec::new(),
             others: Vec::new(),
+            larger: Vec::new(),
         }
     }
 }
@@ -140,13 +146,45 @@ fn result(common: &Common, original: &Case, reduced: &Reduced) -> Reduction {
     }
     let more = if reduced.complete { "" } else { ", and there was more to try" };
     told.push(format!("made from {} in {}{more}", reduced.from, count(reduced.replays as usize, "replay")));
-    // What it had to be answered is no part of what is said.
+    let moved = without_expectations(&mut case, named);
+    let words = words.into_iter().filter_map(|(at, words)| Some((moved.place(at)?, words))).collect();
+    let larger = larger(common, &reduced.larger);
+    Reduction { case, earlier: None, named: moved.named, verdict, shown: true, words, told, others: Vec::new(), larger }
+}
+
+/// Some of the larger cases, twice as far back each time.
+fn larger(common: &Common, trail: &[TestCase]) -> Vec<(Case, HashMap<usize, Node>)> {
+    let back = (0..LARGER_MAX).map_while(|power| trail.len().checked_sub(1 << power));
+    let mut larger: Vec<_> = back
+        .filter_map(|at| {
+            let Read { mut case, named, .. } = read(&trail[at], &common.plan, &common.options.known)?;
+            let named = without_expectations(&mut case, named).named;
+            Some((case, named))
+        })
+        .collect();
+    larger.reverse();
+    larger
+}
+
+/// Where steps stand now.
+struct Moved {
+    kept: Vec<usize>,
+    named: HashMap<usize, Node>,
+}
+
+impl Moved {
+    fn place(&self, at: usize) -> Option<usize> {
+        self.kept.iter().position(|kept| *kept == at)
+    }
+}
+
+/// What it had to be answered is no part of what is said.
+fn without_expectations(case: &mut Case, named: HashMap<usize, Node>) -> Moved {
     let kept: Vec<usize> = (0..case.steps.len()).filter(|at| !matches!(case.steps[*at], Step::Expect(..))).collect();
-    let moved = |at: usize| kept.iter().position(|kept| *kept == at);
-    let words = words.into_iter().filter_map(|(at, words)| Some((moved(at)?, words))).collect();
-    let named = named.into_iter().filter_map(|(at, node)| Some((moved(at)?, node))).collect();
     case.steps.retain(|step| !matches!(step, Step::Expect(..)));
-    Reduction { case, earlier: None, named, verdict, shown: true, words, told, others: Vec::new() }
+    let mut moved = Moved { kept, named: HashMap::new() };
+    moved.named = named.into_iter().filter_map(|(at, node)| Some((moved.place(at)?, node))).collect();
+    moved
 }
 
 fn is_send(case: &Case, at: usize) -> bool {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
 
+use std::path::PathBuf;
+
 use super::case::{Case, Message, Step};
 use super::feedback;
 use super::finding::{self, Finding, Kept, Material, Teardown, page};
@@ -129,16 +131,21 @@ impl Worker<'_> {
             let text = format!("something was wrong once and did not come again: {symptom} (`signs/{number}.json`)");
             let _ = self.tell.send(Told::Note(text));
             // A process that has ended has, whether it does so again or not.
-            if matches!(symptom, Symptom::Wrong | Symptom::Busy | Symptom::Hang) {
+            if matches!(symptom, Symptom::Wrong | Symptom::Busy | Symptom::Hang | Symptom::Late(_)) {
                 return;
             }
         }
         let judge = &self.common.judge;
-        let again = judge.try_fresh(&mut self.player, &reduction.case, symptom).unwrap_or_else(|| symptom.clone());
+        let mut again = judge.try_fresh(&mut self.player, &reduction.case, symptom).unwrap_or_else(|| symptom.clone());
+        if again == Symptom::Hang
+            && let Some(time) = judge.is_slow(&mut self.player, &reduction.case)
+        {
+            again = Symptom::Late(time);
+        }
         // Once it is small, a message may say nothing any more: where the campaign knows by which name it began, that stays.
         let began = reduction.earlier.as_ref().map_or(last, |case| last_said(case, None));
         let name = Some(began).filter(|began| self.is_known(*began)).map(|began| self.name_of(began));
-        self.store(&reduction, &again, name, seconds, cases, &stderr);
+        self.store(reduction, &again, name.as_deref(), seconds, cases, &stderr);
         self.player.end(false);
     }
 
@@ -169,16 +176,9 @@ impl Worker<'_> {
         }
     }
 
-    fn store(
-        &mut self,
-        reduction: &Reduction,
-        symptom: &Symptom,
-        name: Option<String>,
-        seconds: f64,
-        cases: u64,
-        stderr: &[String],
-    ) {
-        let Reduction { case, verdict, .. } = reduction;
+    /// Makes a scenario of what is left of a case, and plays it as everybody will.
+    fn shown(&mut self, reduction: &Reduction, symptom: &Symptom, name: Option<&str>) -> Shown {
+        let Reduction { case, .. } = reduction;
         let common = self.common;
         let _ = self.player.restart(false);
         let trace = self.player.play(case, &mut |_, _| {});
@@ -189,7 +189,8 @@ impl Worker<'_> {
         // What plays the scenario starts a target of its own, which may want the same port.
         self.player.end(false);
         let last = last_said(case, Some(&trace));
-        let name = Some(last).filter(|last| self.is_known(*last)).map(|last| self.name_of(last)).or(name);
+        let known = Some(last).filter(|last| self.is_known(*last)).map(|last| self.name_of(last));
+        let name = known.or_else(|| name.map(str::to_owned));
         let own = symptom.bucket(&name.unwrap_or_else(|| self.name_of(last)));
         let shape = symptom.placeless().map_or_else(|| own.clone(), |sign| format!("{sign} {}", finding::shape(case)));
         let bucket = finding::bucket(&lock(self.state).findings, own, &shape);
@@ -199,21 +200,53 @@ impl Worker<'_> {
         let (named, words) = (&reduction.named, reduction.words.as_slice());
         let material = Material { case, replies: &trace.replies, symptom, probe, right: &right, named, words };
         let is_clean = |played: &testcase::Played| played.verdict.is_good();
-        let mut chosen: Option<(usize, TestCase, Option<testcase::Played>)> = None;
+        let mut chosen: Option<Shown> = None;
         for teardown in Teardown::of(symptom) {
             let scenario = common.writer.scenario(&common.plan, &bucket, &material, *teardown);
-            let plays: Vec<_> = (0..REPLAYS).filter_map(|_| common.writer.play(&scenario)).collect();
+            let first = common.writer.play(&scenario);
+            let again = (1..REPLAYS).filter_map(|_| common.writer.play_briefly(&scenario));
+            let plays: Vec<_> = first.into_iter().chain(again).collect();
             let failed = plays.iter().filter(|played| !is_clean(played)).count();
-            let better = chosen.as_ref().is_none_or(|(best, ..)| failed > *best);
-            if better {
+            if chosen.as_ref().is_none_or(|best| failed > best.failed) {
                 let played = plays.into_iter().find(|played| !is_clean(played));
-                chosen = Some((failed, scenario, played));
+                let (bucket, shape, folder) = (bucket.clone(), shape.clone(), folder.clone());
+                chosen = Some(Shown { failed, scenario, played, bucket, shape, folder });
             }
             if failed == REPLAYS as usize {
                 break;
             }
         }
-        let Some((failed, mut scenario, played)) = chosen else { return };
+        chosen.expect("one of them is played")
+    }
+
+    fn store(
+        &mut self,
+        mut reduction: Reduction,
+        symptom: &Symptom,
+        name: Option<&str>,
+        seconds: f64,
+        cases: u64,
+        stderr: &[String],
+    ) {
+        let common = self.common;
+        let mut shown = self.shown(&reduction, symptom, name);
+        // The smallest may fail only just: what is a little larger may fail each time.
+        let mut larger = std::mem::take(&mut reduction.larger);
+        while reduction.verdict != Verdict::Flaky
+            && shown.failed < REPLAYS as usize
+            && let Some((case, named)) = larger.pop()
+        {
+            let words = Vec::new();
+            let bigger = Reduction { case, named, words, ..Reduction::of(Case::default()) };
+            let again = self.shown(&bigger, symptom, name);
+            if again.failed == REPLAYS as usize {
+                let told = "what is smaller than this fails now and then only".to_owned();
+                reduction = Reduction { verdict: reduction.verdict, told: vec![told], ..bigger };
+                shown = again;
+            }
+        }
+        let Reduction { case, verdict, .. } = &reduction;
+        let Shown { failed, mut scenario, played, bucket, shape, folder } = shown;
         let verdict = if failed < REPLAYS as usize { Verdict::Flaky } else { *verdict };
         scenario.about.kind = Some(symptom.kind().word().into());
         scenario.about.verdict = Some(match verdict {
@@ -262,6 +295,18 @@ impl Worker<'_> {
             state.ending.get_or_insert(Ending::Found);
         }
     }
+}
+
+/// A finding as a scenario that was played.
+struct Shown {
+    /// How often of [`REPLAYS`] it failed.
+    failed: usize,
+    scenario: TestCase,
+    /// A play that has failed.
+    played: Option<testcase::Played>,
+    bucket: String,
+    shape: String,
+    folder: PathBuf,
 }
 
 /// The message after which a case ended, or else the last one.

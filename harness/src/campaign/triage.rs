@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::case::Case;
 use super::oracle::Symptom;
-use super::player::{Player, Trace};
+use super::player::{Player, SILENT_FOR, Trace};
 use crate::runner::process::Exit;
 
 /// How often a finding is played again on a fresh target.
@@ -27,6 +27,16 @@ const LOOK_AGAIN: Duration = Duration::from_millis(3);
 
 /// How long a probe may wait for its answer.
 pub const PROBE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long a target has to rest without an answer while candidates are played, each of which is asked once: what has become of
+/// all this is played with more patience in the end.
+const SILENT_FOR_BRIEFLY: Duration = Duration::from_millis(100);
+
+/// How long an answer may take that still comes.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// How many times longer than on a fresh target it has to take before that is what is wrong.
+const SLOWER: u32 = 4;
 
 /// How much of a processor a target uses with nothing to do before it is called busy.
 const BUSY_FOR: Duration = Duration::from_millis(300);
@@ -85,15 +95,45 @@ impl Judge {
 
     /// Whether the target still answers what is valid; it is asked twice.
     pub fn answers(&self, player: &mut Player) -> bool {
+        let times = if player.silent_for < SILENT_FOR { 1 } else { 2 };
+        (0..times).any(|_| self.asks(player, PROBE_WITHIN))
+    }
+
+    /// Whether the target answers what is valid within this time, unless it rests before.
+    fn asks(&self, player: &mut Player, within: Duration) -> bool {
         let Some(probe) = &self.probe else { return true };
-        (0..2).any(|_| {
-            let within = std::mem::replace(&mut player.reply_within, PROBE_WITHIN);
-            player.insists = true;
-            let mut answered = false;
-            let trace = player.play(probe, &mut |_, reply| answered |= reply.len > 0);
-            (player.reply_within, player.insists) = (within, false);
-            trace.refused.is_none() && answered
-        })
+        let before = std::mem::replace(&mut player.reply_within, within);
+        player.insists = true;
+        let mut answered = false;
+        let trace = player.play(probe, &mut |_, reply| answered |= reply.len > 0);
+        (player.reply_within, player.insists) = (before, false);
+        trace.refused.is_none() && answered
+    }
+
+    /// Has targets that do not answer told from others in a fraction of the time, for as long as `doing` takes.
+    pub fn briefly<T>(player: &mut Player, doing: impl FnOnce(&mut Player) -> T) -> T {
+        let before = std::mem::replace(&mut player.silent_for, SILENT_FOR_BRIEFLY);
+        let done = doing(player);
+        player.silent_for = before;
+        done
+    }
+
+    /// How long the answer to what is valid takes after a case, where it comes at last; each on a fresh target. `None` where it
+    /// does not come, or comes as fast as without the case.
+    pub fn is_slow(&self, player: &mut Player, case: &Case) -> Option<Duration> {
+        let mut time = |case: Option<&Case>| {
+            player.restart(false).ok()?;
+            if let Some(case) = case {
+                player.play(case, &mut |_, _| {});
+            }
+            let patience = std::mem::replace(&mut player.silent_for, ANSWER_WITHIN);
+            let began = Instant::now();
+            let answers = self.asks(player, ANSWER_WITHIN);
+            player.silent_for = patience;
+            answers.then(|| began.elapsed())
+        };
+        let (fresh, then) = (time(None)?, time(Some(case))?);
+        (then >= fresh * SLOWER && then >= SILENT_FOR).then_some(then)
     }
 
     /// Whether the target uses up a processor with nothing to do.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::edit::{beside, is_on_connection, spoken_by, with_steps, without};
+use super::edit::{alone, beside, is_on_connection, speakers, spoken_by, with_steps, without};
 use super::judge::Parts;
 use super::prefix_close::GONE;
 use super::robust::{DATAGRAM_LEN_MAX, QUIET, RANDOM};
@@ -53,18 +53,34 @@ pub(super) const PROPERTY: Property = Property {
 fn plan(base: &Base, parameters: &Parameters, random: &mut Random) -> Result<Vec<Variant>, String> {
     repeats(base)?;
     let protocol = base.protocol.as_ref().ok_or("it takes an actor with a `protocol` that is described")?;
-    let (case, names) = beside(&base.case, 2).ok_or("it is for cases with one connection and without loops")?;
     let keep = parameters.texts("keep").unwrap_or_default();
     let mut unknown = keep.clone();
     let mut variants = Vec::new();
-    for (number, sent) in base.sends.iter().enumerate() {
-        let Some(asked) = Asked::of(base, protocol, &case, &names, sent.at, &sent.bytes) else { continue };
-        let asked = Arc::new(asked);
-        unknown.retain(|name| !asked.known.keep(&mut asked.known.given(), name));
-        for (what, given) in asked.others(&keep, parameters.number("cases").unwrap_or(RANDOM), random) {
-            let what = format!("message {} is valid, and {what}", number + 1);
-            variants.extend(variant(&asked, what, &given));
+    let mut is_any = false;
+    let known = crate::scenario::Known { read: Some(crate::document::read_text), ..Default::default() };
+    for speaker in speakers(&base.case) {
+        // What another one says has no part in it: whoever waits for that is asked about what it says before.
+        let Some((own, numbers)) = alone(&base.case, speaker.as_deref()) else { continue };
+        let Some((case, names)) = beside(&own, 2) else { continue };
+        is_any = true;
+        for (number, sent) in base.sends.iter().enumerate() {
+            let Ok(at) = numbers.binary_search(&sent.at) else { continue };
+            let Some(asked) = Asked::of(base, protocol, &case, &names, at, &sent.bytes) else { continue };
+            // What another one was told may stand in what it says.
+            let itself = asked.case(&asked.known.given(), &|_| true);
+            if itself.is_none_or(|case| case.load("case.toml", &known).is_err()) {
+                continue;
+            }
+            let asked = Arc::new(asked);
+            unknown.retain(|name| !asked.known.keep(&mut asked.known.given(), name));
+            for (what, given) in asked.others(&keep, parameters.number("cases").unwrap_or(RANDOM), random) {
+                let what = format!("message {} is valid, and {what}", number + 1);
+                variants.extend(variant(&asked, what, &given));
+            }
         }
+    }
+    if !is_any {
+        return Err("it is for clients with one connection each, in one order and without loops".into());
     }
     if let ([name, ..], false) = (unknown.as_slice(), variants.is_empty()) {
         return Err(format!("no message of the case has a field `{name}` that could be kept"));
@@ -149,7 +165,9 @@ impl Asked {
         let lanes = case.lanes();
         let (_, steps) = lanes.first()?;
         let (_, table) = parts(steps.get(at)?)?;
-        if !table.entries.iter().all(|entry| matches!(entry.key.as_str(), "note" | "send" | "within")) {
+        // However it is cut, it is the same message to whoever reads a stream.
+        let is_plain = |key: &str| matches!(key, "note" | "pace" | "send" | "split" | "within");
+        if !table.entries.iter().all(|entry| is_plain(&entry.key)) {
             return None;
         }
         let [message] = table.get("send")?.as_table()?.entries.as_slice() else { return None };

@@ -136,6 +136,43 @@ pub(super) fn beside(case: &TestCase, count: usize) -> Option<(TestCase, Vec<Str
     Some((moved, names))
 }
 
+/// What one client of several says by itself: a case of its steps and no others, up to where it waits for what another one has
+/// led to; and for each of them its number in the case.
+///
+/// A case with one client is itself. `None` where that one is no client of its own, or plays in another order.
+pub(super) fn alone(case: &TestCase, actor: Option<&str>) -> Option<(TestCase, Vec<usize>)> {
+    let [(lane, steps)] = case.lanes().try_into().ok()?;
+    if lane != "steps" {
+        return None;
+    }
+    let Some(actor) = actor.filter(|_| case.document().get("actor").is_some()) else {
+        return Some((case.clone(), (0..steps.len()).collect()));
+    };
+    let (mut own, mut numbers, mut last) = (Vec::new(), Vec::new(), None);
+    for (number, node) in steps.iter().enumerate() {
+        let Some(verb) = verb(node) else { continue };
+        if is_on_connection(verb) {
+            let whose = parts(node).and_then(|(actor, _)| actor);
+            let before = last.replace(whose);
+            if whose != Some(actor) {
+                continue;
+            }
+            if verb.starts_with("expect") && before.is_some_and(|before| before != whose) {
+                break;
+            }
+        } else if !matches!(verb, "log" | "set" | "sleep") {
+            continue;
+        }
+        own.push(node.clone());
+        numbers.push(number);
+    }
+    let mut alone = with_steps(case, own);
+    if let Some(Value::Table(actors)) = alone.document_mut().get_mut("actor").map(|node| &mut node.value) {
+        actors.entries.retain(|entry| entry.key == actor);
+    }
+    Some((alone, numbers))
+}
+
 /// Takes the steps of one speaker out of a case.
 pub(super) fn without(case: &TestCase, mut is_out: impl FnMut(Option<&str>) -> bool) -> TestCase {
     let mut less = case.clone();

@@ -5,7 +5,6 @@ use std::path::Path;
 use super::search::smallest;
 use super::{Reducer, steps};
 use crate::document::{Node, Table, Value};
-use crate::mutator::{Length, lengths, repair};
 use crate::template::Template;
 use crate::testcase::TestCase;
 use crate::testcase::payload::payload;
@@ -192,25 +191,30 @@ pub(super) fn len(node: &Node) -> usize {
     }
 }
 
-/// What bytes are tried as: one that stands for any, and for digits the first of them.
-fn simple(byte: u8, text: bool, digits: bool) -> u8 {
-    match (digits, byte) {
-        (false, _) if text => b'a',
-        (false, _) => 0,
-        (true, b'0'..=b'9') => b'0',
-        (true, byte) => byte,
-    }
-}
-
 impl Reducer<'_> {
-    /// Makes each payload shorter, then simpler.
+    /// Makes each payload shorter.
     pub(super) fn shorten(&mut self) {
+        self.each_payload(&mut |reducer, send, at| reducer.shorten_payload(send, at));
+    }
+
+    /// Makes each payload simpler, bytes as they are.
+    pub(super) fn simplify_bytes(&mut self) {
+        self.each_payload(&mut |reducer, send, at| {
+            let twins = reducer.twins(send, at);
+            if twins.len() > 1 {
+                reducer.simplify(&twins);
+            }
+            reducer.simplify(&[(send, at)]);
+        });
+    }
+
+    fn each_payload(&mut self, change: &mut dyn FnMut(&mut Self, usize, usize)) {
         for send in 0..steps::count_sends(&mut self.best.clone()) {
             if self.is_over() || self.is_locked_send(send) {
                 continue;
             }
             for at in 0..steps::payload_count(&mut self.best.clone(), send) {
-                self.shorten_payload(send, at);
+                change(self, send, at);
             }
         }
     }
@@ -219,14 +223,14 @@ impl Reducer<'_> {
         let mut base = self.best.clone();
         let folder = base.folder.clone();
         let Some(node) = steps::payload_mut(&mut base, send, at) else { return };
-        let put = |mut case: TestCase, node: Node| {
-            if let Some(place) = steps::payload_mut(&mut case, send, at) {
-                *place = node;
-            }
-            case
-        };
         if let Some(Value::Integer(drawn)) = drawn(node) {
             let (drawn, base) = (*drawn as u64, base.clone());
+            let put = |mut case: TestCase, node: Node| {
+                if let Some(place) = steps::payload_mut(&mut case, send, at) {
+                    *place = node;
+                }
+                case
+            };
             let with = |len: u64| Node::from(Table::of([("random", len as i64)]));
             let fewest = smallest(0, drawn, &mut |len| self.test(put(base.clone(), with(len))));
             let zeros = vec![Node::from(fewest as i64), Table::of([("hex", "00")]).into()];
@@ -235,61 +239,16 @@ impl Reducer<'_> {
             }
         }
         let mut base = self.best.clone();
-        let Some(data) = steps::payload_mut(&mut base, send, at).and_then(|node| Data::read(node, &folder)) else {
+        if steps::payload_mut(&mut base, send, at).is_none_or(|node| Data::read(node, &folder).is_none()) {
             self.shorten_fields(send, at);
             return;
-        };
-        let all = data.tokens.clone();
-        let kept = self.delete(all.len(), &|_| false, &|kept| {
-            let tokens = kept.iter().map(|at| all[*at].clone()).collect();
-            put(base.clone(), data.with(tokens).write())
-        });
-        let all: Vec<Token> = kept.into_iter().map(|at| all[at].clone()).collect();
-        let all = self.shorten_honestly(&put(base.clone(), data.with(all.clone()).write()), &data.with(all), &put);
-        let text = data.with(all.clone()).bytes().is_none_or(|bytes| str::from_utf8(&bytes).is_ok());
-        let mut all = all;
-        for digits in [false, true] {
-            let plain: Vec<Token> = all
-                .iter()
-                .map(|token| match token {
-                    Token::Byte(byte) => Token::Byte(simple(*byte, text, digits)),
-                    Token::Name(_) => token.clone(),
-                })
-                .collect();
-            // Those that stay as they are; a byte that is simple already is no question.
-            let kept = self.delete(all.len(), &|at| plain[at] == all[at], &|kept| {
-                let token =
-                    |at: usize| if kept.binary_search(&at).is_ok() { all[at].clone() } else { plain[at].clone() };
-                put(base.clone(), data.with((0..all.len()).map(token).collect()).write())
-            });
-            for at in (0..all.len()).filter(|at| kept.binary_search(at).is_err()) {
-                all[at] = plain[at].clone();
-            }
         }
-    }
-
-    /// Leaves out bytes whose number stands before them, and has it stay true: what a length is about cannot go without that.
-    fn shorten_honestly(
-        &mut self,
-        base: &TestCase,
-        data: &Data,
-        put: &dyn Fn(TestCase, Node) -> TestCase,
-    ) -> Vec<Token> {
-        let Some(bytes) = data.bytes() else { return data.tokens.clone() };
-        let before = lengths(&bytes);
-        let is_length = |at: usize| before.iter().any(|length| (length.at..length.at + length.width).contains(&at));
-        let less = |kept: &[usize]| -> Vec<Token> {
-            let mut bytes: Vec<u8> = kept.iter().map(|at| bytes[*at]).collect();
-            // Only those before a gap stand where they did.
-            let moved = |length: &&Length| (0..length.at + length.width).all(|at| kept.get(at) == Some(&at));
-            repair(&before.iter().filter(moved).copied().collect(), &mut bytes);
-            bytes.into_iter().map(Token::Byte).collect()
-        };
-        if before.is_empty() {
-            return data.tokens.clone();
+        // What is said several times may have to be the same each time.
+        let twins = self.twins(send, at);
+        if twins.len() > 1 {
+            self.shorten_data(&twins);
         }
-        let kept = self.delete(bytes.len(), &is_length, &|kept| put(base.clone(), data.with(less(kept)).write()));
-        less(&kept)
+        self.shorten_data(&[(send, at)]);
     }
 
     /// The bytes in the fields of a message by name.

@@ -1,5 +1,6 @@
 //! Which bytes matter: each is given other values, many at once.
 
+use super::data::units;
 use super::{Reducer, bytes, search, steps};
 use crate::testcase::TestCase;
 use crate::text::{count, quote};
@@ -49,9 +50,13 @@ impl Reducer<'_> {
         let folder = base.folder.clone();
         let data = bytes::Data::read(steps::payload_mut(&mut base, send, 0)?, &folder)?;
         let all = data.bytes().filter(|bytes| (1..=EXPLAINED_MAX).contains(&bytes.len()))?;
+        // Of a long run of one byte each is as much to the point as the others.
+        let units = units(&data.tokens);
+        let of = |kept: &[usize]| kept.iter().flat_map(|unit| units[*unit].clone()).collect::<Vec<usize>>();
         let with = |mut case: TestCase, kept: &[usize], round: u8| {
+            let kept = of(kept);
             let other = |(at, byte): (usize, &u8)| {
-                bytes::Token::Byte(if kept.contains(&at) { *byte } else { another(*byte, round) })
+                bytes::Token::Byte(if kept.binary_search(&at).is_ok() { *byte } else { another(*byte, round) })
             };
             let tokens = all.iter().enumerate().map(other).collect();
             if let Some(place) = steps::payload_mut(&mut case, send, 0) {
@@ -63,12 +68,13 @@ impl Reducer<'_> {
             true => None,
             false => Some(self.fails(&with(base.clone(), kept, round)).is_some()),
         };
-        let mut kept = search::delete(all.len(), &|_| false, &mut |kept| ask(kept, 0));
+        let mut kept = search::delete(units.len(), &|_| false, &mut |kept| ask(kept, 0));
         // A second value: the first may have been as bad by chance.
-        if kept.len() < all.len() && ask(&kept, 1) == Some(false) {
+        if kept.len() < units.len() && ask(&kept, 1) == Some(false) {
             let matter = |at: usize| kept.contains(&at);
-            kept = search::delete(all.len(), &matter, &mut |kept| ask(kept, 1));
+            kept = search::delete(units.len(), &matter, &mut |kept| ask(kept, 1));
         }
+        let kept = of(&kept);
         Some((kept, all))
     }
 }

@@ -9,7 +9,7 @@ use crate::document::{Node, Table, Value};
 use crate::framing::{Decoded, Framing};
 use crate::matcher::Speaking;
 use crate::protocol::{Given, Protocol};
-use crate::scenario::Known;
+use crate::scenario::{Actor, Known, Scenario};
 use crate::testcase::TestCase;
 use crate::testcase::payload::payload;
 use crate::testcase::step::parts;
@@ -123,18 +123,26 @@ fn find_tables(node: &Node, path: &mut Vec<usize>, depth: usize, found: &mut Vec
 /// What somebody speaks, and where a message of it ends.
 type Spoken = (Speaking, Option<Arc<dyn Framing>>);
 
+/// Where a message of an actor ends; `None` where there is no such actor.
+pub(super) fn framing_of(scenario: &Scenario, actor: Option<&str>) -> Option<Option<Arc<dyn Framing>>> {
+    let mut actors = scenario.actors.iter();
+    match actor {
+        Some(name) => actors.find(|actor| is_called(actor, name)).map(|actor| actor.framing.clone()),
+        None => actors.next().map(|actor| actor.framing.clone()),
+    }
+}
+
+/// Whether an actor has this name, or is one of a group that has it.
+fn is_called(actor: &Actor, name: &str) -> bool {
+    actor.name == name || actor.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('['))
+}
+
 /// What the actor of each step that sends speaks.
 fn speakers(case: &TestCase) -> Vec<Option<Spoken>> {
     let known = Known { read: Some(crate::document::read_text), ..Known::default() };
     let Ok(scenario) = case.load("case.toml", &known) else { return Vec::new() };
-    let of = |actor: &crate::scenario::Actor| Some((actor.speaks()?, actor.framing.clone()));
-    let speaks = |name: &str| {
-        let mut actors = scenario.actors.iter();
-        let is_it = |actor: &&crate::scenario::Actor| {
-            actor.name == name || actor.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('['))
-        };
-        actors.find(is_it).and_then(of)
-    };
+    let of = |actor: &Actor| Some((actor.speaks()?, actor.framing.clone()));
+    let speaks = |name: &str| scenario.actors.iter().find(|actor| is_called(actor, name)).and_then(of);
     let only = scenario.actors.iter().find_map(of);
     let mut found = Vec::new();
     for (lane, steps) in case.lanes() {

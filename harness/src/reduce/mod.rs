@@ -4,7 +4,7 @@
 //! and says what went wrong. Only the same failure counts. First the case itself is played again, to know whether it fails each
 //! time, sometimes, or only after what was said before ([`reduce`] then finds how far back one has to look). Then come passes to
 //! a fixed point, the cheapest first: what follows the failure, connections, messages, loops, options and cuts of what is sent,
-//! pauses, faults, fields, bytes. In the end it is asked which bytes matter. Replays are the currency: every pass asks about
+//! pieces of one message, pauses, faults, fields, bytes. In the end it is asked which bytes matter. Replays are the currency: every pass asks about
 //! many items at once ([`search`]), and nothing is played twice that fails each time.
 //!
 //! Everything better than what was there is told at once, so that it can be written before the next question.
@@ -12,8 +12,10 @@
 //! Not here: playing ([`testcase`](crate::testcase)), files and processes.
 
 mod bytes;
+mod data;
 mod explain;
 mod fields;
+mod join;
 mod landing;
 mod options;
 pub mod search;
@@ -58,7 +60,7 @@ const CONFIRM_SHARE: u32 = 15;
 const CONFIRM_ROUNDS_MAX: u32 = 3;
 
 /// How often what a pass has come to is played again.
-const PASS_REPLAYS: u32 = 2;
+const PASS_REPLAYS: u32 = 1;
 
 /// How often a candidate has to fail once luck has played a part.
 const CAREFUL_REPLAYS: u32 = 4;
@@ -213,6 +215,9 @@ pub struct Reduced {
     pub matters: Vec<Matter>,
     /// Whether there was nothing left to try: not for want of budget, nor because somebody stopped it.
     pub complete: bool,
+    /// Larger cases on the way to it that have failed as well, the smallest last: where the smallest fails only just, one of them
+    /// may fail more surely.
+    pub larger: Vec<TestCase>,
 }
 
 impl Reduced {
@@ -298,9 +303,22 @@ pub fn reduce(
         matters = reducer.explain();
         complete &= !reducer.stopped;
     }
-    let Reducer { best, wanted, steady, repeats, replays, accepted, .. } = reducer;
+    let Reducer { best, wanted, steady, repeats, replays, accepted, trail: larger, .. } = reducer;
     let to = Size::of(&best);
-    Reduced { case: best, failed: wanted, steady, repeats, history, replays, accepted, from, to, matters, complete }
+    Reduced {
+        case: best,
+        failed: wanted,
+        steady,
+        repeats,
+        history,
+        replays,
+        accepted,
+        from,
+        to,
+        matters,
+        complete,
+        larger,
+    }
 }
 
 /// It was not played, or could not be.
@@ -347,10 +365,12 @@ const PASSES: &[Pass] = &[
     |reducer| reducer.drop_steps(),
     |reducer| reducer.unroll(),
     |reducer| reducer.simplify_sends(),
+    |reducer| reducer.join(),
     |reducer| reducer.shorten_pauses(),
     |reducer| reducer.drop_faults(),
     |reducer| reducer.default_fields(),
     |reducer| reducer.shorten(),
+    |reducer| reducer.simplify_bytes(),
 ];
 
 impl Reducer<'_> {

@@ -1,6 +1,5 @@
 //! Simpler sending: one write instead of several, no pauses, nothing spoilt on the way, no faults.
 
-use super::search::smallest;
 use super::{Reducer, bytes, steps};
 use crate::document::{Node, Table, Value, parse_duration};
 use crate::testcase::TestCase;
@@ -108,7 +107,7 @@ impl Reducer<'_> {
         self.delete(cuts.len(), &|_| false, &|kept| with(&kept.iter().map(|at| cuts[*at]).collect::<Vec<_>>()));
     }
 
-    /// Shorter pauses: a tenth, and a tenth of that.
+    /// Shorter pauses: next to none, or a tenth, and a tenth of that, and half.
     pub(super) fn shorten_pauses(&mut self) {
         let lanes: Vec<(String, usize)> =
             self.best.lanes().iter().map(|(lane, steps)| ((*lane).to_owned(), steps.len())).collect();
@@ -125,16 +124,25 @@ impl Reducer<'_> {
                 if millis <= 1 {
                     continue;
                 }
-                // By factors of two: to the millisecond is nobody's business.
-                let powers = u64::from(millis.ilog2()) + 1;
-                smallest(0, powers, &mut |power| {
+                let mut shorter = |millis: u64| {
                     let mut case = base.clone();
                     let step = case.lane_mut(&lane).and_then(|steps| table_mut(&mut steps[at]));
                     if let Some(table) = step {
-                        table.set("sleep", duration(std::time::Duration::from_millis(1 << power).min(now)));
+                        table.set("sleep", duration(std::time::Duration::from_millis(millis)));
                     }
-                    power >= powers || self.test(case)
-                });
+                    self.test(case)
+                };
+                // To the millisecond is nobody's business.
+                if shorter(1) {
+                    continue;
+                }
+                let mut now = millis;
+                while now >= 20 && shorter(now / 10) {
+                    now /= 10;
+                }
+                if now >= 4 {
+                    shorter(now / 2);
+                }
             }
         }
     }

@@ -27,12 +27,15 @@ pub fn delete(
         }
         answer
     };
-    let (mut at, mut needed) = (0, 0);
+    // What is needed stands together more often than not. Behind what goes more goes: twice as much is asked about at least; and
+    // behind what is needed more is: a quarter at most.
+    let (mut at, mut needed, mut least, mut most) = (0, 0, 0, usize::MAX);
     while at < open.len() {
-        let run = run_len(open.len() - at, at, needed);
+        let run = run_len(open.len() - at, at, needed).max(least).min(most).min(open.len() - at);
         match lose(&open[at..at + run]) {
             Some(true) => {
                 at += run;
+                (least, most) = (run * 2, usize::MAX);
                 continue;
             }
             Some(false) => {}
@@ -51,6 +54,7 @@ pub fn delete(
         if stopped {
             break;
         }
+        (least, most) = (0, if yes == 0 { (run / 4).max(1) } else { usize::MAX });
         needed += 1;
         at += no;
     }
@@ -84,8 +88,8 @@ pub fn ddmin(count: usize, holds: &mut dyn FnMut(&[usize]) -> bool) -> Vec<usize
     let mut kept: Vec<usize> = (0..count).collect();
     let mut parts = 2;
     while kept.len() >= 2 {
-        let size = kept.len().div_ceil(parts);
-        let chunks: Vec<Vec<usize>> = kept.chunks(size).map(<[usize]>::to_vec).collect();
+        let end = |part: usize| part * kept.len() / parts;
+        let chunks: Vec<Vec<usize>> = (0..parts).map(|part| kept[end(part)..end(part + 1)].to_vec()).collect();
         if let Some(chunk) = chunks.iter().find(|chunk| chunk.len() < kept.len() && holds(chunk)) {
             kept = chunk.clone();
             parts = 2;

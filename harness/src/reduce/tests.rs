@@ -372,3 +372,77 @@ fn what_luck_has_made_small_is_made_again_with_care() {
         assert_eq!((said(&reduced.case), reduced.verdict()), (vec!["A\n".to_owned()], Some("deterministic")));
     }
 }
+
+/// All that is said, in one.
+fn stream(messages: &[Message]) -> Vec<u8> {
+    messages.iter().flat_map(|message| message.bytes.clone()).collect()
+}
+
+#[test]
+fn a_message_that_is_sent_in_pieces_is_sent_in_one() {
+    use crate::testcase::step::send_raw;
+    let long = |messages: &[Message]| {
+        let said = stream(messages);
+        said.starts_with(b"GET ") && said.ends_with(b"\n") && said.len() >= 40
+    };
+    let steps = vec![send_raw(None, b"GET kkkkkkkkkkkkkkkkk"), send_raw(None, &[b'x'; 30]), send_raw(None, b"xx\n")];
+    let reduced = shrunk(&base().like("pieces", steps), &[], long);
+    assert_eq!(said(&reduced.case), [format!("GET {}\n", "a".repeat(35))]);
+}
+
+#[test]
+fn messages_that_are_whole_stay_apart() {
+    use crate::testcase::step::send_raw;
+    let text = "[target]\nbuiltin = \"tcp-echo\"\n[actor.client]\nconnect = \"target\"\nframing = \"line\"\n\
+        [[case]]\nname = \"c\"\nsteps = [{ log = \"x\" }]\n";
+    let base = TestCase::from_scenario(Path::new("s.toml"), text, &Known::default(), None).expect("it is valid");
+    let steps =
+        vec![send_raw(Some("client"), b"open\n"), send_raw(Some("client"), b"re"), send_raw(Some("client"), b"ad\n")];
+    let both = |messages: &[Message]| stream(messages) == b"open\nread\n";
+    assert_eq!(said(&shrunk(&base.like("lines", steps), &[], both).case), ["open\n", "read\n"]);
+}
+
+#[test]
+fn a_cut_stays_between_the_bytes_that_it_was_between() {
+    use crate::testcase::step::{send, split};
+    let case = base().like("c", vec![split(send(None, b"one two three GO four"), &[4, 10])]);
+    let mut oracle = |case: &TestCase| {
+        let Some((_, table)) = case.lanes()[0].1.first().and_then(parts) else { return Replay::Invalid };
+        let text = table.get("send").and_then(Node::as_str).unwrap_or_default();
+        let sizes = table.get("split").and_then(Node::as_array).unwrap_or_default();
+        let mut at = 0;
+        let cut = sizes.iter().any(|size| {
+            at += if let Value::Integer(size) = size.value { size as usize } else { 0 };
+            at > 0 && text.get(at..).is_some_and(|rest| rest.starts_with("GO"))
+        });
+        if cut { Replay::Failed { failed: hang(), position: None } } else { Replay::Passed }
+    };
+    let budget = Budget { time: None, replays: None, clock: Clock::start() };
+    let reduced = reduce(Subject { case: &case, history: &[], wanted: None }, &mut oracle, budget, &mut |_| {});
+    assert_eq!(reduced.case.lanes()[0].1, [split(send(None, b"aGO"), &[1])]);
+}
+
+#[test]
+fn what_counts_is_not_asked_about_one_by_one() {
+    use crate::testcase::step::send;
+    let case = |bytes: &[u8]| base().like("c", vec![send(None, bytes)]);
+    let count = |messages: &[Message], wanted: u8| stream(messages).iter().filter(|byte| **byte == wanted).count();
+    let nested = shrunk(&case(&[b"SUM ".as_slice(), &[b'('; 1_000]].concat()), &[], |said| count(said, b'(') >= 700);
+    assert_eq!(said(&nested.case), ["(".repeat(700)]);
+    assert!(nested.replays < 60, "{}", nested.replays);
+    let lines: Vec<u8> =
+        (0..40_000u32).map(|at| if at % 100 == 0 { b'\n' } else { (at * 7 % 251) as u8 | 0x40 }).collect();
+    let lines = shrunk(&case(&lines), &[], |said| count(said, b'\n') >= 256);
+    assert_eq!(said(&lines.case), ["\n".repeat(256)]);
+    assert!(lines.replays < 80, "{}", lines.replays);
+}
+
+#[test]
+fn what_has_to_be_the_same_twice_is_shortened_together() {
+    let case = hidden(&[(7, "login as eve"), (33, "login as eve")]);
+    let twice = |messages: &[Message]| {
+        let mut logins = messages.iter().filter(|message| message.bytes.starts_with(b"log"));
+        logins.next().is_some_and(|first| logins.any(|second| second.bytes == first.bytes))
+    };
+    assert_eq!(said(&shrunk(&case, &[], twice).case), ["log", "log"]);
+}

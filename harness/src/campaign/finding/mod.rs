@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use bucket::{Kept, bucket, keep, shape};
-use names::Names;
+use names::{Names, PROBE_WITHIN};
 pub use page::page;
 use teardown::Gone;
 pub use teardown::Teardown;
@@ -70,6 +70,9 @@ const QUIET_LAST: Duration = Duration::from_millis(300);
 
 /// How long a target has to end, where that is what is wrong: who ends is not waited for any longer.
 const QUIET_ENDING: Duration = Duration::from_secs(1);
+
+/// How long an answer that stays away is waited for where it has been waited for in full before.
+const PROBE_BRIEFLY: Duration = Duration::from_secs(1);
 
 /// How much of a processor a target may use after a case that is a finding because it uses one up.
 const IDLE_WORK: &str = "300ms";
@@ -147,7 +150,12 @@ impl Writer {
             Gone::Reset | Gone::ResetAtOnce => names.end(material.case, &ended, step::reset, &mut steps),
         }
         if let Some((case, replies)) = probe {
-            names.probe(case, replies, &mut steps);
+            let within = match material.symptom {
+                // In the middle between then and now, so that neither is a matter of luck.
+                Symptom::Late(time) => Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX) / 2),
+                _ => PROBE_WITHIN,
+            };
+            names.probe(case, replies, within, &mut steps);
         }
         if let Symptom::Leak(resource) = *material.symptom {
             for link in material.case.steps.iter().filter_map(Step::link).collect::<std::collections::BTreeSet<_>>() {
@@ -195,6 +203,17 @@ impl Writer {
     /// Plays a scenario as `harness run` does.
     pub fn play(&self, case: &TestCase) -> Option<Played> {
         self.player.play(case).ok()
+    }
+
+    /// Plays a scenario that fails because an answer stays away, and waits for that no longer than it takes to see it.
+    pub fn play_briefly(&self, case: &TestCase) -> Option<Played> {
+        let mut brief = case.clone();
+        for table in brief.lane_mut("steps").into_iter().flatten().filter_map(step::table_mut) {
+            if table.get("within").and_then(Node::as_str) == Some(&step::duration(PROBE_WITHIN)) {
+                table.set("within", step::duration(PROBE_BRIEFLY));
+            }
+        }
+        self.play(&brief)
     }
 
     /// Writes a finding's folder.

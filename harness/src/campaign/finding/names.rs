@@ -24,8 +24,8 @@ const FEW: usize = 8;
 /// From how many cuts on a message is written in one step.
 const CUTS_MAX: usize = 64;
 
-/// How long a valid conversation may wait for its answer.
-const PROBE_WITHIN: Duration = Duration::from_secs(3);
+/// How long a valid conversation may wait for its answer, where none comes.
+pub(super) const PROBE_WITHIN: Duration = Duration::from_secs(3);
 
 /// By which name steps speak on which connection.
 pub(super) struct Names<'p> {
@@ -197,8 +197,8 @@ impl<'p> Names<'p> {
         steps.extend(open.filter_map(|link| self.of(*link)).map(|name| how(name.as_deref())));
     }
 
-    /// A valid conversation, whose every message has to be answered that was before.
-    pub(super) fn probe(&self, case: &Case, replies: &[Reply], steps: &mut Vec<Node>) {
+    /// A valid conversation, which has to be answered within this time as it was before.
+    pub(super) fn probe(&self, case: &Case, replies: &[Reply], within: Duration, steps: &mut Vec<Node>) {
         let name = self.probe.as_deref();
         if name.is_none() && !self.probe_is_alone {
             return;
@@ -221,7 +221,7 @@ impl<'p> Names<'p> {
             };
             send(message, name, steps);
             if replies.iter().any(|reply| reply.step == at && reply.len > 0) {
-                let within = step::duration(PROBE_WITHIN);
+                let within = step::duration(within);
                 steps.push(step::with(step::expect_any(name), "within", within));
                 // One answer is enough to know that somebody is there.
                 break;

@@ -32,7 +32,7 @@ impl Teardown {
     /// How scenarios of a symptom may end, the most likely first: the first that fails each time is taken.
     pub fn of(symptom: &Symptom) -> &'static [Teardown] {
         match symptom {
-            Symptom::Hang => &[
+            Symptom::Hang | Symptom::Late(_) => &[
                 Teardown::PROBED,
                 Teardown { probed: true, ..Teardown::RESET },
                 Teardown { probed: true, ..Teardown::RESET_AT_ONCE },

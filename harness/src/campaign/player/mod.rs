@@ -34,6 +34,10 @@ use crate::template::Variables;
 /// How often a target that takes a fixed port is started again while its port is not free yet.
 const START_TRIES: u32 = 20;
 
+/// How long a target has to rest without an answer before it is said not to answer: what was sent to it may still be on its
+/// way, which is not seen of it, where the machine is busy.
+pub const SILENT_FOR: Duration = Duration::from_millis(300);
+
 /// One worker's target, and what is connected to it.
 #[derive(Debug)]
 pub struct Player {
@@ -60,6 +64,8 @@ pub struct Player {
     idle: Option<Activity>,
     /// Whether each message is to be answered, and so its answer waited for although the target seems to rest.
     pub insists: bool,
+    /// How long a target has to rest without an answer then, before it is said not to answer.
+    pub silent_for: Duration,
     /// What coverage is read from.
     pub coverage: Coverage,
     /// Whether the target's threads are watched for rest; without, replies are waited for by time alone.
@@ -100,6 +106,7 @@ impl Player {
             lines_seen: Vec::new(),
             idle: None,
             insists: false,
+            silent_for: SILENT_FOR,
             coverage,
             quiescence: true,
             reply_within: Duration::from_millis(50),

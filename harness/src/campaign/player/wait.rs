@@ -38,10 +38,6 @@ const LOOKS: u32 = 2;
 /// How often a target that works is looked at in a row, before there is a pause between two looks.
 const LOOKS_AT_ONCE: u32 = 4;
 
-/// How long a target has to rest without an answer before it is said not to answer: what was sent to it may still be on its
-/// way, which is not seen of it, where the machine is busy.
-const SILENT_FOR: Duration = Duration::from_millis(300);
-
 /// Between two looks meanwhile.
 const SILENT_LOOK: Duration = Duration::from_millis(10);
 
@@ -206,7 +202,7 @@ impl Player {
                         break;
                     }
                 }
-                Activity::Asleep if rests.get_or_insert_with(Instant::now).elapsed() >= SILENT_FOR => break,
+                Activity::Asleep if rests.get_or_insert_with(Instant::now).elapsed() >= self.silent_for => break,
                 Activity::Asleep => {}
             }
             let Some(open) = self.link(link) else { break };

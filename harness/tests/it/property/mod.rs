@@ -225,6 +225,25 @@ fn valid_messages_are_answered_by_sound_servers() {
 }
 
 #[test]
+fn each_of_several_clients_is_asked_about_by_itself() {
+    let ask = |who: &str, id: u8| {
+        format!(
+            "{{ {who}.send = {{ ask = {{ id = {id}, number = 3 }} }} }}, {{ {who}.expect = {{ doubled = {{ id = {id}, number = 6 }} }} }}"
+        )
+    };
+    let two = |bug: &str| {
+        let text = numbers(bug);
+        let (actor, steps) = (text.find("[actor.").expect("it has one"), text.find("steps = [").expect("it has them"));
+        let end = text[actor..].find("[[case]]").expect("it has one") + actor;
+        let again = text[actor..end].replace("[actor.client]", "[actor.other]");
+        format!("{}{again}{}steps = [{}, {}]\n", &text[..end], &text[end..steps], ask("client", 1), ask("other", 2))
+    };
+    let violation = violation(&two("largest"), "answers");
+    assert!(violation.case.text().contains("number = 100"), "{}", violation.case.text());
+    holds(&two(""), &["answers"]);
+}
+
+#[test]
 fn a_field_that_is_kept_is_no_other() {
     let keep = |name: &str| {
         let table = format!("[properties]\nanswers = {{ keep = [\"{name}\"] }}\n[[case]]");
