@@ -76,6 +76,11 @@ impl Virgin {
         news
     }
 
+    /// Whether an edge was never taken as often as these classes say.
+    pub fn is_new(&self, edge: usize, classes: u8) -> bool {
+        classes & !self.seen.get(edge).copied().unwrap_or(0) != 0
+    }
+
     /// Notes that an edge was taken as often as these classes say.
     pub fn note_class(&mut self, edge: usize, classes: u8) -> News {
         if self.seen.len() <= edge {

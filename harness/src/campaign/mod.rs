@@ -8,6 +8,7 @@
 //!
 //! Not here: the ways to spoil a case, which are [`mutator`](crate::mutator)s.
 
+pub mod affinity;
 pub mod captured;
 pub mod case;
 pub mod corpus;
@@ -15,6 +16,7 @@ pub mod coverage;
 pub mod elf;
 pub mod feedback;
 pub mod finding;
+mod history;
 pub mod journal;
 pub mod leak;
 pub mod oracle;
@@ -75,6 +77,8 @@ pub struct Options {
     pub coverage: CoverageKind,
     /// Whether what is new is kept and spoilt further.
     pub feedback: bool,
+    /// Whether a worker and its target share one processor.
+    pub affinity: bool,
     /// Whether the target's threads are watched for rest.
     pub quiescence: bool,
     /// Whether each case has a fresh target.
@@ -160,7 +164,10 @@ pub fn run(
         Ok::<(), std::io::Error>(())
     });
     let result = match receiver.recv() {
-        Ok(handle) => run::run(scenario, text, &prepare::Stage { options, guard, handle: &handle }, watcher),
+        Ok(handle) => {
+            let processors = affinity::Processors::of_this_thread().filter(|_| options.affinity);
+            run::run(scenario, text, &prepare::Stage { options, guard, handle: &handle, processors }, watcher)
+        }
         Err(_) => Err(CampaignError::Target("the system gives no thread for the targets".into())),
     };
     let _ = done.send(());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::affinity::Processors;
 use super::case::Case;
 use super::coverage::{self, Coverage, Found};
 use super::plan::Plan;
@@ -41,6 +42,8 @@ pub(super) struct Stage<'s> {
     pub(super) options: &'s Options,
     pub(super) guard: &'s Guard,
     pub(super) handle: &'s tokio::runtime::Handle,
+    /// Where workers and their targets run, if that is not left to the system.
+    pub(super) processors: Option<Processors>,
 }
 
 /// What counters are read from, and what the target finds in its environment.
@@ -82,8 +85,14 @@ impl Stage<'_> {
         let options = self.options;
         let (targets, work) = (options.targets.clone(), options.folder.join(SCRATCH));
         let ground = Ground::new(self.handle.clone(), self.guard.clone(), options.allow_remote, targets, work, env);
-        let mut player = Player::new(Arc::clone(plan), ground, coverage, worker);
-        player.quiescence = options.quiescence;
+        let player = Player::new(Arc::clone(plan), ground, coverage, worker);
+        self.adjusted(player, worker)
+    }
+
+    /// A player of a worker with what the options say of it.
+    fn adjusted(&self, mut player: Player, worker: usize) -> Player {
+        player.quiescence = self.options.quiescence;
+        player.processor = self.processors.and_then(|all| all.processor(worker, std::process::id() as usize));
         player
     }
 
@@ -141,8 +150,7 @@ impl Stage<'_> {
         let (patterns, late) = expected.into_iter().unzip();
         let plan =
             Arc::new(Plan { patterns, late, ..Arc::try_unwrap(plan).unwrap_or_else(|shared| Plan::like(&shared)) });
-        let mut player = Player::new(Arc::clone(&plan), ground, coverage, 0);
-        player.quiescence = options.quiescence;
+        let mut player = self.adjusted(Player::new(Arc::clone(&plan), ground, coverage, 0), 0);
         start(&mut player)?;
         player.reply_within = reply_within(&recorded, is_watched);
 

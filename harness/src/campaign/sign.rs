@@ -71,17 +71,17 @@ impl Worker<'_> {
     fn leak(&mut self) -> Option<Symptom> {
         let sample = leak::at_rest(&mut self.player);
         let resource = self.samples.push(sample)?;
-        if self.history.len() < LOOK_BACK || self.played < self.leak_after {
+        if self.history.cases().len() < LOOK_BACK || self.played < self.leak_after {
             return None;
         }
-        let history: Vec<Case> = self.history.iter().cloned().collect();
+        let history: Vec<Case> = self.history.cases().iter().cloned().collect();
         let probe = self.common.judge.probe.as_ref();
         let found = leak::find(&mut self.player, &history, probe, resource);
         // A target that grows and has no leak is looked into ever more rarely, so that this takes a small part of the time.
         self.leak_gap *= 2;
         self.leak_after = self.played + self.leak_gap;
         self.start(false);
-        self.history.push_back(found?);
+        self.history.push(found?);
         Some(Symptom::Leak(resource))
     }
 
@@ -100,7 +100,7 @@ impl Worker<'_> {
         let (seconds, cases) = (self.common.elapsed(), lock(self.state).counts.cases);
         lock(self.state).looking = Some((name, seconds));
         let stderr: Vec<String> = self.player.written(200).into_iter().map(|line| line.text).collect();
-        let history: Vec<Case> = self.history.drain(..).collect();
+        let history = self.history.take();
         // On disk before anything else is done with it.
         let number = cases;
         let raw = self.common.options.folder.join("signs");

@@ -30,13 +30,13 @@ impl Worker<'_> {
     /// What is stored of it.
     pub(super) fn standing(&self) -> Standing {
         let mut len = 0;
-        let recent = self.history.iter().rev().take_while(|case| {
+        let recent = self.history.cases().iter().rev().take_while(|case| {
             len += case.bytes();
             len <= HISTORY_LEN_MAX
         });
-        let left_out = self.history.len() - recent.count();
+        let left_out = self.history.cases().len() - recent.count();
         Standing {
-            history: self.history.iter().skip(left_out).cloned().collect(),
+            history: self.history.cases().iter().skip(left_out).cloned().collect(),
             since_probe: self.since_probe,
             silent: self.silent,
             played: self.played,

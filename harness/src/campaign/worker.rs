@@ -2,7 +2,6 @@
 
 #![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
 
-use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::sync::Mutex;
 use std::sync::mpsc::Sender;
@@ -11,6 +10,7 @@ use std::time::Instant;
 use super::case::{Case, Step};
 use super::corpus::Entry;
 use super::feedback::{self, Signature, Virgin, each};
+use super::history::History;
 use super::leak::Samples;
 use super::oracle::Symptom;
 use super::plan::Place;
@@ -19,7 +19,6 @@ use super::reduction::whole;
 use super::run::{Common, lock};
 use super::schedule::Job;
 use super::state::{Ending, State};
-use super::triage::LOOK_BACK;
 use super::watch::Told;
 use crate::mutator::{Around, MUTATORS};
 use crate::protocol::Direction;
@@ -27,9 +26,6 @@ use crate::random::Random;
 
 /// The longest case that is kept for how it was answered, in bytes.
 const ANSWERED_LEN_MAX: usize = 64 << 10;
-
-/// The most bytes of what was played since the target was started that are remembered; the newest case is in any case.
-const HISTORY_LEN_MAX: usize = 16 << 20;
 
 /// How often a case that has shown something new is played again, to see what comes and goes by itself.
 const CALIBRATIONS: usize = 2;
@@ -50,8 +46,8 @@ pub(super) struct Worker<'w> {
     pub(super) common: &'w Common,
     pub(super) state: &'w Mutex<State>,
     pub(super) player: Player,
-    /// What was played since the target was started, the newest last.
-    pub(super) history: VecDeque<Case>,
+    /// What was played since the target was started.
+    pub(super) history: History,
     /// What this worker knows of edges, counted over whole cases: whatever is not new here is not new at all.
     pub(super) virgin: Virgin,
     pub(super) silent: u32,
@@ -72,7 +68,7 @@ impl<'w> Worker<'w> {
             state,
             starts: player.starts,
             player,
-            history: VecDeque::new(),
+            history: History::default(),
             virgin: Virgin::default(),
             silent: 0,
             since_probe: 0,
@@ -134,10 +130,13 @@ impl<'w> Worker<'w> {
             _ => 0,
         };
         let names: Vec<u64> = trace.replies.iter().map(name).collect();
-        Signature::of(&trace.replies, &names, &trace.lines, protocol)
+        // Where edges are known, log lines are not what a case is kept for.
+        let lines = if self.player.coverage.is_on() { &[] } else { trace.lines.as_slice() };
+        Signature::of(&trace.replies, &names, lines, protocol)
     }
 
-    /// The edges that a case takes each time it is played, with the classes of their counts; what comes and goes is masked.
+    /// The edges that a case takes each time it is played, with the classes of their counts; what comes and goes is masked. Where
+    /// the first time shows nothing new, there is no second one.
     fn stable(&mut self, case: &Case) -> Vec<(u32, u8)> {
         if !self.player.coverage.is_on() {
             return Vec::new();
@@ -152,6 +151,11 @@ impl<'w> Worker<'w> {
                 return Vec::new();
             }
             runs.push(taken);
+            let state = lock(self.state);
+            let is_known = |(edge, class): (&u32, &u8)| !state.virgin.is_new(*edge as usize, *class);
+            if runs.len() == 1 && runs[0].iter().all(is_known) {
+                break;
+            }
         }
         let (first, others) = runs.split_first().expect("it was played");
         let mut stable = Vec::new();
@@ -201,7 +205,7 @@ impl<'w> Worker<'w> {
 
     /// Starts the target, a few times if need be.
     pub(super) fn start(&mut self, in_order: bool) -> bool {
-        self.history.clear();
+        self.history.take();
         self.silent = 0;
         self.since_probe = 0;
         self.samples.clear();
@@ -262,7 +266,7 @@ impl<'w> Worker<'w> {
         let virgin = &mut self.virgin;
         let waited = self.player.waited;
         let trace = self.player.play_whole(&job.case, &mut |coverage| news = virgin.note(coverage.take()));
-        self.remember(&job.case);
+        self.history.push(job.case.clone());
         {
             let mut state = lock(self.state);
             let counts = &mut state.counts;
@@ -302,7 +306,7 @@ impl<'w> Worker<'w> {
         let mut lean = whole(&job.case);
         lean.steps.retain(|step| !matches!(step, Step::Pause(_)));
         let trace = self.player.play(&lean, &mut |_, _| {});
-        self.remember(&lean);
+        self.history.push(lean.clone());
         if let Some(symptom) = Symptom::of(&trace, &self.common.judge.normal) {
             self.look_into(&Job { case: lean, ..job.clone() }, &trace, &symptom);
             return None;
@@ -312,15 +316,6 @@ impl<'w> Worker<'w> {
         }
         let holds = trace.ended.is_none() && trace.refused.is_none();
         (holds && self.signature(&lean, &trace).is_answered_as(signature)).then_some(lean)
-    }
-
-    /// Takes a case into what was played since the target was started.
-    fn remember(&mut self, case: &Case) {
-        self.history.push_back(case.clone());
-        let mut len: usize = self.history.iter().map(Case::bytes).sum();
-        while self.history.len() > 1 && (self.history.len() > LOOK_BACK || len > HISTORY_LEN_MAX) {
-            len -= self.history.pop_front().map_or(0, |oldest| oldest.bytes());
-        }
     }
 
     /// Keeps a case that has shown something new.

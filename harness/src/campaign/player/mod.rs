@@ -22,6 +22,7 @@ use bytes::Bytes;
 pub use patience::{LATE_MAX, Patience};
 pub use trace::{REPLY_LEN_MAX, Reply, Trace};
 
+use super::affinity::Processor;
 use super::coverage::Coverage;
 use super::plan::{Actor, Place, Plan};
 use super::socket::Link;
@@ -62,12 +63,18 @@ pub struct Player {
     lines_seen: Vec<u64>,
     /// What the target was when it had nothing left to do; `None` as soon as something is done to it.
     idle: Option<Activity>,
+    /// How long it had run when something was done to it, where it rested until then.
+    ran: Option<Duration>,
+    /// By what is seen that it has heard what was done to it last.
+    told: Told,
     /// Whether each message is to be answered, and so its answer waited for although the target seems to rest.
     pub insists: bool,
     /// How long a target has to rest without an answer then, before it is said not to answer.
     pub silent_for: Duration,
     /// What coverage is read from.
     pub coverage: Coverage,
+    /// The processor that the worker shares with its target, if it does.
+    pub processor: Option<Processor>,
     /// Whether the target's threads are watched for rest; without, replies are waited for by time alone.
     pub quiescence: bool,
     /// How long a reply takes at most, as far as is known, where nobody can be watched or nothing is known of this one.
@@ -80,6 +87,17 @@ pub struct Player {
     pub start_time: Duration,
     /// How long was waited for targets.
     pub waited: Duration,
+}
+
+/// By what is seen that a target has heard what was done to it last.
+#[derive(Clone, Copy, Debug)]
+enum Told {
+    /// More than so many bytes have arrived on this connection.
+    Answer(u16, u64),
+    /// It had ended all connections that were done something with.
+    Nobody,
+    /// By nothing.
+    Unseen,
 }
 
 impl Player {
@@ -105,9 +123,12 @@ impl Player {
             trouble: None,
             lines_seen: Vec::new(),
             idle: None,
+            ran: None,
+            told: Told::Unseen,
             insists: false,
             silent_for: SILENT_FOR,
             coverage,
+            processor: None,
             quiescence: true,
             reply_within: Duration::from_millis(50),
             late: Duration::ZERO,
@@ -158,9 +179,14 @@ impl Player {
     fn settle_in(&mut self, up: Up) {
         self.starts += 1;
         self.lines_seen.clear();
-        self.idle = None;
-        let pids: Vec<u32> = up.processes().iter().map(|(_, process)| process.pid()).collect();
+        self.touch();
+        let processes = up.processes();
+        processes.iter().for_each(|(_, process)| process.read_at_leisure());
+        let pids: Vec<u32> = processes.iter().map(|(_, process)| process.pid()).collect();
         self.coverage.attach(&pids);
+        if let Some(processor) = self.processor.as_ref().filter(|_| !pids.is_empty()) {
+            processor.take(&pids);
+        }
         self.rest = (!pids.is_empty() && self.quiescence).then(|| Rest::new(pids));
         self.up = Some(up);
     }
@@ -169,7 +195,7 @@ impl Player {
     pub fn end(&mut self, in_order: bool) {
         self.links.clear();
         self.rest = None;
-        self.idle = None;
+        self.touch();
         self.coverage.detach();
         if let Some(up) = self.up.take() {
             if in_order {
@@ -218,6 +244,13 @@ impl Player {
     /// Everything that the target has written, as far as it is kept.
     pub fn written(&self, lines: usize) -> Vec<OutputLine> {
         self.up.iter().flat_map(Up::processes).flat_map(|(_, process)| process.tail(lines)).collect()
+    }
+
+    /// Something is about to be done to the target.
+    fn touch(&mut self) {
+        let rested = self.idle.take() == Some(Activity::Asleep);
+        self.ran = self.rest.as_ref().filter(|_| rested).and_then(Rest::ran);
+        self.told = Told::Unseen;
     }
 
     fn link(&mut self, link: u16) -> Option<&mut Link> {

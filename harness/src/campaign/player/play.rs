@@ -8,7 +8,7 @@ use super::super::case::{Case, Message, Step};
 use super::super::coverage::Coverage;
 use super::super::plan::Place;
 use super::super::socket::{Link, wait_any};
-use super::{Player, REPLY_LEN_MAX, Reply, Trace};
+use super::{Player, REPLY_LEN_MAX, Reply, Told, Trace};
 use crate::event::{Failure, OutputLine};
 use crate::template::Variables;
 
@@ -114,9 +114,6 @@ impl Player {
     }
 
     fn play_step(&mut self, case: &Case, at: usize, step: &Step, trace: &mut Trace, reading: &mut Reading<'_>) {
-        if !matches!(step, Step::Expect(..)) {
-            self.idle = None;
-        }
         match step {
             Step::Open(link, actor) => {
                 if self.open(*link, usize::from(*actor)).is_err() {
@@ -185,16 +182,19 @@ impl Player {
             }
             Step::Close(link) => {
                 self.settle(trace);
+                self.touch();
                 if let Some(link) = self.take(*link) {
                     link.close();
                 }
             }
             Step::Reset(link) => {
+                self.touch();
                 if let Some(link) = self.take(*link) {
                     link.reset();
                 }
             }
             Step::Shut(link) => {
+                self.touch();
                 if let Some(link) = self.link(*link) {
                     link.shut();
                 }
@@ -206,6 +206,7 @@ impl Player {
                 self.protect(*link, false);
             }
             Step::Pause(milliseconds) => {
+                self.touch();
                 let until = Instant::now() + Duration::from_millis((*milliseconds).into());
                 while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
                     let open = self.links.iter().flatten().filter(|link| link.end.is_none());
@@ -218,6 +219,7 @@ impl Player {
 
     /// Opens a connection.
     pub fn open(&mut self, link: u16, actor: usize) -> Result<(), String> {
+        self.touch();
         let place = &self.plan.actors.get(actor).ok_or("there is no such actor")?.place;
         let opened = match place {
             Place::Listen(_) => {
@@ -233,7 +235,6 @@ impl Player {
                 Link::open(actor, address, self.source)
             }
         };
-        self.idle = None;
         let opened = opened.map_err(|error| error.to_string())?;
         let at = usize::from(link);
         if self.links.len() <= at {
@@ -252,11 +253,13 @@ impl Player {
         let writes = message.writes(bytes);
         let last = writes.len() - 1;
         for (at, write) in writes.into_iter().enumerate() {
-            self.idle = None;
+            self.touch();
             let Some(link) = self.link(message.link) else { return };
+            let received = link.received;
             if !link.send(write) {
                 return;
             }
+            self.told = Told::Answer(message.link, received);
             // Where that takes long, the rest goes as it comes.
             if at < last && began.elapsed() < CUTS_WITHIN {
                 self.settle(trace);

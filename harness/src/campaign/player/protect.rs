@@ -56,7 +56,7 @@ impl Player {
         open.protect(protection);
         let until = Instant::now() + SHAKE_WITHIN;
         if self.rest.is_some() {
-            self.idle = None;
+            self.touch();
             self.settle(&mut Trace::default());
         } else if let Some(open) = self.link(link) {
             while let Some(left) = until.checked_duration_since(Instant::now()).filter(|_| open.is_shaking()) {

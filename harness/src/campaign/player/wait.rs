@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::super::socket::{Heard, Link};
-use super::{Player, Trace};
+use super::{Player, Told, Trace};
 use crate::event::OutputLine;
 use crate::framing::Decoded;
 use crate::matcher::{Input, Outcome, Pattern, Progress};
@@ -237,11 +237,26 @@ impl Player {
                 }
                 continue;
             };
-            match rest.look() {
+            // Who has heard what was done to it last, and sleeps with all its threads at once, is done with that.
+            let heard = match self.told {
+                Told::Answer(link, before) => {
+                    let link = self.links.get(usize::from(link)).and_then(Option::as_ref);
+                    link.is_some_and(|link| link.received > before)
+                }
+                Told::Nobody => true,
+                Told::Unseen => false,
+            };
+            let (state, is_done) = match (heard, self.ran) {
+                (false, None) => (rest.look(), false),
+                (true, _) => rest.look_since(Duration::ZERO),
+                (false, Some(since)) => rest.look_since(since),
+            };
+            match state {
                 Activity::Gone => break Activity::Gone,
-                Activity::Asleep => asleep += 1,
+                Activity::Asleep => asleep = if is_done { LOOKS } else { asleep + 1 },
                 Activity::Busy => (asleep, worked) = (0, true),
             }
+            worked |= is_done;
             if asleep >= LOOKS {
                 // What has come was written before it fell asleep, if it was seen to work; but who waited for room to say more
                 // goes on.
@@ -301,7 +316,10 @@ impl Player {
         trace.ended = self.ended(lost || state == Activity::Gone);
         self.lines(&mut trace.lines);
         if close {
-            self.idle = None;
+            self.touch();
+            if self.links.iter().flatten().all(|link| link.end.is_some()) {
+                self.told = Told::Nobody;
+            }
             self.links.drain(..).flatten().for_each(Link::reset);
         }
     }

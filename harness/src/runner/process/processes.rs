@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::fs;
+use std::io::Read as _;
 
 /// A process that is not ours, in words for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,12 @@ pub(super) fn children(parent: u32) -> Vec<u32> {
 /// Whether the kernel has begun to take `pid` down (`PF_EXITING`), or has nothing left of it but its status.
 pub(super) fn is_exiting(pid: u32) -> bool {
     const PF_EXITING: u64 = 0x4;
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    // The kernel gives all of it at once to whoever has room for it.
+    let mut buffer = [0; 1 << 10];
+    let Ok(len) = fs::File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut buffer)) else {
+        return true;
+    };
+    let stat = String::from_utf8_lossy(&buffer[..len]);
     // The name stands in parentheses and may hold anything; after it come the state and, as the seventh, the flags.
     let Some((_, rest)) = stat.rsplit_once(')') else { return false };
     let mut fields = rest.split_ascii_whitespace();

@@ -7,6 +7,9 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
+use nix::time::ClockId;
+use nix::unistd::Pid;
+
 /// The most threads that are looked at; of more, the first so many.
 pub const THREADS_MAX: usize = 512;
 
@@ -37,6 +40,8 @@ pub struct Rest {
 #[derive(Debug)]
 struct Member {
     pid: u32,
+    /// How long its threads have run, all together; nothing where the system does not say.
+    clock: Option<ClockId>,
     /// Its threads, the first one first, as files that tell their states.
     threads: Vec<(u32, File)>,
     /// The one that was seen to work last: it is looked at before the others.
@@ -79,7 +84,7 @@ impl Rest {
             self.family.retain(|member| pids.contains(&member.pid));
             for pid in pids {
                 if !self.family.iter().any(|member| member.pid == pid) {
-                    self.family.push(Member { pid, threads: Vec::new(), last: 0 });
+                    self.family.push(Member::new(pid));
                 }
             }
         }
@@ -93,6 +98,22 @@ impl Rest {
             }
         }
         if gone { Activity::Gone } else { Activity::Asleep }
+    }
+
+    /// How long they have run since they were started; nothing where the system does not say. One call tells it of all threads of
+    /// a process, and it does not stand still while one of them runs.
+    pub fn ran(&self) -> Option<Duration> {
+        let ran = |member: &Member| member.clock?.now().ok().map(Duration::from);
+        self.family.iter().map(ran).sum()
+    }
+
+    /// Looks once. Whether they are asleep, and have run for longer than `then` but not while it was looked: then all of them slept at
+    /// once.
+    pub fn look_since(&mut self, then: Duration) -> (Activity, bool) {
+        let before = self.ran();
+        let state = self.look();
+        let at_once = before.is_some_and(|before| before > then) && self.ran() == before;
+        (state, state == Activity::Asleep && at_once)
     }
 
     /// Waits until they rest, or have used so much time of a processor without.
@@ -141,27 +162,35 @@ impl Rest {
 }
 
 impl Member {
+    fn new(pid: u32) -> Member {
+        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(pid.cast_signed())).ok();
+        Member { pid, clock, threads: Vec::new(), last: 0 }
+    }
+
     fn look(&mut self) -> Activity {
         let mut buffer = [0; 512];
         let mut lives = false;
-        // The first thread's line says how many there are: only when that has changed is the list made anew.
         for fresh in [false, true] {
             if fresh || self.threads.is_empty() {
                 self.list();
             }
-            let mut known = self.threads.len();
-            let mut lost = false;
+            // The first thread's line says how many there are: only when there are others than are known the list is made anew.
+            let mut there = None;
             lives = false;
-            let last = self.last.min(known.saturating_sub(1));
-            let others = (0..self.threads.len()).filter(|at| *at != last);
-            for at in self.threads.get(last).map(|_| last).into_iter().chain(others) {
-                let (_, file) = &self.threads[at];
-                let Ok(len) = file.read_at(&mut buffer, 0) else {
-                    lost = true;
-                    break;
+            let mut next = self.last.min(self.threads.len().saturating_sub(1));
+            let mut seen = 0;
+            while seen < self.threads.len() {
+                let at = next;
+                let Ok(len) = self.threads[at].1.read_at(&mut buffer, 0) else {
+                    // It has ended; another one may have its number by now.
+                    self.threads.remove(at);
+                    (next, seen) = (0, 0);
+                    continue;
                 };
-                if at == 0 {
-                    known = count(&buffer[..len]).unwrap_or(known);
+                seen += 1;
+                next = (at + 1) % self.threads.len();
+                if self.threads[at].0 == self.pid {
+                    there = count(&buffer[..len]);
                 }
                 match state(&buffer[..len]) {
                     b'S' | b'I' | b'T' | b't' => lives = true,
@@ -173,7 +202,7 @@ impl Member {
                     }
                 }
             }
-            if !lost && known.min(THREADS_MAX) <= self.threads.len() {
+            if there.is_some_and(|there| there.min(THREADS_MAX) <= self.threads.len()) {
                 break;
             }
         }
@@ -181,15 +210,18 @@ impl Member {
     }
 
     fn list(&mut self) {
-        self.threads.clear();
-        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.pid)) else { return };
-        for task in tasks.flatten().take(THREADS_MAX) {
-            let Some(tid) = task.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-            if let Ok(file) = File::open(format!("/proc/{}/task/{tid}/stat", self.pid)) {
+        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.pid)) else { return self.threads.clear() };
+        let number = |task: fs::DirEntry| task.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        let mut tids: Vec<u32> = tasks.flatten().filter_map(number).take(THREADS_MAX).collect();
+        tids.sort_unstable_by_key(|tid| (*tid != self.pid, *tid));
+        // Most of them were there before, and are read where they were.
+        let mut before = std::mem::take(&mut self.threads);
+        for tid in tids {
+            let known = before.iter().position(|(other, _)| *other == tid).map(|at| before.swap_remove(at).1);
+            if let Some(file) = known.or_else(|| File::open(format!("/proc/{}/task/{tid}/stat", self.pid)).ok()) {
                 self.threads.push((tid, file));
             }
         }
-        self.threads.sort_by_key(|(tid, _)| *tid != self.pid);
     }
 }
 

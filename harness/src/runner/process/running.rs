@@ -35,7 +35,9 @@ pub struct Process {
     /// One bit for each signal that it was sent: an end by one of these is no crash.
     sent: AtomicU64,
     output: Arc<Mutex<Output>>,
-    pipes: Arc<[Pipe; 2]>,
+    pipes: Pipes,
+    /// Notified once somebody else reads what it writes.
+    leisure: Arc<Notify>,
     state: watch::Receiver<State>,
     /// While this is open, the guard lets the process live.
     control: Mutex<Option<OwnedWriteHalf>>,
@@ -95,7 +97,7 @@ pub async fn spawn(command: &Command, guard: &Guard) -> Result<Process, StartErr
     let no_pid = || cannot_guard(io::ErrorKind::InvalidData.into());
     let pid = Pid::from_raw(number.cast_signed()).ok_or_else(no_pid)?;
     let output = Arc::new(Mutex::new(output));
-    let pipes = Arc::new(pipes);
+    let leisure = Arc::new(Notify::new());
     let (tell, state) = watch::channel(State::default());
     let process = Process {
         pid,
@@ -105,10 +107,11 @@ pub async fn spawn(command: &Command, guard: &Guard) -> Result<Process, StartErr
         sent: AtomicU64::new(0),
         output: Arc::clone(&output),
         pipes: Arc::clone(&pipes),
+        leisure: Arc::clone(&leisure),
         state,
         control: Mutex::new(Some(control)),
     };
-    tokio::spawn(Watch { pid, child, pipes, output, tell }.run(reports));
+    tokio::spawn(Watch { pid, child, pipes, leisure, output, tell }.run(reports));
     Ok(process)
 }
 
@@ -204,9 +207,19 @@ impl Process {
     /// What it has written by now is among them: it is read here where the watch has not come to it.
     pub fn lines_since(&self, number: u64) -> (u64, Vec<OutputLine>) {
         for stream in [Stream::Stdout, Stream::Stderr] {
-            read(&self.pipes, &self.output, stream, LAST_READS_MAX);
+            read_all(&self.pipes[stream as usize], &self.output, stream);
         }
         lock(&self.output).since(number)
+    }
+
+    /// From here on whoever calls [`Process::lines_since`] reads what it writes. The watch no longer wakes for each line, and reads
+    /// only now and then, so that a pipe that fills holds nobody up for long.
+    pub fn read_at_leisure(&self) {
+        for pipe in &*self.pipes {
+            // Where the system refuses, it is as long as it was.
+            let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_LEN);
+        }
+        self.leisure.notify_one();
     }
 
     /// All that is kept of one stream: its last 64 KiB.
@@ -220,9 +233,12 @@ impl Process {
     }
 }
 
+/// The ends of standard output and standard error from which it is read.
+type Pipes = Arc<[OwnedFd; 2]>;
+
 struct Guarded {
     child: Child,
-    pipes: [Pipe; 2],
+    pipes: Pipes,
     control: OwnedWriteHalf,
     reports: Lines<BufReader<OwnedReadHalf>>,
 }
@@ -243,7 +259,10 @@ async fn start_guard(guard: &Guard, cwd: Option<&Path>, launch: &Launch) -> io::
     drop(command);
     let stdout = child.stdout.take().expect("stdout is piped").into_owned_fd()?;
     let stderr = child.stderr.take().expect("stderr is piped").into_owned_fd()?;
-    let pipes = [Pipe::from_owned_fd(stdout)?, Pipe::from_owned_fd(stderr)?];
+    for pipe in [&stdout, &stderr] {
+        rustix::io::ioctl_fionbio(pipe, true)?;
+    }
+    let pipes = Arc::new([stdout, stderr]);
     let mut line = serde_json::to_vec(launch)?;
     line.push(b'\n');
     control.write_all(&line).await?;
@@ -261,7 +280,8 @@ async fn next_report(reports: &mut Lines<BufReader<OwnedReadHalf>>) -> io::Resul
 struct Watch {
     pid: Pid,
     child: Child,
-    pipes: Arc<[Pipe; 2]>,
+    pipes: Pipes,
+    leisure: Arc<Notify>,
     output: Arc<Mutex<Output>>,
     tell: watch::Sender<State>,
 }
@@ -269,14 +289,18 @@ struct Watch {
 impl Watch {
     async fn run(mut self, mut reports: Lines<BufReader<OwnedReadHalf>>) {
         let mut open = [true; 2];
+        let mut ends = ends(&self.pipes);
         let gone = loop {
             tokio::select! {
-                _ = self.pipes[0].readable(), if open[0] => open[0] = self.read(Stream::Stdout, 1),
-                _ = self.pipes[1].readable(), if open[1] => open[1] = self.read(Stream::Stderr, 1),
+                more = read_next(&ends[0], &self.output, Stream::Stdout), if open[0] => open[0] = more,
+                more = read_next(&ends[1], &self.output, Stream::Stderr), if open[1] => open[1] = more,
+                // As long as the runtime knows of a pipe, it wakes for each line, whether anybody waits for that or not.
+                () = self.leisure.notified() => ends = [None, None],
+                () = sleep(LEISURE), if ends.iter().any(Option::is_none) => open = self.read_all(),
                 report = next_report(&mut reports) => match report {
                     Ok(Some(Report::Exited(exit))) => {
                         // Its last words are in the pipes. They are read first, so that whoever hears of the end finds them.
-                        open = [self.read(Stream::Stdout, LAST_READS_MAX), self.read(Stream::Stderr, LAST_READS_MAX)];
+                        open = self.read_all();
                         self.tell.send_modify(|state| state.exit = Some(exit));
                     }
                     Ok(Some(Report::Gone(gone))) => break gone,
@@ -295,8 +319,9 @@ impl Watch {
         let rest = async {
             while open.contains(&true) {
                 tokio::select! {
-                    _ = self.pipes[0].readable(), if open[0] => open[0] = self.read(Stream::Stdout, 1),
-                    _ = self.pipes[1].readable(), if open[1] => open[1] = self.read(Stream::Stderr, 1),
+                    more = read_next(&ends[0], &self.output, Stream::Stdout), if open[0] => open[0] = more,
+                    more = read_next(&ends[1], &self.output, Stream::Stderr), if open[1] => open[1] = more,
+                    () = sleep(LEISURE), if ends.iter().any(Option::is_none) => open = self.read_all(),
                 }
             }
         };
@@ -308,30 +333,68 @@ impl Watch {
         });
     }
 
-    fn read(&self, stream: Stream, times: usize) -> bool {
-        read(&self.pipes, &self.output, stream, times)
+    /// Reads all that is there; for each stream `false` if it has ended.
+    fn read_all(&self) -> [bool; 2] {
+        [Stream::Stdout, Stream::Stderr].map(|stream| read_all(&self.pipes[stream as usize], &self.output, stream))
     }
 }
 
-/// Reads what is there, in up to `times` pieces; `false` once the stream has ended. Whoever reads holds the lock meanwhile: what
-/// two of them have read is in the order in which it was written.
-fn read(pipes: &[Pipe; 2], output: &Mutex<Output>, stream: Stream, times: usize) -> bool {
-    let mut buffer = [0; READ_LEN];
-    for _ in 0..times {
-        let mut output = lock(output);
-        let pipe = &pipes[stream as usize];
-        let read = match times {
-            1 => pipe.try_read(&mut buffer),
-            // Last words are asked of the pipe itself: the runtime may not know yet that there are any.
-            _ => rustix::io::read(pipe, &mut buffer).map_err(io::Error::from),
-        };
-        match read {
-            Ok(0) => return false,
-            Ok(len) => output.handle_bytes(stream, &buffer[..len]),
-            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
-        }
+/// A pipe as the runtime knows it; nothing where it is read at leisure.
+type End = Option<Pipe>;
+
+fn ends(pipes: &Pipes) -> [End; 2] {
+    // Where the runtime cannot watch one, it is read at leisure.
+    pipes.each_ref().map(|pipe| Pipe::from_owned_fd(pipe.try_clone().ok()?).ok())
+}
+
+/// Reads some of what comes next; `false` once the stream has ended.
+async fn read_next(end: &End, output: &Mutex<Output>, stream: Stream) -> bool {
+    let Some(end) = end else { return std::future::pending().await };
+    if end.readable().await.is_err() {
+        return false;
     }
-    true
+    let mut buffer = [0; READ_LEN];
+    read(output, stream, &mut buffer, |buffer| end.try_read(buffer)) != Read::Ended
+}
+
+/// What there is to be read after a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    /// Nothing any more.
+    Ended,
+    /// Nothing for now.
+    Nothing,
+    /// Perhaps more.
+    Some,
+}
+
+/// Takes in one piece of what was written. Whoever reads holds the lock meanwhile: what two of them have read is in the order in which
+/// it was written.
+fn read(
+    output: &Mutex<Output>,
+    stream: Stream,
+    buffer: &mut [u8],
+    read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+) -> Read {
+    let mut output = lock(output);
+    match read(buffer) {
+        Ok(0) => Read::Ended,
+        Ok(len) => {
+            output.handle_bytes(stream, &buffer[..len]);
+            Read::Some
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Nothing,
+        Err(_) => Read::Ended,
+    }
+}
+
+/// Reads all that is there, up to a limit; `false` once the stream has ended. It is asked of the pipe itself: the runtime may not know
+/// yet that there is any.
+fn read_all(pipe: &OwnedFd, output: &Mutex<Output>, stream: Stream) -> bool {
+    let mut buffer = [0; READ_LEN];
+    let mut next =
+        || read(output, stream, &mut buffer, |buffer| rustix::io::read(pipe, buffer).map_err(io::Error::from));
+    (0..LAST_READS_MAX).map(|_| next()).find(|came| *came != Read::Some) != Some(Read::Ended)
 }
 
 /// Whether a program that could not be found is there, so that it is its interpreter that is missing.
@@ -361,6 +424,12 @@ pub(super) const POLL_MIN: Duration = Duration::from_millis(1);
 pub(super) const POLL_MAX: Duration = Duration::from_millis(20);
 
 const READ_LEN: usize = 16 << 10;
+
+/// Between two reads where somebody else reads as well.
+const LEISURE: Duration = Duration::from_millis(10);
+
+/// How much of a stream the system keeps for whoever reads at leisure; the most that it gives everybody.
+const PIPE_LEN: usize = 1 << 20;
 
 /// Twice the largest pipe that a user may make, so that a child which keeps writing does not hold up the news.
 const LAST_READS_MAX: usize = (2 << 20) / READ_LEN;

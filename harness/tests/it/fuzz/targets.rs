@@ -48,7 +48,12 @@ fn a_sound_server_of_datagrams_stays_silent() {
 fn workers_share_the_cases_and_have_a_target_each() {
     let campaign = fuzz("none", false, &["--cases", "500", "--jobs", "2"]);
     assert_eq!((campaign.code, &campaign.json["cases"]), (Some(0), &500.into()), "{}", campaign.stderr);
-    fuzz("crash", false, &["--cases", "3000", "--jobs", "2"]).found("crash", 6, 6);
+    let campaign = fuzz("crash", false, &["--cases", "3000", "--jobs", "2"]);
+    // Both may have come upon it at the same time.
+    let findings = campaign.json["findings"].as_array().expect("a list");
+    assert!((1..=2).contains(&findings.len()), "{findings:?}\n{}", campaign.stderr);
+    assert!(findings.iter().all(|finding| finding["kind"] == "crash"), "{findings:?}\n{}", campaign.stderr);
+    assert_eq!(campaign.code, Some(6), "{}", campaign.stderr);
 }
 
 #[test]
