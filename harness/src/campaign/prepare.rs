@@ -1,5 +1,6 @@
 //! Before the first case: what counters the target has, what the scenario says, and what a living target answers.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use super::plan::Plan;
 use super::player::{LATE_MAX, Patience, Player, Reply};
 use super::seeds::{self, Seed};
 use super::triage::Judge;
-use super::{CampaignError, CoverageKind, Options};
+use super::{CampaignError, CoverageKind, Options, elf};
 use crate::mutator::{Dictionary, learn};
 use crate::protocol::{Kind, Protocol};
 use crate::random::Random;
@@ -222,10 +223,15 @@ fn words(
     protocol: Option<&Protocol>,
 ) -> Result<(Dictionary, Vec<Vec<u8>>), CampaignError> {
     let mut dictionary = Dictionary::default();
+    let mut program = Vec::new();
     if let Some(path) = &options.dictionary {
-        let read = crate::document::read_text(path);
-        let read = read.and_then(|text| Dictionary::parse(&text).map_err(|error| error.to_string()));
-        dictionary = read.map_err(|why| CampaignError::Input { path: path.clone(), why })?;
+        if let Some(file) = read_program(path) {
+            program = elf::words(&file);
+        } else {
+            let read = crate::document::read_text(path);
+            let read = read.and_then(|text| Dictionary::parse(&text).map_err(|error| error.to_string()));
+            dictionary = read.map_err(|why| CampaignError::Input { path: path.clone(), why })?;
+        }
     }
     let mut answers: Vec<Vec<u8>> = Vec::new();
     for seed in recorded {
@@ -244,7 +250,15 @@ fn words(
             dictionary.add(constant);
         }
     }
+    // There are many, and most mean nothing: those that were said go first.
+    program.iter().for_each(|word| dictionary.add(word));
     Ok((dictionary, answers))
+}
+
+/// A file, if it is a program.
+#[expect(clippy::disallowed_methods, reason = "a campaign's inputs are read here")]
+fn read_program(path: &Path) -> Option<Vec<u8>> {
+    std::fs::read(path).ok().filter(|file| file.starts_with(b"\x7fELF"))
 }
 
 /// The valid conversation that a living target answers: the shortest that was answered, up to its first answer.

@@ -49,7 +49,7 @@ pub(super) struct FuzzArgs {
     /// What is said, described: a name or a file; for actors that do not say so themselves
     #[arg(long, value_name = "NAME", env = "HARNESS_PROTOCOL")]
     protocol: Option<String>,
-    /// Words that may mean something to the target, in AFL's format
+    /// Words that may mean something to the target: a file in AFL's format, or a program, whose texts and numbers are words
     #[arg(long, value_name = "FILE", env = "HARNESS_DICTIONARY")]
     dictionary: Option<PathBuf>,
     /// Cases of others to begin with: a folder of this program's, an AFL queue, or `.replay` files of `AFLNet`; what is found is

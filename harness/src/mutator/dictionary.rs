@@ -13,8 +13,8 @@ pub const DICTIONARY_MAX: usize = 4_096;
 /// The longest word.
 const WORD_LEN_MAX: usize = 256;
 
-/// How many words, and places in a message, the finite part tries.
-const SWEPT_WORDS: usize = 128;
+/// How many words the finite part tries.
+const SWEPT_WORDS: usize = 1_024;
 
 /// Words.
 #[derive(Clone, Debug, Default)]

@@ -156,6 +156,21 @@ impl Campaign {
 }
 
 #[test]
+fn a_number_that_only_the_program_knows_is_found_in_it() {
+    let program = planted(false).to_string_lossy().into_owned();
+    let campaign = fuzz("word", false, &["--cases", "6000", "--shrink-budget", "60s", "--dictionary", &program]);
+    let finding = campaign.found("crash", 6, 6);
+    assert_eq!(
+        (&finding["messages"], &finding["bytes"]),
+        (&1.into(), &10.into()),
+        "{}",
+        campaign.read(finding, "report.md")
+    );
+    let without = fuzz("word", false, &["--cases", "6000"]);
+    assert_eq!(without.code, Some(0), "{}", without.stderr);
+}
+
+#[test]
 fn a_crash_is_found_made_small_and_told_of() {
     let campaign = fuzz("crash", false, &["--cases", "3000", "--shrink-budget", "60s"]);
     let finding = campaign.found("crash", 6, 6);
