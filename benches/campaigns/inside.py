@@ -140,6 +140,8 @@ def ablations(arguments):
     for what, how, options in (
         ("quiescence (no flaw)", "on", []),
         ("quiescence (no flaw)", "off", ["--quiescence", "off"]),
+        ("one processor for both (no flaw)", "on", []),
+        ("one processor for both (no flaw)", "off", ["--affinity", "off"]),
         ("a target for (no flaw)", "the campaign", []),
         ("a target for (no flaw)", "each case", ["--isolate", "case"]),
     ):

@@ -58,3 +58,57 @@ impl Drop for Processor {
         let _ = sched_setaffinity(None, &self.all);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    fn waits() -> Child {
+        Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat")
+    }
+
+    fn processors_of(child: &Child) -> CpuSet {
+        sched_getaffinity(Pid::from_raw(child.id().cast_signed())).expect("it runs")
+    }
+
+    fn end(mut child: Child) {
+        drop(child.stdin.take());
+        child.wait().expect("it ends");
+    }
+
+    #[test]
+    fn a_worker_and_its_target_share_one_processor_until_it_is_given_back() {
+        let all = Processors::of_this_thread().expect("the system says");
+        let child = waits();
+        let processor = all.processor(0, 1).expect("there is one");
+        processor.take(&[child.id()]);
+        let (own, of_child) = (sched_getaffinity(None).expect("this thread runs"), processors_of(&child));
+        drop(processor);
+        let given_back = sched_getaffinity(None).expect("this thread runs");
+        end(child);
+        assert_eq!((own.count(), of_child, given_back), (1, own, all.0));
+    }
+
+    #[test]
+    fn who_was_put_elsewhere_stays_there() {
+        let all = Processors::of_this_thread().expect("the system says");
+        let child = waits();
+        let elsewhere = all.processor(1, 0).expect("there is one").own;
+        sched_setaffinity(Pid::from_raw(child.id().cast_signed()), &elsewhere).expect("it is ours");
+        all.processor(0, 0).expect("there is one").take(&[child.id()]);
+        let stays = processors_of(&child);
+        end(child);
+        assert_eq!(stays, elsewhere);
+    }
+
+    #[test]
+    fn workers_take_processors_in_turns() {
+        let all = Processors::of_this_thread().expect("the system says");
+        let of = |worker| all.processor(worker, 7).expect("there is one").own;
+        let count = all.0.count() as usize;
+        assert_eq!(of(0), of(count));
+        assert!((1..count).all(|worker| of(worker) != of(0)));
+    }
+}

@@ -322,6 +322,30 @@ mod tests {
     }
 
     #[test]
+    fn who_has_answered_since_and_sleeps_is_done() {
+        use std::io::{Read as _, Write as _};
+        let piped = std::process::Stdio::piped;
+        let mut child = std::process::Command::new("cat").stdin(piped()).stdout(piped()).spawn().expect("cat");
+        let mut rest = Rest::new(vec![child.id()]);
+        let (mut to, mut from) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+        let mut ask = |rest: &mut Rest| {
+            to.write_all(b"x\n").expect("it reads");
+            from.read_exact(&mut [0; 2]).expect("it answers");
+            while rest.look() != Activity::Asleep {
+                std::thread::yield_now();
+            }
+        };
+        ask(&mut rest);
+        let then = rest.ran().expect("the system says how long it has run");
+        let untold = rest.look_since(then);
+        ask(&mut rest);
+        let told = rest.look_since(then);
+        drop(to);
+        child.wait().expect("it ends");
+        assert_eq!((untold, told), ((Activity::Asleep, false), (Activity::Asleep, true)));
+    }
+
+    #[test]
     fn a_process_that_waits_is_asleep() {
         let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat");
         let mut rest = Rest::new(vec![child.id()]);

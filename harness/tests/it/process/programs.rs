@@ -34,6 +34,35 @@ async fn a_flood_on_stderr_neither_blocks_nor_fills_memory() {
 }
 
 #[tokio::test]
+async fn what_is_read_at_leisure_holds_nobody_up() {
+    let script = "import sys\nfor _ in range(160):\n    sys.stderr.write('x' * 65535 + '\\n')\nprint('done')";
+    let process = started(&python(script)).await;
+    process.read_at_leisure();
+    assert_eq!(soon(process.wait_exit()).await, Exit::Code(0));
+    assert_eq!(process.output(Stream::Stdout), b"done\n");
+}
+
+#[tokio::test]
+async fn what_is_read_at_leisure_is_there_for_whoever_asks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = Command { cwd: Some(folder.path().to_owned()), ..shell("cat here; echo said; touch there; cat wait") };
+    rustix::fs::mkfifoat(rustix::fs::CWD, folder.path().join("here"), 0o600.into()).expect("a pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, folder.path().join("wait"), 0o600.into()).expect("a pipe");
+    let process = started(&target).await;
+    process.read_at_leisure();
+    std::fs::write(folder.path().join("here"), "").expect("it is read");
+    // The runtime waits with this, and reads nothing meanwhile.
+    while !folder.path().join("there").exists() {
+        std::thread::yield_now();
+    }
+    let (newest, lines) = process.lines_since(0);
+    assert_eq!((lines.len(), lines[0].text.as_str()), (1, "said"));
+    assert!(process.lines_since(newest).1.is_empty());
+    std::fs::write(folder.path().join("wait"), "").expect("it is read");
+    assert_eq!(soon(process.wait_exit()).await, Exit::Code(0));
+}
+
+#[tokio::test]
 async fn redis_is_ready_when_it_listens() {
     if !have(&["redis-server"]) {
         return;
