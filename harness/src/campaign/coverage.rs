@@ -28,7 +28,7 @@ pub const MAP_LEN_MAX: usize = 8 << 20;
 const DUMP_WITHIN: Duration = Duration::from_secs(2);
 
 /// The largest program that is searched for instrumentation.
-const PROGRAM_LEN_MAX: u64 = 1 << 30;
+pub const PROGRAM_LEN_MAX: u64 = 1 << 30;
 
 /// The runtime that goes with `-fsanitize-coverage`, in C.
 pub const RUNTIME: &str = include_str!("runtime.c");

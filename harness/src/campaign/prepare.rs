@@ -1,12 +1,14 @@
 //! Before the first case: what counters the target has, what the scenario says, and what a living target answers.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::affinity::Processors;
 use super::case::Case;
-use super::coverage::{self, Coverage, Found};
+use super::coverage::{self, Coverage, Found, PROGRAM_LEN_MAX};
 use super::plan::Plan;
 use super::player::{LATE_MAX, Patience, Player, Reply};
 use super::seeds::{self, Seed};
@@ -46,6 +48,9 @@ pub(super) struct Stage<'s> {
     /// Where workers and their targets run, if that is not left to the system.
     pub(super) processors: Option<Processors>,
 }
+
+/// How a program's file begins.
+const MAGIC: &[u8] = b"\x7fELF";
 
 /// What counters are read from, and what the target finds in its environment.
 pub(super) type Opened = (Coverage, Vec<(String, String)>);
@@ -255,10 +260,18 @@ fn words(
     Ok((dictionary, answers))
 }
 
-/// A file, if it is a program.
+/// A file, if it is a program; of one that is too large as much as is looked at.
 #[expect(clippy::disallowed_methods, reason = "a campaign's inputs are read here")]
 fn read_program(path: &Path) -> Option<Vec<u8>> {
-    std::fs::read(path).ok().filter(|file| file.starts_with(b"\x7fELF"))
+    // What is no file, like a pipe, can be read only once.
+    let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).and_then(|_| File::open(path).ok())?;
+    let mut program = Vec::new();
+    (&file).take(MAGIC.len() as u64).read_to_end(&mut program).ok()?;
+    if program != MAGIC {
+        return None;
+    }
+    file.take(PROGRAM_LEN_MAX).read_to_end(&mut program).ok()?;
+    Some(program)
 }
 
 /// The valid conversation that a living target answers: the shortest that was answered, up to its first answer.
