@@ -4,8 +4,8 @@
 //! and says what went wrong. Only the same failure counts. First the case itself is played again, to know whether it fails each
 //! time, sometimes, or only after what was said before ([`reduce`] then finds how far back one has to look). Then come passes to
 //! a fixed point, the cheapest first: what follows the failure, connections, messages, loops, options and cuts of what is sent,
-//! pieces of one message, pauses, faults, fields, bytes. In the end it is asked which bytes matter. Replays are the currency: every pass asks about
-//! many items at once ([`search`]), and nothing is played twice that fails each time.
+//! pieces of one message, pauses, faults, fields, bytes. In the end it is asked which bytes matter. Replays are the currency:
+//! every pass asks about many items at once ([`search`]), and nothing is played twice that fails each time.
 //!
 //! Everything better than what was there is told at once, so that it can be written before the next question.
 //!

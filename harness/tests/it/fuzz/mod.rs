@@ -143,15 +143,20 @@ impl Campaign {
     fn found(&self, kind: &str, code: i32, run_code: i32) -> &Value {
         let findings = self.json["findings"].as_array().expect("a list");
         let [finding] = findings.as_slice() else { panic!("{findings:?}\n{}", self.stderr) };
-        assert_eq!(finding["kind"], kind, "{}", self.stderr);
         assert_eq!(self.code, Some(code), "{}", self.stderr);
+        self.shows(finding, kind, run_code);
+        finding
+    }
+
+    /// A finding is of this kind, has its files, and a scenario that fails.
+    fn shows(&self, finding: &Value, kind: &str, run_code: i32) {
+        assert_eq!(finding["kind"], kind, "{}", self.stderr);
         let folder = PathBuf::from(finding["path"].as_str().expect("a path"));
         for file in ["repro.toml", "repro.pcapng", "stderr.txt", "report.md"] {
             assert!(folder.join(file).exists(), "there is no `{file}`");
         }
         let repro = folder.join("repro.toml");
         ran(harness(self.folder.path()).args(["run", "--out", "played"]).arg(&repro)).exits(run_code);
-        finding
     }
 }
 
