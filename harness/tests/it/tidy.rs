@@ -73,7 +73,7 @@ fn every_source_file_is_a_module_of_the_one_above() {
         let mut folder = path.parent().expect("it lies in a package").to_owned();
         let in_package = folder.components().count() > 1 && !folder.ends_with("fuzz/fuzz_targets");
         let name = match stem.as_str() {
-            _ if !in_package || folder.ends_with("targets/tests") => continue,
+            _ if !in_package || folder.ends_with("targets/tests") || folder.ends_with("src/bin") => continue,
             "lib" | "main" => continue,
             "mod" => {
                 let name = folder.file_name().expect("a module has a name").to_string_lossy().into_owned();
