@@ -84,9 +84,10 @@ pub(super) fn run(
     let began = Instant::now();
     let options = stage.options;
     std::fs::create_dir_all(&options.folder)?;
-    let writer = writer(&scenario, text, stage)?;
+    let mut writer = writer(&scenario, text, stage)?;
     let prepared = stage.prepare(scenario)?;
     let Prepared { plan, player, counters, seeds, dictionary, answers, protocol, datagrams, .. } = prepared;
+    writer.datagrams.clone_from(&datagrams);
     let resumed = if options.resume { journal::resume(&options.folder)? } else { None };
     if let Some((checkpoint, _)) = resumed.as_ref().filter(|(checkpoint, _)| checkpoint.seed != options.seed) {
         let why =

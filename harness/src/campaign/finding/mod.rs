@@ -89,6 +89,8 @@ pub struct Writer {
     /// A case of the campaign's scenario.
     base: TestCase,
     player: testcase::Player,
+    /// For each actor, whether its connections carry datagrams.
+    pub datagrams: Vec<bool>,
 }
 
 /// What a scenario of a finding is made of.
@@ -113,14 +115,14 @@ pub struct Material<'m> {
 impl Writer {
     /// A writer of scenarios with the targets and actors of `base`.
     pub fn new(base: TestCase, player: testcase::Player) -> Writer {
-        Writer { base, player }
+        Writer { base, player, datagrams: Vec::new() }
     }
 
     /// The finding as a scenario.
     pub fn scenario(&self, plan: &Plan, name: &str, material: &Material<'_>, teardown: Teardown) -> TestCase {
         let mut whole = self.base.like(name, Vec::new());
         let probe = material.probe.filter(|_| teardown.probed);
-        let mut names = Names::new(plan, material.case, probe.map(|(case, _)| case), 0, &mut whole);
+        let mut names = Names::new(plan, &self.datagrams, material.case, probe.map(|(case, _)| case), 0, &mut whole);
         let mut steps = Vec::new();
         let is_leak = matches!(material.symptom, Symptom::Leak(_));
         let quiet = if is_leak || material.case.sends().len() > LONG { QUIET_SHORT } else { QUIET };
@@ -146,8 +148,8 @@ impl Writer {
         }
         match teardown.gone {
             Gone::Left => {}
-            Gone::Closed => names.end(material.case, &ended, step::close, &mut steps),
-            Gone::Reset | Gone::ResetAtOnce => names.end(material.case, &ended, step::reset, &mut steps),
+            Gone::Closed => names.end(material.case, &ended, Step::Close, &mut steps),
+            Gone::Reset | Gone::ResetAtOnce => names.end(material.case, &ended, Step::Reset, &mut steps),
         }
         if let Some((case, replies)) = probe {
             let within = match material.symptom {
@@ -158,9 +160,7 @@ impl Writer {
             names.probe(case, replies, within, &mut steps);
         }
         if let Symptom::Leak(resource) = *material.symptom {
-            for link in material.case.steps.iter().filter_map(Step::link).collect::<std::collections::BTreeSet<_>>() {
-                steps.extend(names.of(link).map(|name| step::reset(name.as_deref())));
-            }
+            names.end(material.case, &[], Step::Reset, &mut steps);
             let times = if resource == Resource::Memory { LEAK_ROUNDS } else { LEAK_ROUNDS_COUNTED };
             steps = vec![
                 Table::of([("repeat", Node::from(Table::of([("times", Node::from(times)), ("steps", steps.into())])))])
@@ -189,7 +189,7 @@ impl Writer {
     /// to be answered.
     pub fn subject(&self, plan: &Plan, case: &Case, right: &[Reply], connections: usize) -> TestCase {
         let mut whole = self.base.like("subject", Vec::new());
-        let mut names = Names::new(plan, case, None, connections, &mut whole);
+        let mut names = Names::new(plan, &self.datagrams, case, None, connections, &mut whole);
         let mut steps = Vec::new();
         for (at, own) in case.steps.iter().enumerate() {
             names.push_short(own, right.iter().find(|reply| reply.step == at), &mut steps);

@@ -30,6 +30,8 @@ pub(super) const PROBE_WITHIN: Duration = Duration::from_secs(3);
 /// By which name steps speak on which connection.
 pub(super) struct Names<'p> {
     plan: &'p Plan,
+    /// For each actor, whether its connections carry datagrams.
+    datagrams: &'p [bool],
     names: Vec<(u16, Option<String>)>,
     /// Whose each connection is.
     actor_of: HashMap<u16, usize>,
@@ -42,6 +44,7 @@ impl<'p> Names<'p> {
     /// least.
     pub(super) fn new(
         plan: &'p Plan,
+        datagrams: &'p [bool],
         case: &Case,
         probe: Option<&Case>,
         least: usize,
@@ -72,6 +75,7 @@ impl<'p> Names<'p> {
         let probe_name = group.next();
         Names {
             plan,
+            datagrams,
             names,
             actor_of: opened.into_iter().collect(),
             probe_is_alone: matches!(probe_name, Some(None)),
@@ -135,7 +139,7 @@ impl<'p> Names<'p> {
     }
 
     /// Adds a step that says nothing.
-    fn plain(&mut self, own: &Step, steps: &mut Vec<Node>) {
+    pub(super) fn plain(&self, own: &Step, steps: &mut Vec<Node>) {
         let Some(link) = own.link() else {
             if let Step::Pause(milliseconds) = own {
                 steps.push(step::sleep(Duration::from_millis((*milliseconds).into())));
@@ -144,7 +148,11 @@ impl<'p> Names<'p> {
         };
         let Some(name) = self.of(link) else { return };
         let name = name.as_deref();
+        // The runner refuses what a socket of datagrams does not know.
+        let is_datagram = self.actor_of.get(&link).is_some_and(|actor| self.datagrams.get(*actor) == Some(&true));
         match own {
+            Step::Shut(_) if is_datagram => {}
+            Step::Reset(_) if is_datagram => steps.push(step::close(name)),
             Step::Open(_, actor) => match &self.plan.actors[usize::from(*actor)] {
                 listener if matches!(listener.place, Place::Listen(_)) => {
                     steps.push(step::step(Some(&listener.name), "accept", name.unwrap_or_default()));
@@ -176,13 +184,7 @@ impl<'p> Names<'p> {
     }
 
     /// Ends what a case has opened and not ended, but for what the target has.
-    pub(super) fn end(
-        &self,
-        case: &Case,
-        ended: &[(usize, u16)],
-        how: fn(Option<&str>) -> Node,
-        steps: &mut Vec<Node>,
-    ) {
+    pub(super) fn end(&self, case: &Case, ended: &[(usize, u16)], how: fn(u16) -> Step, steps: &mut Vec<Node>) {
         let mut open = std::collections::BTreeSet::new();
         for own in &case.steps {
             match own {
@@ -194,7 +196,7 @@ impl<'p> Names<'p> {
             }
         }
         let open = open.iter().filter(|link| !ended.iter().any(|(_, other)| other == *link));
-        steps.extend(open.filter_map(|link| self.of(*link)).map(|name| how(name.as_deref())));
+        open.for_each(|link| self.plain(&how(*link), steps));
     }
 
     /// A valid conversation, which has to be answered within this time as it was before.

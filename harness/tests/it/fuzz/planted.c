@@ -85,6 +85,7 @@ static int datagrams(struct sockaddr_in here) {
     socklen_t size = sizeof from;
     ssize_t len = recvfrom(own, line, sizeof line, 0, (struct sockaddr *)&from, &size);
     if (is("crash-udp") && len > 40) abort();
+    if (is("leak-udp") && len > 40) dup(own);
     if (len > 0) sendto(own, line, (size_t)len, 0, (struct sockaddr *)&from, size);
   }
 }
@@ -107,7 +108,7 @@ int main(int count, char **words) {
   int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1;
   struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(words[1]))};
   here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (is("udp") || is("crash-udp")) return datagrams(here);
+  if (is("udp") || is("crash-udp") || is("leak-udp")) return datagrams(here);
   if (is("client")) return client(here);
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   if (bind(listener, (struct sockaddr *)&here, sizeof here) != 0 || listen(listener, 64) != 0) return 1;
