@@ -32,6 +32,9 @@ const WARM_BLOCKS: usize = 2;
 /// How many blocks have to have grown where the target was at its limits before the last.
 const BLOCKS_MIN: usize = 3;
 
+/// How many times as long blocks have to show the same before memory is looked into: a heap or a cache that fills takes its time.
+const LASTING: u64 = 4;
+
 /// How often each case is played in a row, to see which of them takes memory.
 const MEMORY_ROUNDS: u64 = 8;
 
@@ -131,7 +134,17 @@ fn play(player: &mut Player, case: &Case, times: u64) -> bool {
 
 /// Whether something grows each time a case is played.
 pub fn leaks(player: &mut Player, case: &Case, resource: Resource) -> bool {
-    let block = block(resource);
+    grows(player, case, resource, block(resource))
+}
+
+/// The same for as long as nothing but a leak would.
+fn lasts(player: &mut Player, case: &Case, resource: Resource) -> bool {
+    leaks(player, case, resource)
+        && (resource != Resource::Memory || grows(player, case, resource, block(resource) * LASTING))
+}
+
+/// Whether something grows in blocks of so many plays.
+fn grows(player: &mut Player, case: &Case, resource: Resource, block: u64) -> bool {
     if player.restart(false).is_err() || !play(player, case, block * WARM_BLOCKS as u64) {
         return false;
     }
@@ -168,7 +181,7 @@ pub fn find(player: &mut Player, cases: &[Case], probe: Option<&Case>, resource:
         (std::cmp::Reverse(amount), cases[*at].bytes())
     });
     let mut suspects = grown.into_iter().take(SUSPECTS_MAX).map(|(_, at)| &cases[at]);
-    suspects.find(|case| leaks(player, case, resource)).cloned()
+    suspects.find(|case| lasts(player, case, resource)).cloned()
 }
 
 #[cfg(test)]

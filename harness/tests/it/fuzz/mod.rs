@@ -277,6 +277,17 @@ fn a_cache_that_fills_once_is_no_leak() {
 }
 
 #[test]
+fn a_cache_that_fills_slowly_is_no_leak_either() {
+    let campaign = fuzz("cache-slowly", false, &["--cases", "3000"]);
+    assert_eq!(
+        (campaign.code, &campaign.json["findings"]),
+        (Some(0), &Value::Array(Vec::new())),
+        "{}",
+        campaign.stderr
+    );
+}
+
+#[test]
 fn an_answer_that_depends_on_the_pieces_is_found() {
     let campaign = fuzz("cut", false, &["--cases", "3000"]);
     let finding = campaign.found("wrong-answer", 1, 1);

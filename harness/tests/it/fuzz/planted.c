@@ -48,6 +48,7 @@ static void serve(int client) {
       if (pthread_create(&thread, &small, is("spin") ? spin : idle, NULL) != 0) abort();
     }
     if (is("cache") && filled < 40 && len > 40) { filled++; memset(malloc(8192), 1, 8192); if (dup(client) < 0) abort(); }
+    if (is("cache-slowly") && filled < 400 && len > 40) { filled++; memset(malloc(8192), 1, 8192); }
     unsigned word = 0;
     if (is("word") && strncmp(line, "ECHO ", 5) == 0) memcpy(&word, line + 5, sizeof word);
     if (word == 0x719e3ac5) abort();
