@@ -198,6 +198,19 @@ impl Case {
         }
     }
 
+    /// The case up to and with the message of this step, and what is expected right behind it.
+    pub fn until(&self, step: usize) -> Case {
+        let behind = self.steps[step + 1..].iter();
+        let expected = behind.take_while(|then| matches!(then, Step::Expect(..))).count();
+        Case { steps: self.steps[..=step + expected].to_vec() }
+    }
+
+    /// What is done on one of its connections.
+    pub fn only(&self, link: u16) -> Case {
+        let is_there = |step: &&Step| step.link().is_none_or(|other| other == link);
+        Case { steps: self.steps.iter().filter(is_there).cloned().collect() }
+    }
+
     /// Takes out what has no effect: steps on connections that are not open, and TLS where it has begun.
     pub fn tidy(&mut self) {
         // Of each open connection, whether TLS has begun on it.
@@ -303,6 +316,25 @@ mod tests {
         whole.steps.remove(0);
         whole.tidy();
         assert!(whole.steps.is_empty());
+    }
+
+    #[test]
+    fn a_case_ends_with_any_of_its_messages() {
+        let say = |link| Step::Send(Message::new(link, b"x".to_vec()));
+        let steps = vec![
+            Step::Open(0, 0),
+            Step::Open(1, 0),
+            say(0),
+            Step::Expect(0, 0),
+            Step::Open(2, 0),
+            say(2),
+            Step::Reset(0),
+            say(1),
+        ];
+        let case = Case { steps };
+        assert_eq!(case.until(2).steps, case.steps[..4]);
+        assert_eq!(case.until(5).only(2).steps, [Step::Open(2, 0), say(2)]);
+        assert_eq!(case.until(7), case);
     }
 
     #[test]

@@ -171,34 +171,49 @@ pub struct Novelty {
     logs: HashSet<u64>,
 }
 
-/// What is new about a case's answers.
+/// What a case was answered.
 #[derive(Clone, Debug, Default)]
 pub struct Signature {
-    answers: Vec<u64>,
-    states: Vec<u64>,
+    /// For each message its connection, what it was answered, and where that leaves this connection.
+    replies: Vec<(u16, u64, u64)>,
     logs: Vec<u64>,
 }
 
 impl Signature {
     /// Whether another case was answered the same, whatever was logged.
     pub fn is_answered_as(&self, other: &Signature) -> bool {
-        (&self.answers, &self.states) == (&other.answers, &other.states)
+        self.replies == other.replies
     }
 
-    /// What a case was answered, in the order of its messages.
-    pub fn of(replies: &[Reply], names: &[u64], lines: &[OutputLine], protocol: Option<&Protocol>) -> Signature {
+    /// What a case was answered, in the order of its messages. `names` are the connections and names of those.
+    pub fn of(replies: &[Reply], names: &[(u16, u64)], lines: &[OutputLine], protocol: Option<&Protocol>) -> Signature {
         let mut signature = Signature::default();
-        let mut state = 0_u64;
-        for (at, reply) in replies.iter().enumerate() {
+        // A connection is where its own last answer has left it, whatever was said on others in between.
+        let mut states: Vec<(u16, u64)> = Vec::new();
+        for (reply, (link, message)) in replies.iter().zip(names) {
             let answer = answer(reply, protocol);
-            signature.answers.push(answer);
-            // Where the answer leaves the conversation, and what was said to get there.
-            let message = names.get(at).copied().unwrap_or(0);
-            signature.states.push(mix(mix(state, message), answer));
-            state = answer;
+            let at = states.iter().position(|(other, _)| other == link).unwrap_or_else(|| {
+                states.push((*link, 0));
+                states.len() - 1
+            });
+            // What was said to get there is part of it.
+            let before = std::mem::replace(&mut states[at].1, answer);
+            signature.replies.push((*link, answer, mix(mix(before, *message), answer)));
         }
         signature.logs = lines.iter().map(|line| fnv1a(template(&line.text).as_bytes())).collect();
         signature
+    }
+
+    /// What the messages up to one of them were answered.
+    pub fn until(mut self, message: usize) -> Signature {
+        self.replies.truncate(message + 1);
+        self
+    }
+
+    /// What was answered on one connection.
+    pub fn only(&self, link: u16) -> Signature {
+        let replies = self.replies.iter().filter(|(other, ..)| *other == link).copied().collect();
+        Signature { replies, logs: self.logs.clone() }
     }
 }
 
@@ -215,9 +230,7 @@ fn answer(reply: &Reply, protocol: Option<&Protocol>) -> u64 {
 
 /// A number for a message's name; where there is no description, for its first word, or its first byte.
 pub fn name(data: &[u8], protocol: Option<&Protocol>, direction: Direction) -> u64 {
-    if let Some(protocol) = protocol
-        && let Some((name, _)) = protocol.tell(data, Some(direction))
-    {
+    if let Some(name) = protocol.and_then(|protocol| protocol.name_whole(data, Some(direction))) {
         return fnv1a(name.as_bytes());
     }
     let is_word =
@@ -248,23 +261,29 @@ pub fn template(line: &str) -> String {
 }
 
 impl Novelty {
-    /// Notes a case's answers. Which feedback they are new to, if any.
-    pub fn note(&mut self, signature: &Signature) -> Option<&'static str> {
-        let mut add = |seen: fn(&mut Novelty) -> &mut HashSet<u64>, values: &[u64], max: usize| {
-            let set = seen(self);
-            let mut new = false;
-            for value in values {
-                new |= set.len() < max && set.insert(*value);
+    /// Notes a case's answers. Which feedback they are new to, if any, and the last of its messages that has shown it: what
+    /// was logged may come of any.
+    pub fn note(&mut self, signature: &Signature) -> Option<(&'static str, usize)> {
+        let (mut answer, mut state) = (None, None);
+        for (at, (_, reply, went)) in signature.replies.iter().enumerate() {
+            if self.answers.len() < SEEN_MAX && self.answers.insert(*reply) {
+                answer = Some(at);
             }
-            new
-        };
-        let answer = add(|seen| &mut seen.answers, &signature.answers, SEEN_MAX);
-        let state = add(|seen| &mut seen.states, &signature.states, SEEN_MAX);
-        let log = add(|seen| &mut seen.logs, &signature.logs, LOG_SEEN_MAX);
+            if self.states.len() < SEEN_MAX && self.states.insert(*went) {
+                state = Some(at);
+            }
+        }
+        let mut log = false;
+        for line in &signature.logs {
+            log |= self.logs.len() < LOG_SEEN_MAX && self.logs.insert(*line);
+        }
+        let last = signature.replies.len().saturating_sub(1);
         match (answer, state, log) {
-            (true, _, _) => Some("answer"),
-            (_, true, _) => Some("state"),
-            (_, _, true) => Some("log"),
+            (Some(_), _, true) => Some(("answer", last)),
+            (_, Some(_), true) => Some(("state", last)),
+            (Some(at), ..) => Some(("answer", at.max(state.unwrap_or(0)))),
+            (_, Some(at), _) => Some(("state", at)),
+            (_, _, true) => Some(("log", last)),
             _ => None,
         }
     }
@@ -321,6 +340,23 @@ mod tests {
     fn numbers_do_not_make_a_log_line_new() {
         assert_eq!(template("client 17 from 0x7ffe12 left"), template("client 2 from 0xdead99 left"));
         assert_ne!(template("client 17 left"), template("client 17 came"));
+    }
+
+    #[test]
+    fn a_connection_is_where_its_own_answers_have_left_it() {
+        let reply = |data: &[u8]| Reply { data: data.to_vec(), len: data.len() as u64, ..Reply::default() };
+        let (hello, done) = (reply(b"220 hello"), reply(b"250 done"));
+        let of = |said: &[(u16, &Reply)]| {
+            let names: Vec<(u16, u64)> = said.iter().map(|(link, _)| (*link, 7)).collect();
+            let replies: Vec<Reply> = said.iter().map(|(_, reply)| (*reply).clone()).collect();
+            Signature::of(&replies, &names, &[], None)
+        };
+        let mut novelty = Novelty::default();
+        assert_eq!(novelty.note(&of(&[(0, &hello), (0, &done)])), Some(("answer", 1)));
+        // The same conversation on each of two connections, one in between the other.
+        assert_eq!(novelty.note(&of(&[(0, &hello), (1, &hello), (0, &done), (1, &done)])), None);
+        // Of another one the first messages are enough.
+        assert_eq!(novelty.note(&of(&[(0, &hello), (0, &hello), (0, &done)])), Some(("state", 1)));
     }
 
     #[test]

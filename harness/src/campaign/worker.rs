@@ -124,12 +124,13 @@ impl<'w> Worker<'w> {
         let protocol = self.common.protocol.as_deref();
         let name = |reply: &Reply| match case.steps.get(reply.step) {
             // What chance has made up has no name: else each would be a state of its own.
-            Some(Step::Send(message)) => Some(feedback::name(&message.bytes(), protocol, Direction::Request))
-                .filter(|name| self.common.names.contains(name))
-                .unwrap_or(1),
-            _ => 0,
+            Some(Step::Send(message)) => {
+                let name = feedback::name(&message.bytes(), protocol, Direction::Request);
+                (message.link, if self.common.names.contains(&name) { name } else { 1 })
+            }
+            _ => (0, 0),
         };
-        let names: Vec<u64> = trace.replies.iter().map(name).collect();
+        let names: Vec<(u16, u64)> = trace.replies.iter().map(name).collect();
         // Where edges are known, log lines are not what a case is kept for.
         let lines = if self.player.coverage.is_on() { &[] } else { trace.lines.as_slice() };
         Signature::of(&trace.replies, &names, lines, protocol)
@@ -297,25 +298,40 @@ impl<'w> Worker<'w> {
         self.feed_back(job, &trace, news);
     }
 
-    /// The case without its cuts and pauses, where it is answered the same without. What is made of a case has what it has,
-    /// and each cut takes as long as a message.
-    fn without_waits(&mut self, job: &Job, signature: &Signature) -> Option<Case> {
-        if self.player.coverage.is_on() || waits(&job.case) == 0 {
-            return None;
+    /// What is kept of a case whose message with this number is the last that was answered in a new way: without what comes after
+    /// it, and without other connections, cuts and pauses where it is answered the same so. What is made of a case has what it
+    /// has; each connection and each cut takes as long as a message.
+    ///
+    /// Where edges are known all of it is kept: it is by what comes after that more of a session is reached.
+    fn lean(&mut self, job: &Job, trace: &Trace, message: usize, signature: Signature) -> Case {
+        let Some(step) = trace.replies.get(message).map(|reply| reply.step) else { return job.case.clone() };
+        if self.player.coverage.is_on() {
+            return job.case.clone();
         }
-        let mut lean = whole(&job.case);
-        lean.steps.retain(|step| !matches!(step, Step::Pause(_)));
-        let trace = self.player.play(&lean, &mut |_, _| {});
-        self.history.push(lean.clone());
-        if let Some(symptom) = Symptom::of(&trace, &self.common.judge.normal) {
-            self.look_into(&Job { case: lean, ..job.clone() }, &trace, &symptom);
-            return None;
+        let (case, signature) = (job.case.until(step), signature.until(message));
+        let link = job.case.steps[step].link().filter(|_| case.connections() > 1);
+        let alone = link.map(|link| (case.only(link), signature.only(link)));
+        for (lean, signature) in alone.into_iter().chain([(case.clone(), signature)]) {
+            let mut lean = whole(&lean);
+            lean.steps.retain(|step| !matches!(step, Step::Pause(_)));
+            if lean == case {
+                break;
+            }
+            let trace = self.player.play(&lean, &mut |_, _| {});
+            self.history.push(lean.clone());
+            if let Some(symptom) = Symptom::of(&trace, &self.common.judge.normal) {
+                self.look_into(&Job { case: lean, ..job.clone() }, &trace, &symptom);
+                break;
+            }
+            if trace.ended.is_some() && !self.common.plan.is_about_clients() {
+                self.start(false);
+            }
+            let holds = trace.ended.is_none() && trace.refused.is_none();
+            if holds && self.signature(&lean, &trace).is_answered_as(&signature) {
+                return lean;
+            }
         }
-        if trace.ended.is_some() && !self.common.plan.is_about_clients() {
-            self.start(false);
-        }
-        let holds = trace.ended.is_none() && trace.refused.is_none();
-        (holds && self.signature(&lean, &trace).is_answered_as(signature)).then_some(lean)
+        case
     }
 
     /// Keeps a case that has shown something new.
@@ -342,7 +358,8 @@ impl<'w> Worker<'w> {
             };
         }
         // Where edges are known, answers alone are not worth keeping a case for, unless they are a new kind.
-        let feedback = feedback.or(novel.filter(|what| !self.player.coverage.is_on() || *what == "answer"));
+        let told = novel.map(|(what, _)| what);
+        let feedback = feedback.or(told.filter(|what| !self.player.coverage.is_on() || *what == "answer"));
         let mut state = lock(self.state);
         state.schedule.note(&job.mutators, feedback.is_some());
         // What is answered otherwise only because it is long would be made longer and longer.
@@ -351,7 +368,10 @@ impl<'w> Worker<'w> {
         let Some(feedback) = feedback.filter(|_| self.common.options.feedback) else { return };
         let at = state.counts.cases;
         drop(state);
-        let case = self.without_waits(job, &signature).unwrap_or_else(|| job.case.clone());
+        let case = match novel {
+            Some((_, message)) => self.lean(job, trace, message, signature),
+            None => job.case.clone(),
+        };
         let mut state = lock(self.state);
         let entry = Entry {
             case,
@@ -365,16 +385,6 @@ impl<'w> Worker<'w> {
         };
         state.admit(entry);
     }
-}
-
-/// How many cuts and pauses are in a case.
-fn waits(case: &Case) -> usize {
-    let of = |step: &Step| match step {
-        Step::Pause(_) => 1,
-        Step::Send(message) => message.cuts.len(),
-        _ => 0,
-    };
-    case.steps.iter().map(of).sum()
 }
 
 /// Notes an edge with the classes of its counts.

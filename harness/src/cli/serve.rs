@@ -160,7 +160,8 @@ fn run(prepared: &Prepared) -> Result<(), Error> {
             }
         };
         let log: Log = Arc::new(|note| {
-            let _ = writeln!(io::stderr(), "{note}");
+            // In one piece: stderr has no buffer, and who reads it would be woken for each part of the line.
+            let _ = io::stderr().write_all(format!("{note}\n").as_bytes());
             if let Note::EndsProcess { end } = note {
                 end.carry_out();
             }

@@ -146,7 +146,10 @@ impl Player {
                 let apart = match reading {
                     Reading::Messages(_) => self.coverage.is_on(),
                     // What two connections are told at once may be done in one order or the other.
-                    Reading::Whole(_) => case.connections() > 1,
+                    Reading::Whole(_) => {
+                        let mut then = case.steps[at + 1..].iter().filter(|step| !expects(step));
+                        then.next().is_some_and(|step| step.link() != Some(message.link))
+                    }
                 };
                 if !met || apart {
                     self.settle(trace);

@@ -74,7 +74,7 @@ impl Player {
         let plan = Arc::clone(&self.plan);
         let began = Instant::now();
         let mut progress = Progress::default();
-        let (mut state, mut asleep) = (Activity::Busy, 0);
+        let (mut state, mut asleep, mut at_once) = (Activity::Busy, 0, 0);
         let mut patience = ANSWER_FIRST;
         // Since when the target rests, as far as is known; and how long it has rested before it went on with its answer.
         let mut rests: Option<Instant> = None;
@@ -137,16 +137,22 @@ impl Player {
                 continue;
             }
             // A target that rests and has not answered will not; unless it usually takes its time over that.
-            if asleep >= 2 {
+            if asleep >= LOOKS {
                 rests.get_or_insert_with(Instant::now);
                 if began.elapsed() >= self.reply_within {
                     self.idle = Some(state);
                     return false;
                 }
             }
-            if asleep == 1 {
-                // What is on its way to it arrives meanwhile, if it is this processor that carries it there.
+            // What is on its way to it arrives meanwhile, if it is this processor that carries it there; and who waits for this
+            // processor to answer has it sooner so than after a sleep.
+            if asleep == 1 || (asleep == 0 && watched && self.processor.is_some() && at_once < LOOKS_AT_ONCE) {
+                at_once += 1;
                 std::thread::yield_now();
+                if self.link(link).is_some_and(|open| open.read() != Heard::Nothing) {
+                    asleep = 0;
+                    continue;
+                }
             } else {
                 let waiting = Instant::now();
                 let within = if watched { patience } else { self.reply_within };
@@ -162,8 +168,17 @@ impl Player {
                     return false;
                 }
             }
-            state = self.rest.as_mut().map_or(Activity::Busy, Rest::look);
-            asleep = if state == Activity::Busy { 0 } else { asleep + 1 };
+            let is_done;
+            (state, is_done) = match (&mut self.rest, self.ran) {
+                (None, _) => (Activity::Busy, false),
+                (Some(rest), None) => (rest.look(), false),
+                (Some(rest), Some(since)) => rest.look_since(since),
+            };
+            asleep = match (state, is_done) {
+                (Activity::Busy, _) => 0,
+                (_, true) => LOOKS,
+                (_, false) => asleep + 1,
+            };
             if began.elapsed() >= REPLY_WITHIN.max(self.reply_within) {
                 let used = self.rest.as_mut().map_or(0, Rest::ticks);
                 let since = *ticks.get_or_insert(used);
@@ -312,8 +327,10 @@ impl Player {
     pub fn finish(&mut self, trace: &mut Trace, close: bool) {
         // What was said last is read before it is cut off.
         let state = self.settle(trace);
-        let lost = self.links.iter().flatten().any(|link| link.end.is_some()) || trace.refused.is_some();
-        trace.ended = self.ended(lost || state == Activity::Gone);
+        let lost = self.links.iter().flatten().any(|link| link.end.is_some());
+        // Who sleeps with all its threads does not end.
+        let sleeps = self.rest.is_some() && state == Activity::Asleep;
+        trace.ended = self.ended(trace.refused.is_some() || state == Activity::Gone || (lost && !sleeps));
         self.lines(&mut trace.lines);
         if close {
             self.touch();

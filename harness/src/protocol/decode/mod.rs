@@ -87,6 +87,19 @@ impl Protocol {
         }
     }
 
+    /// The name of the message that `input` is, whole; none if it is not one of them, and then nobody is told why.
+    pub fn name_whole(&self, input: &[u8], direction: Option<Direction>) -> Option<&str> {
+        let Some(first) = input.first() else {
+            return self.decode_empty(direction).map(|decoded| &*self.messages[decoded.message].name);
+        };
+        let mut scratch = Scratch::default();
+        let could = self.begins[usize::from(*first)].iter().map(|message| usize::from(*message));
+        could
+            .filter(|at| Protocol::goes(&self.messages[*at], direction))
+            .find(|at| self.decode_as(*at, input, true, &mut scratch).is_ok())
+            .map(|at| &*self.messages[at].name)
+    }
+
     /// Decodes `input` as every message that it can be, whole.
     pub(super) fn decode_each(&self, input: &[u8], mut each: impl FnMut(&Decoded)) {
         let mut scratch = Scratch::default();

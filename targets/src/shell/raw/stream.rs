@@ -145,12 +145,23 @@ impl Loop {
         is_idle || self.shared.state() == CUT
     }
 
-    fn timeout(&self) -> Option<Duration> {
+    fn timeout(&mut self) -> Option<Duration> {
         if !self.again.is_empty() {
             return Some(Duration::ZERO);
         }
-        let Reverse((due, _)) = self.times.peek()?;
-        Some(due.saturating_duration_since(Instant::now()).saturating_sub(AWAKE_BEFORE))
+        loop {
+            let Reverse((due, token)) = self.times.peek().copied()?;
+            let left = due.saturating_duration_since(Instant::now());
+            if matches!(token, GRACE | LISTENER) {
+                return Some(left);
+            }
+            match self.slots.entry(token).filter(|entry| entry.armed == Some(due)) {
+                Some(entry) if matches!(entry.phase, Phase::Lingering(_)) => return Some(left),
+                Some(_) => return Some(left.saturating_sub(AWAKE_BEFORE)),
+                // Of a connection that is over, or whose first time is another one.
+                None => drop(self.times.pop()),
+            }
+        }
     }
 
     /// Does what is due. `true` when the grace time is over.
@@ -324,7 +335,8 @@ impl Loop {
         }
         let Some(lone) = &mut self.lone else { return };
         if let Some(mut entry) = self.slots.lend(token) {
-            entry.is_queued = false; // what it is queued for finds it gone
+            // What it is queued and armed for finds it gone.
+            (entry.is_queued, entry.armed) = (false, None);
             let _ = epoll::delete(&self.epoll, &entry.socket); // it was added, and is open
             lone.hand(entry, token);
         }
@@ -526,5 +538,35 @@ impl Slots {
     fn tokens(&self) -> Vec<u64> {
         let taken = self.slots.iter().enumerate().filter(|(_, slot)| slot.entry.is_some());
         taken.map(|(place, slot)| u64::from(slot.generation) << 32 | place as u64).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
+
+    use super::*;
+    use crate::shell::Limits;
+
+    #[test]
+    fn the_time_of_a_connection_that_is_over_wakes_nobody() {
+        let limits = Limits::default();
+        let target = crate::find("tcp-echo").expect("it is in the table");
+        let server = target.make::<&str>(&[], &limits, || jiff::Timestamp::UNIX_EPOCH);
+        let shared = Shared {
+            server: server.expect("it has no settings"),
+            limits,
+            log: Arc::new(|_| {}),
+            state: AtomicU8::new(super::super::RUNNING),
+            open: AtomicUsize::new(0),
+            is_accepting: AtomicBool::new(true),
+        };
+        let mailbox = Arc::new(Mailbox::new().expect("the system has one"));
+        let mut own = Loop::new(0, Arc::new(shared), vec![mailbox], None).expect("the system has an epoll");
+        let later = Instant::now() + Duration::from_secs(1);
+        own.times.push(Reverse((later, 7)));
+        own.times.push(Reverse((later + Duration::from_secs(60), GRACE)));
+        assert!(own.timeout().is_some_and(|timeout| timeout > Duration::from_secs(30)));
+        assert_eq!(own.times.len(), 1);
     }
 }
