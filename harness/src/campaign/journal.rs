@@ -54,6 +54,9 @@ pub struct Checkpoint {
     pub findings: Vec<Finding>,
     /// Which signs were looked into.
     pub looked_into: Vec<(String, u32)>,
+    /// From which case on hangs are looked into, and how many were left out before.
+    #[serde(default)]
+    pub hangs: (u64, u64),
     /// A number for all that was sent.
     pub digest: u64,
     /// Words that mutators have, in hexadecimal: another start of the target might have answered otherwise.

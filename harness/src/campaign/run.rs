@@ -132,6 +132,7 @@ pub(super) fn run(
         findings: Vec::new(),
         looking: None,
         looked_into: Default::default(),
+        hangs: Default::default(),
         ending: None,
         trouble: None,
         journal,

@@ -14,12 +14,12 @@ use super::reduction::{Reduction, answers, whole};
 use super::run::lock;
 use super::schedule::Job;
 use super::state::Ending;
-use super::triage::{LOOK_BACK, REPLAYS, Verdict};
+use super::triage::{Judge, LOOK_BACK, REPLAYS, Verdict};
 use super::watch::Told;
 use super::worker::Worker;
 use crate::mutator::MUTATORS;
 use crate::protocol::Direction;
-use crate::testcase::{self, TestCase};
+use crate::testcase::{self, Class, TestCase};
 
 /// After how many cases a valid conversation is played in between.
 const PROBE_EVERY: u64 = 256;
@@ -45,7 +45,11 @@ impl Worker<'_> {
         if is_due && judge.probe.is_some() {
             self.since_probe = 0;
             self.silent = 0;
-            let answers = judge.answers(&mut self.player);
+            let answers = match lock(self.state).wants_hangs() {
+                true => judge.answers(&mut self.player),
+                // Where nobody looks into it, a target that is only slow is started anew for nothing.
+                false => Judge::briefly(&mut self.player, |player| judge.answers(player)),
+            };
             if let Some((target, exit)) = self.player.ended(true)
                 && !judge.normal.contains(&exit)
             {
@@ -279,6 +283,9 @@ impl Worker<'_> {
         };
         let mut state = lock(self.state);
         let kept = finding::keep(&mut state.findings, &mut finding);
+        if finding.kind == Class::Hang && kept != Kept::First {
+            state.tire_of_hangs();
+        }
         if kept != Kept::Counted {
             let page = page(&finding, symptom, case, &reduction.told);
             let written = common.writer.write(&finding.path, &scenario, played.as_ref(), &text, &page);

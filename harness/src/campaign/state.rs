@@ -28,6 +28,9 @@ const LOOKED_INTO_UNKNOWN_MAX: u32 = 12;
 /// The same of signs that say nothing of where it happened and take seconds each time: who is silent is silent.
 const SILENT_UNKNOWN_MAX: u32 = 2;
 
+/// For how many cases no hang is looked into after one that was known; twice as many after the next.
+const HANG_GAP: u64 = 4_000;
+
 /// What a campaign leaves in `campaign.json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
@@ -88,6 +91,8 @@ pub(super) struct State {
     pub(super) looking: Option<(String, f64)>,
     /// How often each kind of sign was looked into.
     pub(super) looked_into: HashMap<String, u32>,
+    /// From which case on hangs are looked into, and how many cases were left out before.
+    pub(super) hangs: (u64, u64),
     pub(super) ending: Option<Ending>,
     /// What was last told of targets that do not start.
     pub(super) trouble: Option<String>,
@@ -133,6 +138,9 @@ impl State {
     /// Whether a sign of this name is worth another look; `unknown` is what it has in common with others whose messages no seed
     /// says.
     pub(super) fn wants(&mut self, name: &str, unknown: Option<&str>, class: Class) -> bool {
+        if class == Class::Hang && !self.wants_hangs() {
+            return false;
+        }
         let mut look = |name: &str, most: u32| {
             let looked = self.looked_into.entry(name.to_owned()).or_insert(0);
             *looked += 1;
@@ -140,6 +148,18 @@ impl State {
         };
         let most = if class == Class::Hang { SILENT_UNKNOWN_MAX } else { LOOKED_INTO_UNKNOWN_MAX };
         look(name, LOOKED_INTO_MAX) && unknown.is_none_or(|unknown| look(unknown, most))
+    }
+
+    /// Whether hangs are worth another look by now.
+    pub(super) fn wants_hangs(&self) -> bool {
+        self.counts.cases >= self.hangs.0
+    }
+
+    /// Has hangs looked into ever more rarely: one that was looked into is known. It takes many times as long as any other sign to
+    /// look into one, since each play that shows it is a wait for nothing, and it says nothing of where it comes from before.
+    pub(super) fn tire_of_hangs(&mut self) {
+        let gap = (self.hangs.1 * 2).max(HANG_GAP);
+        self.hangs = (self.counts.cases + gap, gap);
     }
 
     /// Keeps a case that has shown something new.
@@ -185,6 +205,7 @@ impl State {
             novelty: self.novelty.seen(),
             findings: self.findings.clone(),
             looked_into: self.looked_into.iter().map(|(name, times)| (name.clone(), *times)).collect(),
+            hangs: self.hangs,
             digest: self.digest,
             words: self.dictionary.words().iter().map(|word| hex(word)).collect(),
             answers: self.answers.iter().map(|answer| hex(answer)).collect(),
@@ -237,6 +258,7 @@ impl State {
         self.novelty = Novelty::restore(checkpoint.novelty);
         self.findings = checkpoint.findings;
         self.looked_into = checkpoint.looked_into.into_iter().collect();
+        self.hangs = checkpoint.hangs;
         self.digest = checkpoint.digest;
         self.stored_at = checkpoint.seconds;
     }
