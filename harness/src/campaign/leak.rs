@@ -44,9 +44,16 @@ const SUSPECTS_MAX: usize = 4;
 /// Less memory a play is not called a leak.
 const MEMORY_MIN: u64 = 1_024;
 
+/// How many threads more than at first are a crowd: each look at a target takes a look at all of them.
+const CROWD: u64 = 16;
+
 /// What a target used, since it was started.
 #[derive(Clone, Debug, Default)]
-pub struct Samples(Vec<Usage>);
+pub struct Samples {
+    window: Vec<Usage>,
+    /// How many threads it had the first time.
+    threads: Option<u64>,
+}
 
 /// What all processes use together.
 fn used(pids: &[u32]) -> Usage {
@@ -87,27 +94,26 @@ const RESOURCES: [Resource; 3] = [Resource::Descriptors, Resource::Threads, Reso
 impl Samples {
     /// Forgets everything: another target was started.
     pub fn clear(&mut self) {
-        self.0.clear();
+        *self = Samples::default();
     }
 
     /// Takes in a sample. What has grown from each sample to the next, if anything has.
     pub fn push(&mut self, sample: Usage) -> Option<Resource> {
-        self.0.push(sample);
-        if self.0.len() > WINDOW {
-            self.0.remove(0);
+        let crowded = sample.threads > self.threads.get_or_insert(sample.threads).saturating_add(CROWD);
+        self.window.push(sample);
+        if self.window.len() > WINDOW {
+            self.window.remove(0);
         }
-        let window = &self.0;
-        if window.len() < WINDOW {
-            return None;
-        }
+        let window = &self.window;
         let grows = |resource: &Resource| {
             window.windows(2).all(|pair| amount(&pair[1], *resource) > amount(&pair[0], *resource))
         };
-        let found = RESOURCES.into_iter().find(grows);
+        let found = RESOURCES.into_iter().find(|resource| window.len() == WINDOW && grows(resource));
         if found.is_some() {
-            self.0.clear();
+            self.window.clear();
         }
-        found
+        // What is left over of some connections, if not of each.
+        found.or(crowded.then_some(Resource::Threads))
     }
 }
 

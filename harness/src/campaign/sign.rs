@@ -8,7 +8,7 @@ use super::case::{Case, Message, Step};
 use super::feedback;
 use super::finding::{self, Finding, Kept, Material, Teardown, page};
 use super::leak::{self, SAMPLE_EVERY};
-use super::oracle::Symptom;
+use super::oracle::{Resource, Symptom};
 use super::player::{Reply, Trace};
 use super::reduction::{Reduction, answers, whole};
 use super::run::lock;
@@ -23,6 +23,9 @@ use crate::testcase::{self, Class, TestCase};
 
 /// After how many cases a valid conversation is played in between.
 const PROBE_EVERY: u64 = 256;
+
+/// How many times as long as it took to start a target is to be of use, before it is started anew only to be faster.
+const START_SHARE: u32 = 10;
 
 /// After how many cases without any answer one is.
 pub(super) const SILENT_MAX: u32 = 4;
@@ -75,7 +78,14 @@ impl Worker<'_> {
     fn leak(&mut self) -> Option<Symptom> {
         let sample = leak::at_rest(&mut self.player);
         let resource = self.samples.push(sample)?;
-        if self.history.cases().len() < LOOK_BACK || self.played < self.leak_after {
+        if self.played < self.leak_after {
+            // What is left over makes each look at the target longer than the one before, and another target may be cheap.
+            if resource != Resource::Memory && self.started.elapsed() > self.player.start_time * START_SHARE {
+                self.start(true);
+            }
+            return None;
+        }
+        if self.history.cases().len() < LOOK_BACK {
             return None;
         }
         let history: Vec<Case> = self.history.cases().iter().cloned().collect();
@@ -102,7 +112,13 @@ impl Worker<'_> {
             return;
         }
         let (seconds, cases) = (self.common.elapsed(), lock(self.state).counts.cases);
-        lock(self.state).looking = Some((name, seconds));
+        {
+            let mut state = lock(self.state);
+            state.looking = Some((name, seconds));
+            if symptom.kind() == Class::Hang {
+                state.tire_of_hangs();
+            }
+        }
         let stderr: Vec<String> = self.player.written(200).into_iter().map(|line| line.text).collect();
         let history = self.history.take();
         // On disk before anything else is done with it.
@@ -283,9 +299,6 @@ impl Worker<'_> {
         };
         let mut state = lock(self.state);
         let kept = finding::keep(&mut state.findings, &mut finding);
-        if finding.kind == Class::Hang && kept != Kept::First {
-            state.tire_of_hangs();
-        }
         if kept != Kept::Counted {
             let page = page(&finding, symptom, case, &reduction.told);
             let written = common.writer.write(&finding.path, &scenario, played.as_ref(), &text, &page);

@@ -28,7 +28,7 @@ const LOOKED_INTO_UNKNOWN_MAX: u32 = 12;
 /// The same of signs that say nothing of where it happened and take seconds each time: who is silent is silent.
 const SILENT_UNKNOWN_MAX: u32 = 2;
 
-/// For how many cases no hang is looked into after one that was known; twice as many after the next.
+/// For how many cases no hang is looked into after the first; twice as many after the next.
 const HANG_GAP: u64 = 4_000;
 
 /// What a campaign leaves in `campaign.json`.
@@ -155,8 +155,8 @@ impl State {
         self.counts.cases >= self.hangs.0
     }
 
-    /// Has hangs looked into ever more rarely: one that was looked into is known. It takes many times as long as any other sign to
-    /// look into one, since each play that shows it is a wait for nothing, and it says nothing of where it comes from before.
+    /// Has hangs looked into ever more rarely. It takes many times as long as any other sign to look into one, since each play that
+    /// shows it is a wait for nothing; and whether it is one that is known is only seen when it is small.
     pub(super) fn tire_of_hangs(&mut self) {
         let gap = (self.hangs.1 * 2).max(HANG_GAP);
         self.hangs = (self.counts.cases + gap, gap);

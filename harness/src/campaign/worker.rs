@@ -34,7 +34,7 @@ const CALIBRATIONS: usize = 2;
 const STARTS_MAX: u32 = 5;
 
 /// How many cases are played after growth was looked into for the first time, until it is again.
-const LEAK_GAP: u64 = 500;
+const LEAK_GAP: u64 = 4_000;
 
 /// By how much a pause may be longer than was asked for, in ns.
 const TIMER_SLACK_NS: Option<NonZeroU64> = NonZeroU64::new(1_000);
@@ -53,6 +53,8 @@ pub(super) struct Worker<'w> {
     pub(super) silent: u32,
     pub(super) since_probe: u64,
     starts: u64,
+    /// When the target was started.
+    pub(super) started: Instant,
     pub(super) tell: Sender<Told>,
     pub(super) samples: Samples,
     pub(super) played: u64,
@@ -67,6 +69,7 @@ impl<'w> Worker<'w> {
             common,
             state,
             starts: player.starts,
+            started: Instant::now(),
             player,
             history: History::default(),
             virgin: Virgin::default(),
@@ -216,6 +219,7 @@ impl<'w> Worker<'w> {
             match self.player.restart(in_order) {
                 Ok(()) => {
                     lock(self.state).counts.started += began.elapsed();
+                    self.started = Instant::now();
                     return true;
                 }
                 Err(failure) => failed = Some(failure.message),
