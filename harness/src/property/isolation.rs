@@ -4,7 +4,7 @@
 //! expected, so that an answer on the wrong connection is seen. Which words these are was tried out before.
 
 use super::edit::{beside, is_on_connection, speakers, spoken_by, with_steps, without};
-use super::talk::repeats;
+use super::talk::{keeps, repeats};
 use super::{Base, Kind, Parameters, Property, Variant};
 use crate::document::{Node, Table, Value};
 use crate::random::Random;
@@ -48,6 +48,9 @@ fn plan(base: &Base, parameters: &Parameters, random: &mut Random) -> Result<Vec
         return Err("the server serves one connection at a time".into());
     }
     let [(_, own)] = base.case.lanes().try_into().map_err(|_| "it is for cases with one order of steps")?;
+    if own.iter().any(keeps) {
+        return Err("what one connection saves would be what another one expects".into());
+    }
     // What each connection says.
     let shift = 1 + random.below(4);
     let talks: Vec<Vec<Node>> = names

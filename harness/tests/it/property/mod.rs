@@ -131,6 +131,13 @@ fn a_server_of_one_connection_at_a_time_is_silent() {
 }
 
 #[test]
+fn what_each_connection_saves_is_not_held_against_the_others() {
+    let steps = "[[case]]\nname = \"c\"\nsteps = [{ send = { random = 70000 }, save = \"blob\" }, { shutdown = \"write\" }, \
+                 { expect = \"${blob}\" }, { expect_eof = true }]\n";
+    is_silent(&outcomes(&format!("[target]\nbuiltin = \"tcp-echo\"\n{steps}"), &["isolation"]));
+}
+
+#[test]
 fn a_cut_that_loses_bytes_is_found_and_named() {
     let violation = violation(&scenario("lines", "cut", TALK), "chunking");
     assert_eq!(violation.verdict, "deterministic", "{violation:?}");
