@@ -277,15 +277,13 @@ impl Novelty {
         for line in &signature.logs {
             log |= self.logs.len() < LOG_SEEN_MAX && self.logs.insert(*line);
         }
-        let last = signature.replies.len().saturating_sub(1);
-        match (answer, state, log) {
-            (Some(_), _, true) => Some(("answer", last)),
-            (_, Some(_), true) => Some(("state", last)),
-            (Some(at), ..) => Some(("answer", at.max(state.unwrap_or(0)))),
-            (_, Some(at), _) => Some(("state", at)),
-            (_, _, true) => Some(("log", last)),
-            _ => None,
-        }
+        let last = log.then(|| signature.replies.len().saturating_sub(1)).max(answer).max(state)?;
+        let what = match (answer, state) {
+            (Some(_), _) => "answer",
+            (None, Some(_)) => "state",
+            (None, None) => "log",
+        };
+        Some((what, last))
     }
 
     /// What was seen, for a file: in the same order each time.

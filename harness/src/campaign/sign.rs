@@ -112,13 +112,7 @@ impl Worker<'_> {
             return;
         }
         let (seconds, cases) = (self.common.elapsed(), lock(self.state).counts.cases);
-        {
-            let mut state = lock(self.state);
-            state.looking = Some((name, seconds));
-            if symptom.kind() == Class::Hang {
-                state.tire_of_hangs();
-            }
-        }
+        lock(self.state).looking = Some((name, seconds));
         let stderr: Vec<String> = self.player.written(200).into_iter().map(|line| line.text).collect();
         let history = self.history.take();
         // On disk before anything else is done with it.
@@ -299,6 +293,9 @@ impl Worker<'_> {
         };
         let mut state = lock(self.state);
         let kept = finding::keep(&mut state.findings, &mut finding);
+        if finding.kind == Class::Hang {
+            state.tire_of_hangs();
+        }
         if kept != Kept::Counted {
             let page = page(&finding, symptom, case, &reduction.told);
             let written = common.writer.write(&finding.path, &scenario, played.as_ref(), &text, &page);

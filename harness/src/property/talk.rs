@@ -138,7 +138,7 @@ pub(super) fn exchanges(case: &TestCase) -> Result<Talk, String> {
     if talk.exchanges.is_empty() { Err("the case sends nothing".into()) } else { Ok(talk) }
 }
 
-/// Whether an expectation sets variables.
+/// Whether a step sets variables.
 pub(super) fn keeps(node: &Node) -> bool {
     match &node.value {
         Value::Table(table) => table.entries.iter().any(|entry| {

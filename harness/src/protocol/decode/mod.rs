@@ -46,10 +46,7 @@ impl Protocol {
         let mut nearest: Option<(usize, usize)> = None;
         let mut shortest: Option<Decoded> = None;
         let mut waits = false;
-        for message in self.begins[usize::from(*first)].iter().map(|message| usize::from(*message)) {
-            if !Protocol::goes(&self.messages[message], direction) {
-                continue;
-            }
+        for message in self.begun_by(*first, direction) {
             match self.decode_as(message, input, whole, &mut scratch) {
                 Ok(decoded) if whole => return Ok(Some(decoded)),
                 // Of several that it could be, the one that is whole first: that is the one which is found when the bytes
@@ -93,11 +90,14 @@ impl Protocol {
             return self.decode_empty(direction).map(|decoded| &*self.messages[decoded.message].name);
         };
         let mut scratch = Scratch::default();
-        let could = self.begins[usize::from(*first)].iter().map(|message| usize::from(*message));
-        could
-            .filter(|at| Protocol::goes(&self.messages[*at], direction))
-            .find(|at| self.decode_as(*at, input, true, &mut scratch).is_ok())
-            .map(|at| &*self.messages[at].name)
+        let found = self.begun_by(*first, direction).find(|at| self.decode_as(*at, input, true, &mut scratch).is_ok());
+        found.map(|at| &*self.messages[at].name)
+    }
+
+    /// The messages that may begin with this byte and go in this direction.
+    fn begun_by(&self, first: u8, direction: Option<Direction>) -> impl Iterator<Item = usize> {
+        let begun = self.begins[usize::from(first)].iter().map(|message| usize::from(*message));
+        begun.filter(move |at| Protocol::goes(&self.messages[*at], direction))
     }
 
     /// Decodes `input` as every message that it can be, whole.
