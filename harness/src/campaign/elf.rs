@@ -16,6 +16,13 @@ pub struct Section {
     pub fixed: bool,
 }
 
+impl Section {
+    /// What it holds.
+    pub fn bytes(self, file: &[u8]) -> Option<&[u8]> {
+        file.get(usize::try_from(self.offset).ok()?..)?.get(..usize::try_from(self.len).ok()?)
+    }
+}
+
 /// The section with this name, in a file of 64 bits in this machine's byte order.
 pub fn section(file: &[u8], name: &str) -> Option<Section> {
     let u16_at = |at: usize| Some(u16::from_ne_bytes(*file.get(at..)?.first_chunk()?));
@@ -52,10 +59,7 @@ const WORDS_MAX: usize = 1_024;
 ///
 /// Numbers are known of x86-64 alone, and come in both byte orders.
 pub fn words(file: &[u8]) -> Vec<Vec<u8>> {
-    let bytes = |name: &str| {
-        let Section { offset, len, .. } = section(file, name)?;
-        file.get(usize::try_from(offset).ok()?..)?.get(..usize::try_from(len).ok()?)
-    };
+    let bytes = |name: &str| section(file, name)?.bytes(file);
     let mut words: Vec<Vec<u8>> = Vec::new();
     const X86_64: [u8; 2] = [0x3e, 0];
     if file.get(0x12..0x14) == Some(&X86_64) {

@@ -31,6 +31,7 @@ pub mod schedule;
 pub mod seeds;
 mod sign;
 pub mod socket;
+pub mod stack;
 mod standing;
 mod state;
 pub mod status;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::player::Trace;
+use super::stack::Frame;
 use crate::event::OutputLine;
 use crate::runner::process::Exit;
 use crate::testcase::{Class, Failed};
@@ -48,7 +49,7 @@ pub enum Symptom {
 impl Symptom {
     /// What a play shows by itself. `normal` are the ends that valid conversations lead to as well.
     pub fn of(trace: &Trace, normal: &[Exit]) -> Option<Symptom> {
-        let place = place(&trace.lines);
+        let place = place(&trace.lines).or_else(|| of_stack(&trace.stack));
         match (&trace.ended, place) {
             (Some((target, exit)), place) if !normal.contains(exit) => {
                 Some(Symptom::Ended { target: target.clone(), exit: *exit, place })
@@ -56,6 +57,11 @@ impl Symptom {
             (None, Some(place)) => Some(Symptom::Panic(place)),
             _ => None,
         }
+    }
+
+    /// Whether a signal has ended a process, and nothing says where.
+    pub fn is_untraced(&self) -> bool {
+        matches!(self, Symptom::Ended { exit: Exit::Signal { .. }, place: None, .. })
     }
 
     /// What it counts as.
@@ -192,6 +198,21 @@ fn join<'t>(parts: impl Iterator<Item = &'t str>) -> String {
     parts.collect::<Vec<_>>().join(" ")
 }
 
+/// The program's functions at the top of a stack.
+fn of_stack(stack: &[Frame]) -> Option<String> {
+    let own = stack.iter().filter(|frame| !frame.of_system).map(|frame| &frame.function);
+    let mut own: Vec<&str> = own.map(String::as_str).filter(|function| is_telling(function)).collect();
+    // How deep what calls itself was says nothing.
+    own.dedup();
+    own.truncate(FRAMES);
+    (!own.is_empty()).then(|| join(own.into_iter()))
+}
+
+/// Whether a function says something of the program: those of sanitizers and of the C library do not.
+fn is_telling(function: &str) -> bool {
+    !function.starts_with("__") && !matches!(function, "memcpy" | "strcpy" | "free" | "malloc")
+}
+
 /// The functions at the top of a sanitizer's stack.
 fn frames(lines: &[OutputLine]) -> Vec<String> {
     let frame = |line: &OutputLine| {
@@ -199,10 +220,7 @@ fn frames(lines: &[OutputLine]) -> Vec<String> {
         let (_, function) = text.strip_prefix('#').and_then(|_| text.split_once(" in "))?;
         Some(function.split_whitespace().next()?.to_owned())
     };
-    // Those of the sanitizer itself and of the C library say nothing of the program.
-    let is_own =
-        |name: &String| !name.starts_with("__") && !matches!(name.as_str(), "memcpy" | "strcpy" | "free" | "malloc");
-    lines.iter().take(64).filter_map(frame).filter(is_own).take(FRAMES).collect()
+    lines.iter().take(64).filter_map(frame).filter(|function| is_telling(function)).take(FRAMES).collect()
 }
 
 /// A path without the folders of the machine that it was built on.

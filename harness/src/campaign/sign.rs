@@ -13,6 +13,7 @@ use super::player::{Reply, Trace};
 use super::reduction::{Reduction, answers, whole};
 use super::run::lock;
 use super::schedule::Job;
+use super::stack::Frame;
 use super::state::Ending;
 use super::triage::{Judge, LOOK_BACK, REPLAYS, Verdict};
 use super::watch::Told;
@@ -101,10 +102,18 @@ impl Worker<'_> {
 
     /// Looks into a sign: plays it again, makes it small, and writes it down.
     pub(super) fn look_into(&mut self, job: &Job, trace: &Trace, symptom: &Symptom) {
+        self.player.tracing = symptom.is_untraced();
+        self.look_closely(job, trace, symptom);
+        self.player.tracing = false;
+    }
+
+    fn look_closely(&mut self, job: &Job, trace: &Trace, symptom: &Symptom) {
         let last = last_said(&job.case, Some(trace));
         let unknown = (!self.is_known(last)).then(|| symptom.bucket("unknown"));
         let name = symptom.bucket(&self.name_of(last));
-        if !lock(self.state).wants(&name, unknown.as_deref(), symptom.kind()) {
+        let wanted = lock(self.state).wants(&name, unknown.as_deref(), symptom.kind());
+        let is_placed = self.player.tracing && (wanted || lock(self.state).wants_place(&name));
+        if !wanted && !is_placed {
             // What answers wrong is well otherwise.
             if *symptom != Symptom::Wrong {
                 self.player.end(false);
@@ -118,11 +127,31 @@ impl Worker<'_> {
         // On disk before anything else is done with it.
         let number = cases;
         let raw = self.common.options.folder.join("signs");
+        let sign = raw.join(format!("{number}.json"));
         let stored = serde_json::to_vec(&history[history.len().saturating_sub(LOOK_BACK)..]).unwrap_or_default();
-        let kept =
-            std::fs::create_dir_all(&raw).and_then(|()| std::fs::write(raw.join(format!("{number}.json")), stored));
-        if let Err(error) = kept {
+        if let Err(error) = std::fs::create_dir_all(&raw).and_then(|()| std::fs::write(&sign, stored)) {
             let _ = self.tell.send(Told::Note(format!("a sign could not be stored: {error}")));
+        }
+        // Where it happens is one play away: what is known by that is counted, and what is not is wanted.
+        let placed = match is_placed {
+            true => self.common.judge.try_fresh(&mut self.player, &job.case, symptom),
+            false => None,
+        };
+        let placed = placed.filter(|symptom| !symptom.is_untraced());
+        let (symptom, is_known, wanted) = match &placed {
+            None => (symptom, false, wanted),
+            Some(symptom) => {
+                let (name, mut state) = (symptom.bucket(""), lock(self.state));
+                let is_known = state.count_again(&name);
+                (symptom, is_known, !is_known && state.wants(&name, None, symptom.kind()))
+            }
+        };
+        if !wanted {
+            if is_known {
+                let _ = std::fs::remove_file(&sign);
+            }
+            self.player.end(false);
+            return;
         }
         let judge = &self.common.judge;
         if *symptom == Symptom::Wrong {
@@ -223,8 +252,9 @@ impl Worker<'_> {
             let failed = plays.iter().filter(|played| !is_clean(played)).count();
             if chosen.as_ref().is_none_or(|best| failed > best.failed) {
                 let played = plays.into_iter().find(|played| !is_clean(played));
-                let (bucket, shape, folder) = (bucket.clone(), shape.clone(), folder.clone());
-                chosen = Some(Shown { failed, scenario, played, bucket, shape, folder });
+                let (stack, bucket, shape, folder) =
+                    (trace.stack.clone(), bucket.clone(), shape.clone(), folder.clone());
+                chosen = Some(Shown { failed, scenario, played, stack, bucket, shape, folder });
             }
             if failed == REPLAYS as usize {
                 break;
@@ -260,7 +290,7 @@ impl Worker<'_> {
             }
         }
         let Reduction { case, verdict, .. } = &reduction;
-        let Shown { failed, mut scenario, played, bucket, shape, folder } = shown;
+        let Shown { failed, mut scenario, played, stack, bucket, shape, folder } = shown;
         let verdict = if failed < REPLAYS as usize { Verdict::Flaky } else { *verdict };
         scenario.about.kind = Some(symptom.kind().word().into());
         scenario.about.verdict = Some(match verdict {
@@ -297,7 +327,7 @@ impl Worker<'_> {
             state.tire_of_hangs();
         }
         if kept != Kept::Counted {
-            let page = page(&finding, symptom, case, &reduction.told);
+            let page = page(&finding, symptom, case, &reduction.told, &stack);
             let written = common.writer.write(&finding.path, &scenario, played.as_ref(), &text, &page);
             if let Err(error) = written {
                 let why = format!("the finding `{}` could not be written: {error}", finding.bucket);
@@ -321,6 +351,8 @@ struct Shown {
     scenario: TestCase,
     /// A play that has failed.
     played: Option<testcase::Played>,
+    /// Where the target was when a signal has ended it.
+    stack: Vec<Frame>,
     bucket: String,
     shape: String,
     folder: PathBuf,

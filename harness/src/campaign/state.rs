@@ -22,6 +22,10 @@ use crate::testcase::Class;
 /// How many findings of one bucket are looked into.
 const LOOKED_INTO_MAX: u32 = 2;
 
+/// Of how many signs of one name it is looked where they come from, before that is done ever more rarely: several bugs may
+/// follow the same message.
+const PLACED_MAX: u32 = 16;
+
 /// How many signs of one kind are looked into that follow messages which no seed says: each has a name of its own.
 const LOOKED_INTO_UNKNOWN_MAX: u32 = 12;
 
@@ -148,6 +152,19 @@ impl State {
         };
         let most = if class == Class::Hang { SILENT_UNKNOWN_MAX } else { LOOKED_INTO_UNKNOWN_MAX };
         look(name, LOOKED_INTO_MAX) && unknown.is_none_or(|unknown| look(unknown, most))
+    }
+
+    /// Whether it is worth a play to see where a sign of this name comes from that has been looked into.
+    pub(super) fn wants_place(&mut self, name: &str) -> bool {
+        let looked = self.looked_into.entry(format!("where {name}")).or_insert(0);
+        *looked += 1;
+        *looked <= PLACED_MAX || looked.is_power_of_two()
+    }
+
+    /// Counts one more of a finding; `false` where there is none of this bucket.
+    pub(super) fn count_again(&mut self, bucket: &str) -> bool {
+        let known = self.findings.iter_mut().find(|finding| finding.bucket == bucket);
+        known.map(|finding| finding.samples += 1).is_some()
     }
 
     /// Whether hangs are worth another look by now.

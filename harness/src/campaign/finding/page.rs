@@ -2,14 +2,18 @@
 
 use super::super::case::Case;
 use super::super::oracle::Symptom;
+use super::super::stack::Frame;
 use super::super::triage::Verdict;
 use super::Finding;
 
 /// How many bytes of a message the page shows.
 const SHOWN_MAX: usize = 512;
 
+/// How many calls of a stack the page shows.
+const FRAMES_MAX: usize = 24;
+
 /// The page of a finding.
-pub fn page(finding: &Finding, symptom: &Symptom, case: &Case, told: &[String]) -> String {
+pub fn page(finding: &Finding, symptom: &Symptom, case: &Case, told: &[String], stack: &[Frame]) -> String {
     let mut page = format!("# {}\n\n{symptom}.\n\n", finding.bucket);
     page.push_str(&format!(
         "Found after {:.1} s and {} cases. {}\n\n```\nharness run {}\n```\n\nfails as long as it is there.\n",
@@ -26,6 +30,16 @@ pub fn page(finding: &Finding, symptom: &Symptom, case: &Case, told: &[String]) 
     if !told.is_empty() {
         page.push_str("\n## What matters\n\n");
         told.iter().for_each(|line| page.push_str(&format!("- {line}\n")));
+    }
+    if !stack.is_empty() {
+        page.push_str("\n## Where\n\n```\n");
+        for (at, frame) in stack.iter().take(FRAMES_MAX).enumerate() {
+            page.push_str(&format!("#{at:<3} {frame}\n"));
+        }
+        if stack.len() > FRAMES_MAX {
+            page.push_str(&format!("… {} more\n", stack.len() - FRAMES_MAX));
+        }
+        page.push_str("```\n");
     }
     page.push_str(&format!(
         "\n## What is said\n\n{}, {}, {}.\n",

@@ -26,6 +26,7 @@ use super::affinity::Processor;
 use super::coverage::Coverage;
 use super::plan::{Actor, Place, Plan};
 use super::socket::Link;
+use super::stack::{Files, Names, Tracer};
 use crate::event::{Failure, OutputLine};
 use crate::matcher::Pattern;
 use crate::runner::process::{Activity, Address, Rest, family};
@@ -77,6 +78,11 @@ pub struct Player {
     pub processor: Option<Processor>,
     /// Whether the target's threads are watched for rest; without, replies are waited for by time alone.
     pub quiescence: bool,
+    /// Whether targets are traced from their start, so that it is seen where a signal ends them.
+    pub tracing: bool,
+    tracer: Option<Tracer>,
+    files: Arc<Files>,
+    names: Names,
     /// How long a reply takes at most, as far as is known, where nobody can be watched or nothing is known of this one.
     pub reply_within: Duration,
     /// The longest that an answer that was expected came after the target had come to rest.
@@ -130,6 +136,10 @@ impl Player {
             coverage,
             processor: None,
             quiescence: true,
+            tracing: false,
+            tracer: None,
+            files: Arc::default(),
+            names: Names::default(),
             reply_within: Duration::from_millis(50),
             late: Duration::ZERO,
             starts: 0,
@@ -187,6 +197,7 @@ impl Player {
         if let Some(processor) = self.processor.as_ref().filter(|_| !pids.is_empty()) {
             processor.take(&pids);
         }
+        self.tracer = self.tracing.then(|| Tracer::attach(family(&pids), Arc::clone(&self.files))).flatten();
         self.rest = (!pids.is_empty() && self.quiescence).then(|| Rest::new(pids));
         self.up = Some(up);
     }
@@ -195,6 +206,7 @@ impl Player {
     pub fn end(&mut self, in_order: bool) {
         self.links.clear();
         self.rest = None;
+        self.tracer = None;
         self.touch();
         self.coverage.detach();
         if let Some(up) = self.up.take() {

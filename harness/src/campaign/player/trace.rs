@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::socket::End;
+use super::super::stack::Frame;
 use crate::event::OutputLine;
 use crate::runner::process::Exit;
 
@@ -26,6 +27,8 @@ pub struct Trace {
     pub busy: bool,
     /// How a process of the target ended, and which.
     pub ended: Option<(String, Exit)>,
+    /// The calls it was in when a signal has ended it, the innermost first, where that was looked at.
+    pub stack: Vec<Frame>,
     /// What the target wrote meanwhile.
     pub lines: Vec<OutputLine>,
     /// How long it took.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::super::socket::{Heard, Link};
+use super::super::stack::Tracer;
 use super::{Player, Told, Trace};
 use crate::event::OutputLine;
 use crate::framing::Decoded;
@@ -331,6 +332,10 @@ impl Player {
         // Who sleeps with all its threads does not end.
         let sleeps = self.rest.is_some() && state == Activity::Asleep;
         trace.ended = self.ended(trace.refused.is_some() || state == Activity::Gone || (lost && !sleeps));
+        if trace.ended.is_some() && trace.stack.is_empty() {
+            let stack = self.tracer.as_ref().and_then(Tracer::stack).unwrap_or_default();
+            trace.stack = self.names.frames(&stack);
+        }
         self.lines(&mut trace.lines);
         if close {
             self.touch();

@@ -193,7 +193,7 @@ impl Member {
                     there = count(&buffer[..len]);
                 }
                 match state(&buffer[..len]) {
-                    b'S' | b'I' | b'T' | b't' => lives = true,
+                    b'S' | b'I' | b'T' => lives = true,
                     // It has ended, and whoever started it has not yet asked how.
                     b'Z' | b'X' => {}
                     _ => {

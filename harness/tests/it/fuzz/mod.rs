@@ -182,6 +182,25 @@ fn a_number_that_only_the_program_knows_is_found_in_it() {
 }
 
 #[test]
+fn crashes_are_told_apart_by_their_stacks() {
+    let arguments = ["--cases", "2000", "--keep-going"];
+    let campaign = fuzz("places", false, &arguments);
+    let findings = campaign.json["findings"].as_array().expect("they are listed");
+    let mut buckets: Vec<&str> = findings.iter().filter_map(|finding| finding["bucket"].as_str()).collect();
+    buckets.sort_unstable();
+    assert_eq!(buckets.len(), 2, "{buckets:?}\n{}", campaign.stderr);
+    for (bucket, function) in buckets.iter().zip(["even_length", "odd_length"]) {
+        assert!(bucket.starts_with(&format!("crash-sigsegv-{function}-")), "{bucket}");
+    }
+    for finding in findings {
+        let page = campaign.read(finding, "report.md");
+        assert!(page.contains("## Where\n\n```\n#0   ") && page.contains("_length\n#1   "), "{page}");
+        assert_eq!(finding["verdict"], "deterministic");
+        assert!(finding["samples"].as_u64() > Some(2), "{finding}");
+    }
+}
+
+#[test]
 fn a_crash_is_found_made_small_and_told_of() {
     let campaign = fuzz("crash", false, &["--cases", "3000", "--shrink-budget", "60s"]);
     let finding = campaign.found("crash", 6, 6);

@@ -20,6 +20,12 @@ static void answer(int client, const char *text) {
   if (write(client, text, strlen(text)) < 0) return;
 }
 
+static int *volatile nowhere;
+
+static __attribute__((noinline)) void even_length(void) { *nowhere = 1; }
+
+static __attribute__((noinline)) void odd_length(void) { *nowhere = 2; }
+
 static void serve(int client) {
   char line[8192];
   size_t len = 0;
@@ -49,6 +55,7 @@ static void serve(int client) {
     }
     if (is("cache") && filled < 40 && len > 40) { filled++; memset(malloc(8192), 1, 8192); if (dup(client) < 0) abort(); }
     if (is("cache-slowly") && filled < 400 && len > 40) { filled++; memset(malloc(8192), 1, 8192); }
+    if (is("places") && len > 40) { if (len % 2) odd_length(); else even_length(); }
     unsigned word = 0;
     if (is("word") && strncmp(line, "ECHO ", 5) == 0) memcpy(&word, line + 5, sizeof word);
     if (word == 0x719e3ac5) abort();
