@@ -109,6 +109,11 @@ impl Virgin {
         }
     }
 
+    /// Whether an edge comes and goes by itself.
+    pub fn is_masked(&self, edge: usize) -> bool {
+        self.unstable.get(edge).copied().unwrap_or(false)
+    }
+
     /// How many edges were taken.
     pub fn edges(&self) -> usize {
         self.edges

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::case::{Case, Message, Step};
 use super::corpus::Entry;
 use super::finding::Finding;
+use super::frontier::Frontiers;
 use super::standing::Standing;
 use super::state::Counts;
 
@@ -52,6 +53,9 @@ pub struct Checkpoint {
     pub novelty: [Vec<u64>; 3],
     /// What was found.
     pub findings: Vec<Finding>,
+    /// Bytes all of whose values are tried.
+    #[serde(default)]
+    pub frontiers: Frontiers,
     /// Which signs were looked into.
     pub looked_into: Vec<(String, u32)>,
     /// From which case on hangs are looked into, and how many were left out before.

@@ -16,6 +16,7 @@ pub mod coverage;
 pub mod elf;
 pub mod feedback;
 pub mod finding;
+pub mod frontier;
 mod history;
 pub mod journal;
 pub mod leak;

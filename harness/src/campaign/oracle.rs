@@ -210,7 +210,7 @@ fn of_stack(stack: &[Frame]) -> Option<String> {
 
 /// Whether a function says something of the program: those of sanitizers and of the C library do not.
 fn is_telling(function: &str) -> bool {
-    !function.starts_with("__") && !matches!(function, "memcpy" | "strcpy" | "free" | "malloc")
+    !function.starts_with("__") && !matches!(function, "_start" | "free" | "malloc" | "memcpy" | "strcpy")
 }
 
 /// The functions at the top of a sanitizer's stack.

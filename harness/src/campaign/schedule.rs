@@ -2,11 +2,15 @@
 
 use super::case::Case;
 use super::corpus::Corpus;
+use super::frontier::Frontiers;
 use crate::mutator::{Around, MUTATORS, SWEEP, bounded, find};
 use crate::random::Random;
 
 /// How many cases of the finite part come before any that is guided.
 const SWEEP_FIRST: u64 = 1_000;
+
+/// After how many cases there is one that tries a value of a byte which a program may compare next.
+const FRONTIER_EVERY: u64 = 3;
 
 /// The most ways of one mutator with one seed that the finite part tries; of more, evenly spread ones.
 const WAYS_MAX: usize = 1_500;
@@ -41,6 +45,8 @@ pub struct Schedule {
     pub swept: u64,
     given: u64,
     yields: Vec<Yield>,
+    /// Bytes all of whose values are tried.
+    pub frontiers: Frontiers,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,7 +68,8 @@ pub struct Yield {
 
 impl Default for Schedule {
     fn default() -> Schedule {
-        Schedule { cursor: Some(Cursor::default()), swept: 0, given: 0, yields: vec![Yield::default(); MUTATORS.len()] }
+        let yields = vec![Yield::default(); MUTATORS.len()];
+        Schedule { cursor: Some(Cursor::default()), swept: 0, given: 0, yields, frontiers: Frontiers::default() }
     }
 }
 
@@ -87,6 +94,11 @@ impl Schedule {
         random: &mut Random,
     ) -> Option<Job> {
         self.given += 1;
+        if self.given.is_multiple_of(FRONTIER_EVERY)
+            && let Some((parent, case)) = self.frontiers.next(|number| Some(&corpus.entries().get(number)?.case))
+        {
+            return Some(Job { case: bounded(case), parent: Some(parent), mutators: Vec::new(), sweep: None });
+        }
         if (self.given <= SWEEP_FIRST || self.given.is_multiple_of(2))
             && let Some(job) = self.sweep(seeds, around)
         {

@@ -179,15 +179,17 @@ impl State {
         self.hangs = (self.counts.cases + gap, gap);
     }
 
-    /// Keeps a case that has shown something new.
-    pub(super) fn admit(&mut self, entry: Entry) -> bool {
+    /// Keeps a case that has shown something new; its number, unless it was there.
+    pub(super) fn admit(&mut self, entry: Entry) -> Option<usize> {
         let parent = entry.parent;
         let kept = entry.clone();
-        let added = self.corpus.add(entry).is_some();
-        if added && let Err(error) = self.journal.push(&kept) {
+        let added = self.corpus.add(entry);
+        if added.is_some()
+            && let Err(error) = self.journal.push(&kept)
+        {
             self.trouble.get_or_insert(format!("the journal cannot be written: {error}"));
         }
-        if let (true, Some(parent)) = (added, parent) {
+        if let (Some(_), Some(parent)) = (added, parent) {
             self.corpus.entry_mut(parent).children += 1;
             self.counts.news_at = self.counts.cases;
         }
@@ -221,6 +223,7 @@ impl State {
             virgin: hex(self.virgin.seen()),
             novelty: self.novelty.seen(),
             findings: self.findings.clone(),
+            frontiers: self.schedule.frontiers.clone(),
             looked_into: self.looked_into.iter().map(|(name, times)| (name.clone(), *times)).collect(),
             hangs: self.hangs,
             digest: self.digest,
@@ -261,6 +264,7 @@ impl State {
         let State { dictionary, answers, .. } = &*self;
         let around = Around { plan, dictionary, others: &[], answers, datagrams };
         self.schedule = Schedule::resumed(checkpoint.given, &checkpoint.yields, &self.seeds, &around);
+        self.schedule.frontiers.clone_from(&checkpoint.frontiers);
         self.restore(checkpoint, entries);
     }
 

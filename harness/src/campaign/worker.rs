@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
 
+use std::collections::HashSet;
 use std::num::NonZeroU64;
 use std::sync::Mutex;
 use std::sync::mpsc::Sender;
@@ -10,6 +11,7 @@ use std::time::Instant;
 use super::case::{Case, Step};
 use super::corpus::Entry;
 use super::feedback::{self, Signature, Virgin, each};
+use super::frontier;
 use super::history::History;
 use super::leak::Samples;
 use super::oracle::Symptom;
@@ -38,6 +40,9 @@ const LEAK_GAP: u64 = 4_000;
 
 /// By how much a pause may be longer than was asked for, in ns.
 const TIMER_SLACK_NS: Option<NonZeroU64> = NonZeroU64::new(1_000);
+
+/// Of how many messages of a seed it is found out what of them matters.
+const SEED_FRONTIERS_MAX: usize = 16;
 
 /// After how many cases the shared folder is looked at.
 const IMPORT_EVERY: u64 = 5_000;
@@ -107,10 +112,16 @@ impl<'w> Worker<'w> {
             chosen: 0,
             children: 0,
         };
-        state.admit(entry);
+        let added = state.admit(entry).filter(|_| feedback.starts_with("seed"));
         drop(state);
         if trace.ended.is_some() {
             let _ = self.player.restart(false);
+        } else if let Some(number) = added.filter(|_| !edges.is_empty()) {
+            for step in case.sends().into_iter().take(SEED_FRONTIERS_MAX) {
+                if let Some(at) = frontier::find(case, step, &mut |other| self.takes(other, &edges)) {
+                    lock(self.state).schedule.frontiers.add(number, case, step, at);
+                }
+            }
         }
     }
 
@@ -376,9 +387,10 @@ impl<'w> Worker<'w> {
             Some((_, message)) => self.lean(job, trace, message, signature),
             None => job.case.clone(),
         };
+        let frontier = if feedback == "edge" { self.frontier(&case, job.parent, &edges) } else { None };
         let mut state = lock(self.state);
         let entry = Entry {
-            case,
+            case: case.clone(),
             feedback: feedback.into(),
             parent: job.parent,
             mutators: job.mutators.iter().map(|at| MUTATORS[*at].name.to_owned()).collect(),
@@ -387,7 +399,43 @@ impl<'w> Worker<'w> {
             chosen: 0,
             children: 0,
         };
-        state.admit(entry);
+        if let (Some(number), Some((step, at))) = (state.admit(entry), frontier) {
+            state.schedule.frontiers.add(number, &case, step, at);
+        }
+    }
+
+    /// The byte of a case that took these edges which its target may compare next: in what it says that its parent does not say.
+    fn frontier(&mut self, case: &Case, parent: Option<usize>, edges: &[(u32, u8)]) -> Option<(usize, usize)> {
+        let said: HashSet<Vec<u8>> = {
+            let state = lock(self.state);
+            let parent = &state.corpus.entries().get(parent?)?.case;
+            parent.messages().map(|(_, message)| message.bytes()).collect()
+        };
+        let (step, _) = case.messages().filter(|(_, message)| !said.contains(&message.bytes())).last()?;
+        let began = Instant::now();
+        let at = frontier::find(case, step, &mut |other| self.takes(other, edges));
+        lock(self.state).counts.again += began.elapsed();
+        Some((step, at?))
+    }
+
+    /// Whether a case takes these edges and no others.
+    fn takes(&mut self, case: &Case, edges: &[(u32, u8)]) -> bool {
+        let mut taken = Vec::new();
+        let trace = self.player.play_whole(case, &mut |coverage| {
+            each(coverage.take(), |edge, _| taken.push(edge as u32));
+        });
+        self.history.push(case.clone());
+        if let Some(symptom) = Symptom::of(&trace, &self.common.judge.normal) {
+            let job = Job { case: case.clone(), parent: None, mutators: Vec::new(), sweep: None };
+            self.look_into(&job, &trace, &symptom);
+        }
+        if !self.player.is_up() || trace.ended.is_some() {
+            self.start(false);
+            return false;
+        }
+        let state = lock(self.state);
+        taken.retain(|edge| !state.virgin.is_masked(*edge as usize));
+        taken.iter().eq(edges.iter().map(|(edge, _)| edge))
     }
 }
 

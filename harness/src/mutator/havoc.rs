@@ -124,7 +124,7 @@ fn once(random: &mut Random, bytes: &mut Vec<u8>, around: &Around<'_>) -> bool {
             let from = place(random, len);
             let end = (from + 1 + block(random, len - from)).min(len);
             let copy = bytes[from..end].to_vec();
-            bytes.splice(at..at, copy);
+            make_room(bytes, at, copy.len()).copy_from_slice(&copy);
         }
         9 => {
             let from = place(random, len);
@@ -134,7 +134,7 @@ fn once(random: &mut Random, bytes: &mut Vec<u8>, around: &Around<'_>) -> bool {
         10 if len < MESSAGE_LEN_MAX / 2 => {
             let count = (1 + random.below(BLOCK_LEN_MAX) as usize) >> random.below(8);
             let fill = if random.below(2) == 0 { bytes[at] } else { random.below(256) as u8 };
-            bytes.splice(at..at, std::iter::repeat_n(fill, count.max(1)));
+            make_room(bytes, at, count.max(1)).fill(fill);
         }
         11 => {
             let other = place(random, len);
@@ -159,6 +159,14 @@ fn block(random: &mut Random, max: usize) -> usize {
         _ => max,
     };
     random.below(max as u64) as usize
+}
+
+/// So many more bytes at a place; what was there comes behind them.
+fn make_room(bytes: &mut Vec<u8>, at: usize, count: usize) -> &mut [u8] {
+    let len = bytes.len();
+    bytes.resize(len + count, 0);
+    bytes.copy_within(at..len, at + count);
+    &mut bytes[at..at + count]
 }
 
 /// Writes a number at which programs change their minds, or one near to what is there, over some bytes.

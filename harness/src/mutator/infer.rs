@@ -2,10 +2,13 @@
 
 use super::{Around, Mutator, change_bytes, locate, one_of, pick_message};
 use crate::campaign::case::{Case, Message, Step};
-use crate::random::Random;
+use crate::random::{Random, fnv1a, mix};
 
 /// How far from a message's beginning a length is looked for.
 const PLACES_MAX: usize = 64;
+
+/// How many bytes of a message are looked at for that: a number that begins at the last place may take eight.
+const LOOKED_AT: usize = PLACES_MAX + 7;
 
 /// How many lengths of one message are used.
 const LENGTHS_MAX: usize = 8;
@@ -42,19 +45,25 @@ pub type Lengths = Vec<Length>;
 
 /// Finds numbers that say how much follows.
 pub fn lengths(bytes: &[u8]) -> Lengths {
+    lengths_at(&bytes[..bytes.len().min(LOOKED_AT)], bytes.len())
+}
+
+/// The same of a message of which only the beginning is there.
+fn lengths_at(head: &[u8], len: usize) -> Lengths {
     let mut found: Lengths = Vec::new();
-    for at in 0..bytes.len().min(PLACES_MAX) {
+    for at in 0..len.min(PLACES_MAX) {
         for width in [8_usize, 4, 3, 2, 1] {
-            let Some(field) = bytes.get(at..at + width) else { continue };
-            let rest = bytes.len() - at - width;
-            if rest == 0 {
-                continue;
-            }
+            let Some(rest) = len.checked_sub(at + width).filter(|rest| *rest > 0) else { continue };
+            let field = &head[at..at + width];
             for how in [How::Big, How::Little, How::Varint] {
                 if (width == 1 && how != How::Big) || (how == How::Varint && width == 8) {
                     continue;
                 }
                 let Some(value) = read(field, how) else { continue };
+                // Most numbers are much larger than any message.
+                if value < rest as u64 || value > len as u64 {
+                    continue;
+                }
                 for extra in [0, width, at + width] {
                     // A number within a longer one that was found is the same one.
                     let known = |known: &Length| known.at <= at && at + width <= known.at + known.width;
@@ -69,10 +78,16 @@ pub fn lengths(bytes: &[u8]) -> Lengths {
 }
 
 fn read(field: &[u8], how: How) -> Option<u64> {
-    let join = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+    let mut word = [0; 8];
     match how {
-        How::Big => Some(field.iter().fold(0, join)),
-        How::Little => Some(field.iter().rev().fold(0, join)),
+        How::Big => {
+            word[8 - field.len()..].copy_from_slice(field);
+            Some(u64::from_be_bytes(word))
+        }
+        How::Little => {
+            word[..field.len()].copy_from_slice(field);
+            Some(u64::from_le_bytes(word))
+        }
         How::Varint => {
             let (last, before) = field.split_last()?;
             let whole = *last < 0x80 && *last > 0 && before.iter().all(|byte| *byte >= 0x80);
@@ -235,12 +250,15 @@ impl Mutator for Refragment {
 /// What [`change_bytes`] does, with lengths that are true afterwards every second time.
 pub(super) fn change_honestly(case: &mut Case, step: usize, change: impl FnOnce(&mut Vec<u8>) -> bool) -> bool {
     change_bytes(case, step, |bytes| {
-        let before = lengths(bytes);
         let len = bytes.len();
+        let mut before = [0; LOOKED_AT];
+        let before = &mut before[..len.min(LOOKED_AT)];
+        before.copy_from_slice(&bytes[..before.len()]);
         let changed = change(bytes);
         // Which times that are follows from the bytes: it needs no draw.
-        if changed && bytes.len() != len && crate::random::fnv1a(bytes) & 1 == 0 {
-            repair(&before, bytes);
+        let head = &bytes[..bytes.len().min(LOOKED_AT)];
+        if changed && bytes.len() != len && mix(fnv1a(head), bytes.len() as u64) >> 63 == 0 {
+            repair(&lengths_at(before, len), bytes);
         }
         changed
     })

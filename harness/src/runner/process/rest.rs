@@ -42,10 +42,22 @@ struct Member {
     pid: u32,
     /// How long its threads have run, all together; nothing where the system does not say.
     clock: Option<ClockId>,
-    /// Its threads, the first one first, as files that tell their states.
-    threads: Vec<(u32, File)>,
+    /// Its threads, the first one first.
+    threads: Vec<Thread>,
     /// The one that was seen to work last: it is looked at before the others.
     last: usize,
+    /// The folder of its threads: it has a link for each of them, and two more.
+    tasks: Option<File>,
+}
+
+/// One thread, as files that tell its state.
+#[derive(Debug)]
+struct Thread {
+    tid: u32,
+    stat: File,
+    /// What system call it is in, in half the time that its state takes to be told; nothing where that does not say whether it
+    /// rests.
+    call: Option<File>,
 }
 
 /// What the threads were doing.
@@ -164,24 +176,28 @@ impl Rest {
 impl Member {
     fn new(pid: u32) -> Member {
         let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(pid.cast_signed())).ok();
-        Member { pid, clock, threads: Vec::new(), last: 0 }
+        Member { pid, clock, threads: Vec::new(), last: 0, tasks: None }
+    }
+
+    /// How many threads it has.
+    fn count(&self) -> Option<usize> {
+        let links = rustix::fs::fstat(self.tasks.as_ref()?).ok()?.st_nlink;
+        usize::try_from(links).ok()?.checked_sub(2)
     }
 
     fn look(&mut self) -> Activity {
-        let mut buffer = [0; 512];
         let mut lives = false;
         for fresh in [false, true] {
             if fresh || self.threads.is_empty() {
                 self.list();
             }
-            // The first thread's line says how many there are: only when there are others than are known the list is made anew.
-            let mut there = None;
+            // Those that are known are looked at, and only when there are others the list is made anew.
             lives = false;
             let mut next = self.last.min(self.threads.len().saturating_sub(1));
             let mut seen = 0;
             while seen < self.threads.len() {
                 let at = next;
-                let Ok(len) = self.threads[at].1.read_at(&mut buffer, 0) else {
+                let Some(state) = self.threads[at].state() else {
                     // It has ended; another one may have its number by now.
                     self.threads.remove(at);
                     (next, seen) = (0, 0);
@@ -189,10 +205,7 @@ impl Member {
                 };
                 seen += 1;
                 next = (at + 1) % self.threads.len();
-                if self.threads[at].0 == self.pid {
-                    there = count(&buffer[..len]);
-                }
-                match state(&buffer[..len]) {
+                match state {
                     b'S' | b'I' | b'T' => lives = true,
                     // It has ended, and whoever started it has not yet asked how.
                     b'Z' | b'X' => {}
@@ -202,7 +215,7 @@ impl Member {
                     }
                 }
             }
-            if there.is_some_and(|there| there.min(THREADS_MAX) <= self.threads.len()) {
+            if self.count().is_some_and(|there| there.min(THREADS_MAX) <= self.threads.len()) {
                 break;
             }
         }
@@ -210,26 +223,64 @@ impl Member {
     }
 
     fn list(&mut self) {
-        let Ok(tasks) = fs::read_dir(format!("/proc/{}/task", self.pid)) else { return self.threads.clear() };
+        let folder = format!("/proc/{}/task", self.pid);
+        let Ok(tasks) = fs::read_dir(&folder) else { return self.threads.clear() };
         let number = |task: fs::DirEntry| task.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
         let mut tids: Vec<u32> = tasks.flatten().filter_map(number).take(THREADS_MAX).collect();
         tids.sort_unstable_by_key(|tid| (*tid != self.pid, *tid));
+        if self.tasks.is_none() {
+            self.tasks = File::open(&folder).ok();
+        }
         // Most of them were there before, and are read where they were.
         let mut before = std::mem::take(&mut self.threads);
         for tid in tids {
-            let known = before.iter().position(|(other, _)| *other == tid).map(|at| before.swap_remove(at).1);
-            if let Some(file) = known.or_else(|| File::open(format!("/proc/{}/task/{tid}/stat", self.pid)).ok()) {
-                self.threads.push((tid, file));
-            }
+            let known = before.iter().position(|other| other.tid == tid).map(|at| before.swap_remove(at));
+            self.threads.extend(known.or_else(|| Thread::open(&folder, tid)));
         }
     }
 }
 
-/// How many threads its process has, by a line of `/proc/PID/stat`: the eighteenth field after the name.
-fn count(stat: &[u8]) -> Option<usize> {
-    let at = memchr::memrchr(b')', stat)?;
-    let field = stat[at + 1..].split(|byte| *byte == b' ').filter(|field| !field.is_empty()).nth(17)?;
-    str::from_utf8(field).ok()?.parse().ok()
+impl Thread {
+    fn open(folder: &str, tid: u32) -> Option<Thread> {
+        let stat = File::open(format!("{folder}/{tid}/stat")).ok()?;
+        let call = if IDLE.is_empty() { None } else { File::open(format!("{folder}/{tid}/syscall")).ok() };
+        Some(Thread { tid, stat, call })
+    }
+
+    /// The letter of its state; nothing where it has ended and is forgotten.
+    fn state(&mut self) -> Option<u8> {
+        let mut buffer = [0; 512];
+        if let Some(call) = &self.call {
+            let len = call.read_at(&mut buffer, 0).unwrap_or(0);
+            if buffer[..len].starts_with(b"running") {
+                return Some(b'R');
+            }
+            if is_idle(&buffer[..len]) {
+                return Some(b'S');
+            }
+        }
+        let len = self.stat.read_at(&mut buffer, 0).ok()?;
+        let state = state(&buffer[..len]);
+        // It may rest in another call each time, and be asked twice each time.
+        self.call.take_if(|_| state == b'S');
+        Some(state)
+    }
+}
+
+/// The system calls in which threads wait for something to do, and never for a disk: `nanosleep`, `pause`, `accept`, `recvfrom`,
+/// `recvmsg`, `wait4`, `rt_sigtimedwait`, `rt_sigsuspend`, `futex`, `restart_syscall`, `clock_nanosleep`, `epoll_wait`, `waitid`,
+/// `pselect6`, `ppoll`, `epoll_pwait`, `accept4`, `recvmmsg`, `io_uring_enter`, `epoll_pwait2`, `poll`, `select`.
+#[cfg(target_arch = "x86_64")]
+const IDLE: &[u32] =
+    &[35, 34, 43, 45, 47, 61, 128, 130, 202, 219, 230, 232, 247, 270, 271, 281, 288, 299, 426, 441, 7, 23];
+
+#[cfg(not(target_arch = "x86_64"))]
+const IDLE: &[u32] = &[];
+
+/// Whether what `/proc/PID/syscall` says is a call in which a thread waits for something to do.
+fn is_idle(call: &[u8]) -> bool {
+    let number = call.split(|byte| *byte == b' ').next().and_then(|number| str::from_utf8(number).ok()?.parse().ok());
+    number.is_some_and(|number: u32| IDLE.contains(&number))
 }
 
 /// The state in a line of `/proc/PID/stat`: a letter after the name, which may hold anything.
@@ -264,10 +315,25 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_threads_stands_in_it() {
-        let stat = b"7 (a) b) S 1 7 7 0 -1 4194560 10 0 0 0 1 2 0 0 20 0 3 0 99";
-        assert_eq!(count(stat), Some(3));
-        assert_eq!(count(b"7 (x) R"), None);
+    #[cfg(target_arch = "x86_64")]
+    fn who_waits_in_a_call_is_idle_and_who_reads_may_not_be() {
+        assert!(is_idle(b"232 0x4 0x7ffd 0x400 0xffffffff 0x0 0x0 0x7ffd 0x7f00\n"));
+        assert!(!is_idle(b"0 0x3 0x7ffd 0x400 0x0 0x0 0x0 0x7ffd 0x7f00\n"));
+        assert!(!is_idle(b"running\n") && !is_idle(b"-1 0x7ffd 0x7f00\n") && !is_idle(b""));
+    }
+
+    #[test]
+    fn a_folder_of_threads_has_as_many_links() {
+        let mut member = Member::new(std::process::id());
+        member.list();
+        let before = member.count().expect("it says so");
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || stopped.recv());
+        // Other tests start and end threads meanwhile.
+        let more = member.count();
+        drop(stop);
+        let _ = other.join();
+        assert!(before >= 1 && more.is_some(), "{before} {more:?}");
     }
 
     #[test]

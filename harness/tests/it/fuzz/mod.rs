@@ -182,6 +182,15 @@ fn a_number_that_only_the_program_knows_is_found_in_it() {
 }
 
 #[test]
+fn a_word_that_is_compared_letter_by_letter_is_found_where_edges_are_seen() {
+    let campaign = fuzz("letters", true, &["--cases", "6000"]);
+    let finding = campaign.found("crash", 6, 6);
+    assert!(campaign.read(finding, "repro.toml").contains("ECHO water"), "{}", campaign.stderr);
+    // Without them, one letter is as good as another.
+    fuzz("letters", false, &["--cases", "6000"]).found_nothing();
+}
+
+#[test]
 fn crashes_are_told_apart_by_their_stacks() {
     let arguments = ["--cases", "2000", "--keep-going"];
     let campaign = fuzz("places", false, &arguments);

@@ -59,6 +59,8 @@ static void serve(int client) {
     unsigned word = 0;
     if (is("word") && strncmp(line, "ECHO ", 5) == 0) memcpy(&word, line + 5, sizeof word);
     if (word == 0x719e3ac5) abort();
+    if (is("letters") && strncmp(line, "ECHO ", 5) == 0)
+      if (line[5] == 'w') if (line[6] == 'a') if (line[7] == 't') if (line[8] == 'e') if (line[9] == 'r') abort();
     if (is("exit") && len > 40) exit(0);
     if (is("panic") && len > 40) {
       fprintf(stderr, "thread 'worker' panicked at src/parse.rs:7:9:\nindex out of bounds\n");
