@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use rustix::process::PidfdFlags;
 
-use super::elf;
+use crate::runner::process::elf;
 
 /// The least that classic AFL maps have, and the runtime of AFL++ insists on beyond it.
 pub const MAP_LEN: usize = 65_536;

@@ -4,9 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::player::Trace;
-use super::stack::Frame;
 use crate::event::OutputLine;
-use crate::runner::process::Exit;
+use crate::runner::process::{Exit, Frame};
 use crate::testcase::{Class, Failed};
 
 /// What of a target grows.
@@ -34,6 +33,15 @@ pub enum Symptom {
         /// Where, in the target's own words.
         place: Option<String>,
     },
+    /// A process that a target has started ended by a signal, and the target goes on; with the place, if that was seen.
+    Child {
+        /// Which target's.
+        target: String,
+        /// How.
+        exit: Exit,
+        /// Where.
+        place: Option<String>,
+    },
     /// What a valid conversation says is not answered.
     Hang,
     /// Something grows.
@@ -54,6 +62,9 @@ impl Symptom {
             (Some((target, exit)), place) if !normal.contains(exit) => {
                 Some(Symptom::Ended { target: target.clone(), exit: *exit, place })
             }
+            (None, place) if let Some((target, exit)) = &trace.child => {
+                Some(Symptom::Child { target: target.clone(), exit: *exit, place })
+            }
             (None, Some(place)) => Some(Symptom::Panic(place)),
             _ => None,
         }
@@ -68,7 +79,7 @@ impl Symptom {
     pub fn kind(&self) -> Class {
         match self {
             Symptom::Busy | Symptom::Hang | Symptom::Late(_) => Class::Hang,
-            Symptom::Ended { .. } => Class::Crash,
+            Symptom::Child { .. } | Symptom::Ended { .. } => Class::Crash,
             Symptom::Leak(_) => Class::Leak,
             Symptom::Panic(_) => Class::Panic,
             Symptom::Wrong => Class::WrongAnswer,
@@ -87,6 +98,9 @@ impl Symptom {
                 };
                 place.as_ref().map_or(exit.clone(), |place| format!("{exit}, {place}"))
             }
+            Symptom::Child { exit, place, .. } => {
+                format!("child {exit}, {}", place.as_deref().unwrap_or_default())
+            }
             Symptom::Hang | Symptom::Late(_) => "silence".to_owned(),
             Symptom::Leak(resource) => format!("{resource:?}").to_lowercase(),
             Symptom::Panic(place) => format!("panicked at {place}"),
@@ -104,7 +118,8 @@ impl Symptom {
             Symptom::Ended { exit, place: None, .. } => Some(exit.to_string()),
             Symptom::Late(_) => Some("late answer".into()),
             Symptom::Leak(resource) => Some(format!("leak of {resource:?}").to_lowercase()),
-            Symptom::Ended { place: Some(_), .. } | Symptom::Panic(_) => None,
+            Symptom::Child { exit, place: None, .. } => Some(format!("child {exit}")),
+            Symptom::Child { .. } | Symptom::Ended { place: Some(_), .. } | Symptom::Panic(_) => None,
             Symptom::Wrong => Some("wrong answer".into()),
         }
     }
@@ -113,7 +128,7 @@ impl Symptom {
     pub fn bucket(&self, fallback: &str) -> String {
         let name = match self {
             Symptom::Busy => format!("busy-{fallback}"),
-            Symptom::Ended { exit, place, .. } => {
+            Symptom::Child { exit, place, .. } | Symptom::Ended { exit, place, .. } => {
                 let exit = match exit {
                     Exit::Code(code) => format!("exit-{code}"),
                     exit => exit.to_string().split([' ', ',']).nth(1).unwrap_or("signal").to_lowercase(),
@@ -150,6 +165,10 @@ impl fmt::Display for Symptom {
             Symptom::Ended { target, exit, place: None } => write!(f, "the target `{target}` ended: {exit}"),
             Symptom::Ended { target, exit, place: Some(place) } => {
                 write!(f, "the target `{target}` ended: {exit}, at {place}")
+            }
+            Symptom::Child { target, exit, place } => {
+                write!(f, "a process that the target `{target}` has started ended: {exit}")?;
+                place.as_ref().map_or(Ok(()), |place| write!(f, ", at {place}"))
             }
             Symptom::Hang => f.write_str("a valid conversation is not answered any more"),
             Symptom::Leak(Resource::Descriptors) => f.write_str("open descriptors grow with each play"),

@@ -13,12 +13,12 @@ use super::plan::Plan;
 use super::player::{LATE_MAX, Patience, Player, Reply};
 use super::seeds::{self, Seed};
 use super::triage::Judge;
-use super::{CampaignError, CoverageKind, Options, elf};
+use super::{CampaignError, CoverageKind, Options};
 use crate::mutator::{Dictionary, learn};
 use crate::protocol::{Kind, Protocol};
 use crate::random::Random;
 use crate::runner::Ground;
-use crate::runner::process::{Exit, Guard};
+use crate::runner::process::{Exit, Guard, elf};
 use crate::scenario::Scenario;
 use crate::text::count;
 

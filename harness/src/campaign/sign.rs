@@ -13,13 +13,13 @@ use super::player::{Reply, Trace};
 use super::reduction::{Reduction, answers, whole};
 use super::run::lock;
 use super::schedule::Job;
-use super::stack::Frame;
 use super::state::Ending;
 use super::triage::{Judge, LOOK_BACK, REPLAYS, Verdict};
 use super::watch::Told;
 use super::worker::Worker;
 use crate::mutator::MUTATORS;
 use crate::protocol::Direction;
+use crate::runner::process::Frame;
 use crate::testcase::{self, Class, TestCase};
 
 /// After how many cases a valid conversation is played in between.
@@ -114,8 +114,9 @@ impl Worker<'_> {
         let wanted = lock(self.state).wants(&name, unknown.as_deref(), symptom.kind());
         let is_placed = self.player.tracing && (wanted || lock(self.state).wants_place(&name));
         if !wanted && !is_placed {
-            // What answers wrong is well otherwise.
-            if *symptom != Symptom::Wrong {
+            lock(self.state).count_again(&name);
+            // What answers wrong is well otherwise, and so is who has lost a process that served one connection.
+            if !matches!(symptom, Symptom::Wrong | Symptom::Child { .. }) {
                 self.player.end(false);
             }
             return;

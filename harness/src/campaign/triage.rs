@@ -89,6 +89,10 @@ impl Judge {
             player.finish(&mut more, true);
             trace.busy = more.busy;
             trace.ended = trace.ended.or(more.ended);
+            trace.child = trace.child.or(more.child);
+            if trace.stack.is_empty() {
+                trace.stack = more.stack;
+            }
             trace.lines.append(&mut more.lines);
         }
     }

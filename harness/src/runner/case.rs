@@ -46,8 +46,8 @@ pub(super) struct Stage<'a> {
 }
 
 impl Run {
-    /// A line that a target never writes, and has written.
-    async fn wrote(&self, stage: &Stage<'_>) -> Option<Box<Failure>> {
+    /// What a target is never to do, and has done.
+    async fn unwanted(&self, stage: &Stage<'_>) -> Option<Box<Failure>> {
         let watched = stage.running.iter().filter_map(|running| {
             let target = stage.file.scenario.targets.iter().find(|target| target.name == running.name)?;
             (!target.never.is_empty()).then_some((running, &target.never))
@@ -58,12 +58,7 @@ impl Run {
         }
         // What a thread writes as it dies comes at about the time at which its connection ends.
         tokio::time::sleep(WRITING).await;
-        let (running, (never, line)) =
-            watched.into_iter().find_map(|(running, never)| Some((running, running.wrote(never)?)))?;
-        let message = format!("the target `{}` wrote what it never should: {line}", running.name);
-        let mut failure = Failure::new(FailureKind::Mismatch, message, never.place.clone());
-        failure.notes.push(format!("no line matches `{}`", never.words));
-        Some(Box::new(failure))
+        watched.into_iter().find_map(|(running, never)| running.did(never)).map(Box::new)
     }
 
     /// Plays a case, and again for as long as it does not hold and `--retries` allows.
@@ -384,7 +379,7 @@ impl Run {
         if outcome.verdict != Verdict::Passed {
             return outcome;
         }
-        if let Some(failure) = self.wrote(stage).await {
+        if let Some(failure) = self.unwanted(stage).await {
             return Outcome { verdict: Verdict::Failed, failure: Some(failure) };
         }
         match meter.judge(&case.name, &file.history).await {

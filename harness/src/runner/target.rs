@@ -17,12 +17,15 @@ use super::resting::at_rest;
 use super::socket::in_folder;
 use super::tls::{Authority, Setup, Side};
 use crate::event::{EventKind, Failure, FailureKind, OutputLine};
-use crate::scenario::{Family, Never, ReadyWhen, Target, TargetKind, Tls};
+use crate::scenario::{Family, Never, ReadyWhen, Target, TargetKind, Tls, Unwanted};
 use crate::template::{Template, Variables};
 use crate::url::Url;
 
 /// How many of a target's last lines are told.
 const TAIL_LINES: usize = 20;
+
+/// How many calls of a process that has crashed are told.
+const CALLS_MAX: usize = 12;
 
 /// How long a process may take to end after it closed a connection, for that to be told as one story.
 const DYING: Duration = Duration::from_millis(500);
@@ -276,6 +279,7 @@ async fn start_one(
                 address,
                 ready,
                 ready_within: spec.ready_within,
+                follow: None,
                 logs: logs(target, owner, setting),
             };
             start_process(target, command, setting).await
@@ -352,6 +356,8 @@ async fn start_process(
     setting: &Setting,
 ) -> Result<Running, Box<Failure>> {
     command.env.extend_from_slice(&setting.env);
+    let crash = target.never.iter().any(|never| matches!(never.what, Unwanted::Crash));
+    command.follow = crash.then_some(process::Follow::Processes);
     let (name, address) = (target.name.clone(), command.address.clone());
     match process::start(&command, &setting.guard).await {
         Ok(process) => {
@@ -532,15 +538,38 @@ impl Running {
         process.exited()
     }
 
-    /// The first line of what it wrote that one of these matches, if they match any.
-    pub(super) fn wrote<'n>(&self, never: &'n [Never]) -> Option<(&'n Never, String)> {
+    /// The first of these that it has done, if it has done any.
+    pub(super) fn did(&self, never: &[Never]) -> Option<Failure> {
         let process = self.process()?;
         never.iter().find_map(|never| {
-            let stream = if never.stderr { process::Stream::Stderr } else { process::Stream::Stdout };
-            let words = Regex::new(&never.words).expect("the scenario was checked");
-            let written = process.output(stream);
-            let line = written.split(|byte| *byte == b'\n').find(|line| words.is_match(*line))?;
-            Some((never, String::from_utf8_lossy(line).into_owned()))
+            let (message, note) = match &never.what {
+                Unwanted::Crash => {
+                    let own = process.pid();
+                    let fault = process.faults().into_iter().find(|fault| fault.ends && fault.pid != own)?;
+                    let exit = Exit::Signal { number: fault.signal, core: false };
+                    let mut note = String::from("it was in:");
+                    for frame in process::Names::default().frames(&fault.stack).iter().take(CALLS_MAX) {
+                        note.push_str(&format!("\n  {frame}"));
+                    }
+                    let pid = fault.pid;
+                    (
+                        format!("a process that the target `{}` has started ended: {exit} (process {pid})", self.name),
+                        note,
+                    )
+                }
+                Unwanted::Line { stderr, words } => {
+                    let stream = if *stderr { process::Stream::Stderr } else { process::Stream::Stdout };
+                    let matches = Regex::new(words).expect("the scenario was checked");
+                    let written = process.output(stream);
+                    let line = written.split(|byte| *byte == b'\n').find(|line| matches.is_match(*line))?;
+                    let line = String::from_utf8_lossy(line);
+                    let message = format!("the target `{}` wrote what it never should: {line}", self.name);
+                    (message, format!("no line matches `{words}`"))
+                }
+            };
+            let mut failure = Failure::new(FailureKind::Mismatch, message, never.place.clone());
+            failure.notes.push(note);
+            Some(failure)
         })
     }
 

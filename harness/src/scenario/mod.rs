@@ -51,7 +51,7 @@ pub use model::{Model, TRANSITIONS_MAX, Transition, WAYS_MAX};
 pub use outline::Outline;
 pub use payload::PAYLOADS;
 pub use preset::{PRESETS, Preset, presets};
-pub use target::{Command, Limits, Never, ReadyWhen, Restart, Target, TargetKind, UsageLimit};
+pub use target::{Command, Limits, Never, ReadyWhen, Restart, Target, TargetKind, Unwanted, UsageLimit};
 pub use tls::{Identity, TLS_VARIABLES, Tls, Trust};
 pub use vary::{COMBINATIONS_MAX, Family};
 pub use words::{OPTIONS, VERBS, Word};

@@ -137,15 +137,27 @@ pub struct Limits {
     pub threads_growth: Option<UsageLimit>,
 }
 
-/// What a target never writes.
+/// What never happens to a target.
 #[derive(Clone, Debug)]
 pub struct Never {
-    /// Whether it is on stderr that it does not.
-    pub stderr: bool,
-    /// An expression that none of its lines matches.
-    pub words: String,
+    /// What.
+    pub what: Unwanted,
     /// Where it stands.
     pub place: Place,
+}
+
+/// What a target is not to do.
+#[derive(Clone, Debug)]
+pub enum Unwanted {
+    /// A process that it has started ends by a signal that says it did something wrong.
+    Crash,
+    /// It writes a line that matches this expression.
+    Line {
+        /// On stderr, else on stdout.
+        stderr: bool,
+        /// The expression.
+        words: String,
+    },
 }
 
 /// One of them.
@@ -306,7 +318,7 @@ fn lower(
     Target { name: name.into(), place, kind, restart, limits, never, is_told }
 }
 
-/// Reads `never`: words that a process never writes.
+/// Reads `never`: what a process never does.
 fn lower_never(reader: &mut Reader, entry: &Entry, kind: &TargetKind) -> Vec<Never> {
     let mut never = Vec::new();
     if let TargetKind::Address(_) = kind {
@@ -315,12 +327,18 @@ fn lower_never(reader: &mut Reader, entry: &Entry, kind: &TargetKind) -> Vec<Nev
         return never;
     }
     let Some(table) = reader.table(&entry.node, "`never`") else { return never };
-    reader.check_keys(table, &["stderr", "stdout"], "`never`");
+    reader.check_keys(table, &["crash", "stderr", "stdout"], "`never`");
     for entry in &table.entries {
+        let place = reader.source().place(entry.key_span.start..entry.node.span.end);
+        if entry.key == "crash" {
+            if reader.boolean(&entry.node, "`crash`") == Some(true) {
+                never.push(Never { what: Unwanted::Crash, place });
+            }
+            continue;
+        }
         let Some(words) = reader.static_string(&entry.node, &format!("`{}`", entry.key)) else { continue };
         if check_regex(reader, &entry.node, &words) {
-            let place = reader.source().place(entry.key_span.start..entry.node.span.end);
-            never.push(Never { stderr: entry.key == "stderr", words, place });
+            never.push(Never { what: Unwanted::Line { stderr: entry.key == "stderr", words }, place });
         }
     }
     never

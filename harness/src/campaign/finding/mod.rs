@@ -177,7 +177,10 @@ impl Writer {
             set_limit(&mut whole, "idle_work", &Node::from(IDLE_WORK));
         }
         if let Symptom::Panic(_) = material.symptom {
-            forbid_panics(&mut whole);
+            forbid(&mut whole, "stderr", &"thread '.*panicked at|Sanitizer: |: runtime error: ".into());
+        }
+        if let Symptom::Child { .. } = material.symptom {
+            forbid(&mut whole, "crash", &true.into());
         }
         if let Some(own) = whole.lane_mut("steps") {
             *own = steps;
@@ -268,9 +271,8 @@ fn set_limit(whole: &mut TestCase, key: &'static str, most: &Node) {
     }
 }
 
-fn forbid_panics(whole: &mut TestCase) {
+fn forbid(whole: &mut TestCase, key: &'static str, what: &Node) {
     for table in targets(whole).into_iter().filter(|table| table.get("never").is_none()) {
-        let words = "thread '.*panicked at|Sanitizer: |: runtime error: ";
-        table.set("never", Table::of([("stderr", words)]));
+        table.set("never", Table::of([(key, what.clone())]));
     }
 }

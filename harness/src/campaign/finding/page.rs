@@ -2,9 +2,9 @@
 
 use super::super::case::Case;
 use super::super::oracle::Symptom;
-use super::super::stack::Frame;
 use super::super::triage::Verdict;
 use super::Finding;
+use crate::runner::process::Frame;
 
 /// How many bytes of a message the page shows.
 const SHOWN_MAX: usize = 512;

@@ -26,10 +26,9 @@ use super::affinity::Processor;
 use super::coverage::Coverage;
 use super::plan::{Actor, Place, Plan};
 use super::socket::Link;
-use super::stack::{Files, Names, Tracer};
 use crate::event::{Failure, OutputLine};
 use crate::matcher::Pattern;
-use crate::runner::process::{Activity, Address, Rest, family};
+use crate::runner::process::{Activity, Address, Files, Follow, Names, Rest, family};
 use crate::runner::{Ground, Up};
 use crate::template::Variables;
 
@@ -80,7 +79,8 @@ pub struct Player {
     pub quiescence: bool,
     /// Whether targets are traced from their start, so that it is seen where a signal ends them.
     pub tracing: bool,
-    tracer: Option<Tracer>,
+    /// Whether it is seen how the processes end that the target starts.
+    children: Children,
     files: Arc<Files>,
     names: Names,
     /// How long a reply takes at most, as far as is known, where nobody can be watched or nothing is known of this one.
@@ -93,6 +93,17 @@ pub struct Player {
     pub start_time: Duration,
     /// How long was waited for targets.
     pub waited: Duration,
+}
+
+/// Whether a target starts processes, as many do for each connection, and whether it is seen how these end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Children {
+    /// None were seen.
+    None,
+    /// They are followed.
+    Followed,
+    /// They cannot be.
+    Unseen,
 }
 
 /// By what is seen that a target has heard what was done to it last.
@@ -137,7 +148,7 @@ impl Player {
             processor: None,
             quiescence: true,
             tracing: false,
-            tracer: None,
+            children: Children::None,
             files: Arc::default(),
             names: Names::default(),
             reply_within: Duration::from_millis(50),
@@ -197,7 +208,14 @@ impl Player {
         if let Some(processor) = self.processor.as_ref().filter(|_| !pids.is_empty()) {
             processor.take(&pids);
         }
-        self.tracer = self.tracing.then(|| Tracer::attach(family(&pids), Arc::clone(&self.files))).flatten();
+        let follow = match (self.tracing, self.children) {
+            (true, _) => Some(Follow::Threads),
+            (false, Children::Followed) => Some(Follow::Processes),
+            (false, Children::None | Children::Unseen) => None,
+        };
+        if let Some(follow) = follow {
+            processes.iter().for_each(|(_, process)| _ = process.follow(follow, &self.files));
+        }
         self.rest = (!pids.is_empty() && self.quiescence).then(|| Rest::new(pids));
         self.up = Some(up);
     }
@@ -206,7 +224,6 @@ impl Player {
     pub fn end(&mut self, in_order: bool) {
         self.links.clear();
         self.rest = None;
-        self.tracer = None;
         self.touch();
         self.coverage.detach();
         if let Some(up) = self.up.take() {

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::super::socket::End;
-use super::super::stack::Frame;
 use crate::event::OutputLine;
-use crate::runner::process::Exit;
+use crate::runner::process::{Exit, Frame};
 
 /// How much of a reply is kept.
 pub const REPLY_LEN_MAX: usize = 4 << 10;
@@ -27,6 +26,8 @@ pub struct Trace {
     pub busy: bool,
     /// How a process of the target ended, and which.
     pub ended: Option<(String, Exit)>,
+    /// A process that a target has started was ended by a signal that says it did something wrong.
+    pub child: Option<(String, Exit)>,
     /// The calls it was in when a signal has ended it, the innermost first, where that was looked at.
     pub stack: Vec<Frame>,
     /// What the target wrote meanwhile.

@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::super::socket::{Heard, Link};
-use super::super::stack::Tracer;
-use super::{Player, Told, Trace};
+use super::{Children, Player, Told, Trace};
 use crate::event::OutputLine;
 use crate::framing::Decoded;
 use crate::matcher::{Input, Outcome, Pattern, Progress};
 use crate::runner::Up;
-use crate::runner::process::{Activity, Came, Exit, Rest};
+use crate::runner::process::{Activity, Came, Exit, Follow, Rest};
 
 /// How long a target may work on a message before it is no longer waited for.
 const SETTLE_MAX: Duration = Duration::from_millis(20);
@@ -332,10 +331,8 @@ impl Player {
         // Who sleeps with all its threads does not end.
         let sleeps = self.rest.is_some() && state == Activity::Asleep;
         trace.ended = self.ended(trace.refused.is_some() || state == Activity::Gone || (lost && !sleeps));
-        if trace.ended.is_some() && trace.stack.is_empty() {
-            let stack = self.tracer.as_ref().and_then(Tracer::stack).unwrap_or_default();
-            trace.stack = self.names.frames(&stack);
-        }
+        self.follow_children();
+        self.faults(trace);
         self.lines(&mut trace.lines);
         if close {
             self.touch();
@@ -343,6 +340,32 @@ impl Player {
                 self.told = Told::Nobody;
             }
             self.links.drain(..).flatten().for_each(Link::reset);
+        }
+    }
+
+    /// Follows what the target starts, from the moment on that it is seen to start processes.
+    fn follow_children(&mut self) {
+        if self.children != Children::None || !self.rest.as_ref().is_some_and(Rest::forks) {
+            return;
+        }
+        let processes = self.up.iter().flat_map(Up::processes);
+        let followed = processes.map(|(_, process)| process.follow(Follow::Processes, &self.files));
+        self.children = if followed.fold(true, |all, one| all & one) { Children::Followed } else { Children::Unseen };
+    }
+
+    /// Notes which signals have said that a process did something wrong: the last of the target's own, the first of what it started.
+    fn faults(&mut self, trace: &mut Trace) {
+        let processes = self.up.iter().flat_map(Up::processes);
+        for (name, process) in processes {
+            for fault in process.faults() {
+                let own = fault.pid == process.pid();
+                if own && trace.ended.is_some() {
+                    trace.stack = self.names.frames(&fault.stack);
+                } else if !own && fault.ends && trace.child.is_none() && trace.ended.is_none() {
+                    trace.child = Some((name.clone(), Exit::Signal { number: fault.signal, core: false }));
+                    trace.stack = self.names.frames(&fault.stack);
+                }
+            }
         }
     }
 

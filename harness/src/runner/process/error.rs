@@ -64,6 +64,8 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// Its scenario wants to see how what it starts ends, which takes ptrace(2).
+    Trace,
     /// Somebody else serves on its address.
     Taken {
         /// The address.
@@ -103,6 +105,9 @@ impl StartError {
             StartError::Taken { after_start: true, .. } => {
                 "if that process serves on behalf of the target, say `ready = \"connect\"`"
             }
+            StartError::Trace => {
+                "it takes Linux on x86-64, and ptrace, which a container (seccomp), Yama or a debugger may deny"
+            }
             StartError::Unreadable { .. } => "say `ready = \"connect\"`, or a regex of what it prints",
             _ => return None,
         })
@@ -125,6 +130,9 @@ impl fmt::Display for StartError {
                 write!(f, "the target was not ready within {}: expected {wanted}", show_duration(*within))
             }
             StartError::NotRunnable { program, .. } => write!(f, "the program `{program}` cannot be run"),
+            StartError::Trace => {
+                f.write_str("the processes that it starts cannot be followed, as `never = { crash = true }` wants")
+            }
             StartError::Taken { address, holder: Some(holder), .. } => write!(f, "`{address}` is taken by {holder}"),
             StartError::Taken { address, holder: None, .. } => write!(f, "`{address}` is taken by another process"),
             StartError::Unreadable { path, .. } => {

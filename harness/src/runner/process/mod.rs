@@ -6,6 +6,7 @@
 //! Read on with [`running`](Process), then `guard`, `ready` and `sockets`.
 
 mod diag;
+pub mod elf;
 mod error;
 mod guard;
 mod output;
@@ -15,11 +16,13 @@ mod ready;
 mod rest;
 mod running;
 mod sockets;
+mod stack;
 mod usage;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regex_automata::meta::Regex;
@@ -32,6 +35,7 @@ pub use processes::Holder;
 pub use rest::{Activity, Came, Rest, THREADS_MAX, TICK, family};
 pub use running::{Process, Stopped, spawn};
 pub(crate) use sockets::{parse_ip, serves};
+pub use stack::{Address as CodeAddress, Fault, Files, Follow, Frame, Names};
 pub use usage::{Usage, usage};
 
 pub use crate::signal::{Exit, Signal, UnknownSignal};
@@ -55,6 +59,8 @@ pub struct Command {
     pub ready: Ready,
     /// How long that may take.
     pub ready_within: Duration,
+    /// Whether it is seen how the processes end that it starts.
+    pub follow: Option<Follow>,
     /// Where its output is copied to: `<logs>.stdout` and `<logs>.stderr`.
     pub logs: Option<PathBuf>,
 }
@@ -71,6 +77,7 @@ impl Command {
             address: None,
             ready: Ready::Listening,
             ready_within: READY_WITHIN,
+            follow: None,
             logs: None,
         }
     }
@@ -139,7 +146,13 @@ pub async fn start(command: &Command, guard: &Guard) -> Result<Process, StartErr
     ready::check_free(command)?;
     let process = spawn(command, guard).await?;
     match ready::until_ready(command, &process, guard).await {
-        Ok(()) => Ok(process),
+        Ok(()) => match command.follow.filter(|follow| !process.follow(*follow, &Arc::default())) {
+            None => Ok(process),
+            Some(_) => {
+                process.kill().await;
+                Err(StartError::Trace)
+            }
+        },
         Err(error) => {
             process.kill().await;
             Err(error)

@@ -88,6 +88,11 @@ impl Rest {
         Rest { roots: pids, ..Rest::default() }
     }
 
+    /// Whether they have ever been seen to start another process.
+    pub fn forks(&self) -> bool {
+        self.forks
+    }
+
     /// Looks once.
     pub fn look(&mut self) -> Activity {
         if self.forks || self.looks.is_multiple_of(FAMILY_EVERY) {

@@ -21,6 +21,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::guard::{GUARD_COMMAND, Gone, Guard, Launch, Report};
 use super::output::{Output, Stream};
+use super::rest::family;
+use super::stack::{Fault, Files, Follow, Tracer};
 use super::{Command, StartError, Stop};
 use crate::event::OutputLine;
 use crate::signal::{Exit, Signal};
@@ -39,6 +41,8 @@ pub struct Process {
     /// Notified once somebody else reads what it writes.
     leisure: Arc<Notify>,
     state: watch::Receiver<State>,
+    /// Who sees how what it starts ends.
+    tracer: Mutex<Option<Tracer>>,
     /// While this is open, the guard lets the process live.
     control: Mutex<Option<OwnedWriteHalf>>,
 }
@@ -109,6 +113,7 @@ pub async fn spawn(command: &Command, guard: &Guard) -> Result<Process, StartErr
         pipes: Arc::clone(&pipes),
         leisure: Arc::clone(&leisure),
         state,
+        tracer: Mutex::new(None),
         control: Mutex::new(Some(control)),
     };
     tokio::spawn(Watch { pid, child, pipes, leisure, output, tell }.run(reports));
@@ -124,6 +129,22 @@ impl Process {
     /// The number of its guard, from which all its processes descend.
     pub(super) fn guard(&self) -> u32 {
         self.guard
+    }
+
+    /// Sees from here on where its threads and the processes that it starts are when a signal ends them; `false` where that is not
+    /// possible. One that is followed already goes on being followed as it is.
+    pub fn follow(&self, follow: Follow, files: &Arc<Files>) -> bool {
+        let mut tracer = self.tracer.lock().unwrap_or_else(PoisonError::into_inner);
+        if tracer.is_none() {
+            *tracer = Tracer::attach(family(&[self.pid()]), follow, Arc::clone(files));
+        }
+        tracer.is_some()
+    }
+
+    /// The signals that say it did something wrong, and were sent to it or to what it has started since this was asked last.
+    pub fn faults(&self) -> Vec<Fault> {
+        let tracer = self.tracer.lock().unwrap_or_else(PoisonError::into_inner);
+        tracer.as_ref().map(Tracer::faults).unwrap_or_default()
     }
 
     /// How it ended, if it has. What it wrote before is then in [`Process::tail`].

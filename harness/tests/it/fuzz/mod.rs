@@ -191,6 +191,26 @@ fn a_word_that_is_compared_letter_by_letter_is_found_where_edges_are_seen() {
 }
 
 #[test]
+fn a_crash_in_a_process_for_one_connection_is_found() {
+    let campaign = fuzz("fork-crash", false, &["--cases", "3000"]);
+    let finding = campaign.found("crash", 6, 1);
+    assert_eq!(finding["verdict"], "deterministic");
+    assert!(campaign.stderr.contains("a process that the target `server` has started ended: signal SIGSEGV"));
+    assert!(campaign.read(finding, "report.md").contains("even_length"));
+    assert!(campaign.read(finding, "repro.toml").contains("never = { crash = true }"));
+    // The run says where, as well.
+    let repro = campaign.read(finding, "repro.toml");
+    fs::write(campaign.folder.path().join("again.toml"), repro).expect("room");
+    let again = ran(harness(campaign.folder.path()).args(["run", "again.toml", "--out", "again"])).exits(1);
+    again.says("has started ended: signal SIGSEGV").says("even_length");
+}
+
+#[test]
+fn a_sound_server_of_a_process_for_each_connection_stays_silent() {
+    fuzz("fork", false, &["--cases", "600"]).found_nothing();
+}
+
+#[test]
 fn crashes_are_told_apart_by_their_stacks() {
     let arguments = ["--cases", "2000", "--keep-going"];
     let campaign = fuzz("places", false, &arguments);

@@ -55,6 +55,7 @@ static void serve(int client) {
     }
     if (is("cache") && filled < 40 && len > 40) { filled++; memset(malloc(8192), 1, 8192); if (dup(client) < 0) abort(); }
     if (is("cache-slowly") && filled < 400 && len > 40) { filled++; memset(malloc(8192), 1, 8192); }
+    if (is("fork-crash") && len > 40) even_length();
     if (is("places") && len > 40) { if (len % 2) odd_length(); else even_length(); }
     unsigned word = 0;
     if (is("word") && strncmp(line, "ECHO ", 5) == 0) memcpy(&word, line + 5, sizeof word);
@@ -115,6 +116,7 @@ int main(int count, char **words) {
   if (count < 3) return 2;
   bug = words[2];
   signal(SIGPIPE, SIG_IGN);
+  if (strncmp(bug, "fork", 4) == 0) signal(SIGCHLD, SIG_IGN);
   int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1;
   struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(words[1]))};
   here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -126,6 +128,9 @@ int main(int count, char **words) {
   for (;;) {
     int client = accept(listener, 0, 0);
     if (++clients == last) kill_harness();
-    if (client >= 0) serve(client);
+    if (client < 0) continue;
+    if (strncmp(bug, "fork", 4) != 0) { serve(client); continue; }
+    if (fork() == 0) { serve(client); _exit(0); }
+    close(client);
   }
 }

@@ -1,8 +1,7 @@
-//! Where a target was when a signal was about to end it: its stack, seen as a debugger sees it.
+//! Where a process was when a signal was about to end it: its stack, seen as a debugger sees it.
 //!
-//! The target is traced with ptrace(2) while signs are looked into, and not while cases are counted by the second: each of its
-//! signals and new threads stops it for a moment then. Where tracing is not allowed (seccomp, Yama, another tracer), or a signal
-//! cannot be handed on, the target goes on untraced, and its findings are told apart without a stack.
+//! It is followed with ptrace(2). Each of its signals stops it for a moment then, and each new process or thread does. Where that is
+//! not allowed (seccomp, Yama, another tracer) nothing is followed, and where a signal cannot be handed on, nothing is any more.
 
 #![expect(clippy::disallowed_methods, reason = "threads are listed in /proc")]
 
@@ -25,32 +24,54 @@ pub struct Address {
     pub at: u64,
 }
 
-/// Follows the threads of a target until the last of them has ended.
+/// What is followed beside the threads that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follow {
+    /// Processes that are started.
+    Processes,
+    /// And threads, too.
+    Threads,
+}
+
+/// A signal that says that a process did something wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The process.
+    pub pid: u32,
+    /// The signal's number.
+    pub signal: i32,
+    /// Whether it ends the process: there is no handler for it.
+    pub ends: bool,
+    /// Where the process was, the innermost call first.
+    pub stack: Vec<Address>,
+}
+
+/// Follows a process until nothing is left of it.
 #[derive(Debug)]
-pub struct Tracer {
-    stacks: Receiver<Vec<Address>>,
+pub(super) struct Tracer {
+    faults: Receiver<Fault>,
 }
 
 impl Tracer {
     /// Begins to follow these processes; nothing where that is not possible.
-    pub fn attach(pids: Vec<u32>, files: Arc<Files>) -> Option<Tracer> {
+    pub(super) fn attach(pids: Vec<u32>, follow: Follow, files: Arc<Files>) -> Option<Tracer> {
         let (ready, is_ready) = mpsc::channel();
-        let (found, stacks) = mpsc::channel();
+        let (found, faults) = mpsc::channel();
         // Whoever begins to trace is the only one who may go on with it.
         let follow = move || {
-            let seized = ptrace::seize_all(&pids);
+            let seized = ptrace::seize_all(&pids, follow);
             let _ = ready.send(seized);
             if seized {
                 ptrace::follow(&files, &found);
             }
         };
         std::thread::Builder::new().name("tracer".into()).spawn(follow).ok()?;
-        is_ready.recv().ok()?.then_some(Tracer { stacks })
+        is_ready.recv().ok()?.then_some(Tracer { faults })
     }
 
-    /// Where the target was when it was sent what has ended it, the innermost call first.
-    pub fn stack(&self) -> Option<Vec<Address>> {
-        self.stacks.try_iter().last()
+    /// What was seen since the last time.
+    pub(super) fn faults(&self) -> Vec<Fault> {
+        self.faults.try_iter().collect()
     }
 }
 
@@ -58,11 +79,11 @@ impl Tracer {
 mod ptrace {
     use super::*;
 
-    pub(super) fn seize_all(_pids: &[u32]) -> bool {
+    pub(super) fn seize_all(_pids: &[u32], _follow: Follow) -> bool {
         false
     }
 
-    pub(super) fn follow(_files: &Files, _found: &Sender<Vec<Address>>) {}
+    pub(super) fn follow(_files: &Files, _found: &Sender<Fault>) {}
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -82,8 +103,9 @@ mod ptrace {
     const THREADS_MAX: usize = 4_096;
 
     /// Follows all threads of these processes, and those that they will start.
-    pub(super) fn seize_all(pids: &[u32]) -> bool {
-        let options = Options::PTRACE_O_TRACECLONE | Options::PTRACE_O_TRACEFORK | Options::PTRACE_O_TRACEVFORK;
+    pub(super) fn seize_all(pids: &[u32], follow: Follow) -> bool {
+        let mut options = Options::PTRACE_O_TRACEFORK | Options::PTRACE_O_TRACEVFORK;
+        options.set(Options::PTRACE_O_TRACECLONE, follow == Follow::Threads);
         let mut seized = HashSet::new();
         // A thread that is not followed yet may start others meanwhile.
         loop {
@@ -105,9 +127,10 @@ mod ptrace {
     }
 
     /// Lets threads go on until none is left, and reads the stacks of those that are sent what ends a process.
-    pub(super) fn follow(files: &Files, found: &Sender<Vec<Address>>) {
+    pub(super) fn follow(files: &Files, found: &Sender<Fault>) {
         let own = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD | WaitPidFlag::WEXITED | WaitPidFlag::WSTOPPED;
-        let mut faulted = false;
+        // The process that has faulted last, and where.
+        let mut faulted: Option<(u32, Vec<Address>)> = None;
         loop {
             // It is looked at first and taken then: a signal that has no name here (one of the real-time signals) could not be handed
             // on, and is by the kernel as soon as nobody follows any more.
@@ -116,25 +139,38 @@ mod ptrace {
                 Err(Errno::EINTR) => continue,
                 Err(_) => return,
             };
-            let Some(pid) = status.pid() else { return };
+            let Some(tid) = status.pid() else { return };
             let signal = match status {
                 WaitStatus::PtraceEvent(_, signal, 0) => Some(signal),
                 _ => None,
             };
-            if let Some(signal) = signal.filter(|signal| is_deadly(*signal)) {
+            if let Some(signal) = signal.filter(|signal| is_deadly(*signal))
+                && let Some((pid, ends)) = about(tid.as_raw(), signal)
+            {
                 // Who handles a fault by giving up has faulted there, and not where it gives up.
-                if !(faulted && signal == Signal::SIGABRT) {
-                    let registers = getregs(pid).map(|all| Registers { ip: all.rip, sp: all.rsp, bp: all.rbp });
-                    let stack = registers.ok().and_then(|registers| addresses(pid.as_raw(), registers, files));
-                    let _ = stack.map(|stack| found.send(stack));
-                }
-                faulted = true;
+                let before = faulted.take().filter(|(other, _)| *other == pid && signal == Signal::SIGABRT);
+                let stack = before.map_or_else(|| stack(tid, files), |(_, stack)| stack);
+                faulted = Some((pid, stack.clone()));
+                let _ = found.send(Fault { pid, signal: signal as i32, ends, stack });
             }
-            let _ = waitid(Id::Pid(pid), own | WaitPidFlag::WNOHANG);
+            let _ = waitid(Id::Pid(tid), own | WaitPidFlag::WNOHANG);
             if !matches!(status, WaitStatus::Exited(..) | WaitStatus::Signaled(..)) {
-                let _ = cont(pid, signal);
+                let _ = cont(tid, signal);
             }
         }
+    }
+
+    fn stack(tid: Pid, files: &Files) -> Vec<Address> {
+        let registers = getregs(tid).map(|all| Registers { ip: all.rip, sp: all.rsp, bp: all.rbp });
+        registers.ok().and_then(|registers| addresses(tid.as_raw(), registers, files)).unwrap_or_default()
+    }
+
+    /// The process of a thread, and whether a signal ends it.
+    fn about(tid: i32, signal: Signal) -> Option<(u32, bool)> {
+        let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let caught = u64::from_str_radix(field("SigCgt:")?, 16).ok()?;
+        Some((field("Tgid:")?.parse().ok()?, caught >> (signal as i32 - 1) & 1 == 0))
     }
 
     /// Whether a signal says that a process did something wrong.
