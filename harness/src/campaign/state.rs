@@ -225,6 +225,7 @@ impl State {
             hangs: self.hangs,
             digest: self.digest,
             words: self.dictionary.words().iter().map(|word| hex(word)).collect(),
+            sure: self.dictionary.sure(),
             answers: self.answers.iter().map(|answer| hex(answer)).collect(),
             standing: self.standing.clone(),
         }
@@ -256,7 +257,12 @@ impl State {
             texts.iter().filter_map(|text| crate::text::parse_hex(text).ok()).collect()
         };
         self.dictionary = Dictionary::default();
-        bytes(&checkpoint.words).iter().for_each(|word| self.dictionary.add(word));
+        let words = bytes(&checkpoint.words);
+        let (sure, guesses) = words.split_at(checkpoint.sure.unwrap_or(words.len()).min(words.len()));
+        sure.iter().for_each(|word| self.dictionary.add(word));
+        if checkpoint.sure.is_some() {
+            self.dictionary.guess(guesses);
+        }
         self.answers = bytes(&checkpoint.answers);
         let State { dictionary, answers, .. } = &*self;
         let around = Around { plan, dictionary, others: &[], answers, datagrams };

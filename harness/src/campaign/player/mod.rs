@@ -13,7 +13,7 @@ mod protect;
 mod trace;
 mod wait;
 
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,6 @@ pub struct Player {
     rest: Option<Rest>,
     addresses: Vec<Option<Address>>,
     listeners: Vec<Option<TcpListener>>,
-    source: Option<IpAddr>,
     links: Vec<Option<Link>>,
     variables: Variables,
     /// How the plan's actors do TLS, once a target has been up.
@@ -107,9 +106,8 @@ enum Told {
 }
 
 impl Player {
-    /// A player without a target. Every worker has a number of its own.
-    pub fn new(plan: Arc<Plan>, ground: Ground, coverage: Coverage, worker: usize) -> Player {
-        let [_, _, high, low] = (u32::try_from(worker).unwrap_or(0) + 2).to_be_bytes();
+    /// A player without a target.
+    pub fn new(plan: Arc<Plan>, ground: Ground, coverage: Coverage) -> Player {
         let actors = plan.actors.len();
         let patterns = plan.patterns.clone().into();
         let patience = plan.late.iter().copied().map(Patience::of).collect();
@@ -122,7 +120,6 @@ impl Player {
             rest: None,
             addresses: vec![None; actors],
             listeners: (0..actors).map(|_| None).collect(),
-            source: Some(Ipv4Addr::new(127, 77, high, low).into()),
             links: Vec::new(),
             variables: Variables::new(),
             protections: Vec::new(),
@@ -173,11 +170,6 @@ impl Player {
                 Place::Target(target) => up.address(&plan.scenario.targets[*target].name).cloned(),
                 _ => None,
             };
-            let is_loopback =
-                matches!(&self.addresses[at], Some(Address::Tcp(peer) | Address::Udp(peer)) if peer.ip().is_loopback());
-            if self.addresses[at].is_some() && !is_loopback {
-                self.source = None;
-            }
         }
         self.variables = up.variables().clone();
         self.settle_in(up);
