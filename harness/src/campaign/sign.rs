@@ -8,7 +8,7 @@ use super::case::{Case, Message, Step};
 use super::feedback;
 use super::finding::{self, Finding, Kept, Material, Teardown, page};
 use super::leak::{self, SAMPLE_EVERY};
-use super::oracle::{Resource, Symptom};
+use super::oracle::{Resource, Symptom, place};
 use super::player::{Reply, Trace};
 use super::reduction::{Reduction, answers, whole};
 use super::run::lock;
@@ -27,6 +27,9 @@ const PROBE_EVERY: u64 = 256;
 
 /// How many times as long as it took to start a target is to be of use, before it is started anew only to be faster.
 const START_SHARE: u32 = 10;
+
+/// How many of the lines that a target has written last are looked at.
+const WRITTEN_MAX: usize = 200;
 
 /// After how many cases without any answer one is.
 pub(super) const SILENT_MAX: u32 = 4;
@@ -57,7 +60,9 @@ impl Worker<'_> {
             if let Some((target, exit)) = self.player.ended(true)
                 && !judge.normal.contains(&exit)
             {
-                return Some(Symptom::Ended { target, exit, place: None });
+                // Its last words may say where.
+                let place = place(&self.player.written(WRITTEN_MAX));
+                return Some(Symptom::Ended { target, exit, place });
             }
             if !answers {
                 return Some(Symptom::Hang);
@@ -111,6 +116,11 @@ impl Worker<'_> {
         let last = last_said(&job.case, Some(trace));
         let unknown = (!self.is_known(last)).then(|| symptom.bucket("unknown"));
         let name = symptom.bucket(&self.name_of(last));
+        // Where it happens is known, and how it comes about.
+        if symptom.placeless().is_none() && lock(self.state).count_sure(&name) {
+            self.player.end(false);
+            return;
+        }
         let wanted = lock(self.state).wants(&name, unknown.as_deref(), symptom.kind());
         let is_placed = self.player.tracing && (wanted || lock(self.state).wants_place(&name));
         if !wanted && !is_placed {
@@ -122,7 +132,7 @@ impl Worker<'_> {
         }
         let (seconds, cases) = (self.common.elapsed(), lock(self.state).counts.cases);
         lock(self.state).looking = Some((name, seconds));
-        let stderr: Vec<String> = self.player.written(200).into_iter().map(|line| line.text).collect();
+        let stderr: Vec<String> = self.player.written(WRITTEN_MAX).into_iter().map(|line| line.text).collect();
         let history = self.history.take();
         // On disk before anything else is done with it.
         let number = cases;

@@ -15,6 +15,7 @@ use super::page::{POINTS_MAX, Point};
 use super::plan::Plan;
 use super::schedule::Schedule;
 use super::standing::{Standing, hex};
+use super::triage::Verdict;
 use crate::mutator::{Around, Dictionary};
 use crate::random::{fnv1a, mix};
 use crate::testcase::Class;
@@ -159,6 +160,12 @@ impl State {
         let looked = self.looked_into.entry(format!("where {name}")).or_insert(0);
         *looked += 1;
         *looked <= PLACED_MAX || looked.is_power_of_two()
+    }
+
+    /// Counts one more of a finding that shows each time; `false` where there is none of this bucket.
+    pub(super) fn count_sure(&mut self, bucket: &str) -> bool {
+        let is_sure = |finding: &Finding| finding.bucket == bucket && finding.verdict == Verdict::Deterministic;
+        self.findings.iter().any(is_sure) && self.count_again(bucket)
     }
 
     /// Counts one more of a finding; `false` where there is none of this bucket.

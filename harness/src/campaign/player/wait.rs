@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::super::case::REST;
+use super::super::oracle::is_reporting;
 use super::super::socket::{Heard, Link};
 use super::super::stack::Tracer;
 use super::{Player, Told, Trace};
@@ -48,6 +50,12 @@ const SILENT_TICKS: u64 = 50;
 /// How long a process may take to end after it has begun to.
 const END_WITHIN: Duration = Duration::from_secs(3);
 
+/// How long a sanitizer may take over its report: of a large program it looks for the names of functions.
+const REPORT_WITHIN: Duration = Duration::from_secs(10);
+
+/// Between two looks at what it has told by then.
+const REPORT_LOOK: Duration = Duration::from_millis(5);
+
 impl Player {
     /// Whether the target uses so much time of a processor without coming to rest in between.
     pub fn works_on(&mut self, work: Duration) -> bool {
@@ -56,6 +64,10 @@ impl Player {
 
     /// Waits for what seeds expect, by its number, as long as this answer is worth it.
     pub(super) fn expect_numbered(&mut self, link: u16, number: u32, kept: &mut Vec<u8>, trace: &mut Trace) -> bool {
+        if number == REST {
+            self.drain(link, kept, trace);
+            return true;
+        }
         let at = number as usize;
         let patterns = Arc::clone(&self.patterns);
         let Some(pattern) = patterns.get(at) else { return true };
@@ -67,6 +79,14 @@ impl Player {
         self.reply_within = within;
         self.patience[at].note(met);
         met
+    }
+
+    /// Takes all that comes until the target rests; it is added to `kept`.
+    pub fn drain(&mut self, link: u16, kept: &mut Vec<u8>, trace: &mut Trace) {
+        self.settle(trace);
+        let Some(open) = self.link(link) else { return };
+        kept.append(&mut open.stream);
+        kept.extend(open.datagrams.drain(..).flatten());
     }
 
     /// Waits for what is expected. What it took is added to `kept`.
@@ -337,12 +357,34 @@ impl Player {
             trace.stack = self.names.frames(&stack);
         }
         self.lines(&mut trace.lines);
+        self.hear_out(trace);
         if close {
             self.touch();
             if self.links.iter().flatten().all(|link| link.end.is_some()) {
                 self.told = Told::Nobody;
             }
             self.links.drain(..).flatten().for_each(Link::reset);
+        }
+    }
+
+    /// Waits for the end of a sanitizer's report that has begun. Whoever makes it seems to rest meanwhile, because another process
+    /// looks for the names; and only then it is known where it happened, and whether the target ends by it.
+    fn hear_out(&mut self, trace: &mut Trace) {
+        let began = Instant::now();
+        let mut reports = false;
+        while trace.ended.is_none() && is_reporting(&trace.lines) && began.elapsed() < REPORT_WITHIN {
+            reports = true;
+            // Nobody tells of a report's end; `REPORT_WITHIN` bounds it.
+            std::thread::sleep(REPORT_LOOK);
+            trace.ended = self.ended(true);
+            self.lines(&mut trace.lines);
+        }
+        if reports && trace.ended.is_none() {
+            // It is over: now the target ends, or goes on and rests again.
+            self.touch();
+            let state = self.settle(&mut Trace::default());
+            trace.ended = self.ended(state == Activity::Gone);
+            self.lines(&mut trace.lines);
         }
     }
 
