@@ -337,7 +337,7 @@ impl Worker<'_> {
             state.tire_of_hangs();
         }
         if kept != Kept::Counted {
-            let page = page(&finding, symptom, case, &reduction.told, &stack);
+            let page = page(&finding, symptom, (case, failed), &reduction.told, &stack);
             let written = common.writer.write(&finding.path, &scenario, played.as_ref(), &text, &page);
             if let Err(error) = written {
                 let why = format!("the finding `{}` could not be written: {error}", finding.bucket);
