@@ -10,7 +10,7 @@ use super::affinity::Processors;
 use super::case::Case;
 use super::coverage::{self, Coverage, Found, PROGRAM_LEN_MAX};
 use super::plan::Plan;
-use super::player::{LATE_MAX, Patience, Player, Reply};
+use super::player::{LATE_MAX, Patience, Player, Reply, Trace};
 use super::seeds::{self, Seed};
 use super::triage::Judge;
 use super::{CampaignError, CoverageKind, Options, elf};
@@ -141,6 +141,7 @@ impl Stage<'_> {
             }
             let mut random = Random::new(options.seed, &script.name);
             recorded.push(seeds::record(&mut first, script, &mut expected, &mut random));
+            first.settle(&mut Trace::default());
             normal.extend(first.ended(true).map(|(_, exit)| exit));
         }
         if !recorded.iter().any(|seed| seed.holds)

@@ -81,8 +81,12 @@ pub fn record(
         }
     }
     let mut trace = std::mem::take(&mut recorder.trace);
-    recorder.player.finish(&mut trace, true);
+    recorder.player.finish(&mut trace, false);
     recorder.seed.holds &= trace.ended.is_none();
+    // In order: who stumbles over a reset does not end so after what is valid.
+    for link in 0..recorder.next_link {
+        recorder.player.play_alone(&Step::Close(link), &mut trace);
+    }
     recorder.seed.trouble = recorder.player.take_trouble();
     recorder.seed.case.tidy();
     recorder.seed

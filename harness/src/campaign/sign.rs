@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::case::{Case, Message, Step};
 use super::feedback;
@@ -27,6 +28,9 @@ const PROBE_EVERY: u64 = 256;
 
 /// How many times as long as it took to start a target is to be of use, before it is started anew only to be faster.
 const START_SHARE: u32 = 10;
+
+/// For which part of its time a campaign looks for leaks.
+const LEAKS_UNTIL: f64 = 0.85;
 
 /// How many of the lines that a target has written last are looked at.
 const WRITTEN_MAX: usize = 200;
@@ -91,7 +95,10 @@ impl Worker<'_> {
             }
             return None;
         }
-        if self.history.cases().len() < LOOK_BACK {
+        let time = self.common.options.time.unwrap_or(Duration::MAX);
+        // To look for a leak takes seconds, which are not there any more at the end.
+        let is_late = self.common.elapsed() > time.as_secs_f64() * LEAKS_UNTIL;
+        if is_late || self.history.cases().len() < LOOK_BACK {
             return None;
         }
         let history: Vec<Case> = self.history.cases().iter().cloned().collect();

@@ -89,6 +89,9 @@ impl Judge {
             player.finish(&mut more, true);
             trace.busy = more.busy;
             trace.ended = trace.ended.or(more.ended);
+            if trace.stack.is_empty() {
+                trace.stack = more.stack;
+            }
             trace.lines.append(&mut more.lines);
         }
     }
