@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn what_looks_like_a_name_is_one() {
         let found: Vec<&[u8]> =
-            texts(b"SITE\0no\0two words\0utf-8\0%s\0RTP/AVP\0", NAME_LEN, |byte| byte.is_ascii_graphic()).collect();
+            texts(b"SITE\0no\0two words\0utf-8\0%s\0RTP/AVP\0", NAME_LEN, u8::is_ascii_graphic).collect();
         assert_eq!(found, [&b"SITE"[..], b"utf-8", b"RTP/AVP"]);
     }
 
