@@ -18,13 +18,16 @@ pub struct Case {
     pub steps: Vec<Step>,
 }
 
+/// The number of no pattern: what is expected is whatever comes until the target rests, and nobody reads it.
+pub const REST: u32 = u32::MAX;
+
 /// One thing that is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// Close a connection.
     Close(u16),
-    /// Wait for what a seed's author expects: the connection, and the pattern's number.
+    /// Wait for what a seed's author expects: the connection, and the pattern's number, or [`REST`].
     Expect(u16, u32),
     /// Open a connection of this number for this actor; for one that listens, take the next.
     Open(u16, u16),

@@ -125,6 +125,18 @@ pub fn find(pids: &[u32], wanted: Kind) -> Option<Found> {
     }
 }
 
+/// The names that the program of these processes knows, of the first that is none of ours.
+pub fn names(pids: &[u32]) -> Vec<Vec<u8>> {
+    let read = |pid: &u32| {
+        let mut program = Vec::new();
+        let file = File::open(format!("/proc/{pid}/exe")).ok()?;
+        file.take(PROGRAM_LEN_MAX).read_to_end(&mut program).ok()?;
+        Some(program)
+    };
+    let program = pids.iter().filter_map(read).find(|program| !is_harness(program));
+    program.map(|program| elf::names(&program)).unwrap_or_default()
+}
+
 /// How many edges a program counts by guards: clang, Rust and AFL++ give it a section of them, gcc and classic AFL do not.
 fn guards(program: &[u8]) -> Option<usize> {
     let section = elf::section(program, "__sancov_guards").filter(|section| section.len > 0)?;

@@ -66,6 +66,9 @@ pub struct Checkpoint {
     /// Words that mutators have, in hexadecimal: another start of the target might have answered otherwise.
     #[serde(default)]
     pub words: Vec<String>,
+    /// How many of them were said or given, where the others are guesses.
+    #[serde(default)]
+    pub sure: Option<usize>,
     /// And answers.
     #[serde(default)]
     pub answers: Vec<String>,

@@ -44,15 +44,22 @@ const SUSPECTS_MAX: usize = 4;
 /// Less memory a play is not called a leak.
 const MEMORY_MIN: u64 = 1_024;
 
+/// How many times as much as valid conversations on as many connections leave behind has to be left: a server may remember each
+/// client for some minutes.
+const VALID_TIMES: u64 = 2;
+
 /// How many threads more than at first are a crowd: each look at a target takes a look at all of them.
 const CROWD: u64 = 16;
+
+/// The same of descriptors: each may be of a connection or a session that the target goes on working for.
+const CROWD_DESCRIPTORS: u64 = 64;
 
 /// What a target used, since it was started.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
     window: Vec<Usage>,
-    /// How many threads it had the first time.
-    threads: Option<u64>,
+    /// The first of all.
+    first: Option<Usage>,
 }
 
 /// What all processes use together.
@@ -99,7 +106,11 @@ impl Samples {
 
     /// Takes in a sample. What has grown from each sample to the next, if anything has.
     pub fn push(&mut self, sample: Usage) -> Option<Resource> {
-        let crowded = sample.threads > self.threads.get_or_insert(sample.threads).saturating_add(CROWD);
+        let first = *self.first.get_or_insert(sample);
+        let crowded = [(Resource::Threads, CROWD), (Resource::Descriptors, CROWD_DESCRIPTORS)];
+        let crowded = crowded
+            .into_iter()
+            .find(|(resource, crowd)| amount(&sample, *resource) > amount(&first, *resource).saturating_add(*crowd));
         self.window.push(sample);
         if self.window.len() > WINDOW {
             self.window.remove(0);
@@ -113,7 +124,7 @@ impl Samples {
             self.window.clear();
         }
         // What is left over of some connections, if not of each.
-        found.or(crowded.then_some(Resource::Threads))
+        found.or(crowded.map(|(resource, _)| resource))
     }
 }
 
@@ -149,23 +160,43 @@ fn lasts(player: &mut Player, case: &Case, resource: Resource) -> bool {
         && (resource != Resource::Memory || grows(player, case, resource, block(resource) * LASTING))
 }
 
-/// Whether something grows in blocks of so many plays.
+/// Whether something grows in blocks of so many plays, and by more than what is valid leaves behind.
 fn grows(player: &mut Player, case: &Case, resource: Resource, block: u64) -> bool {
+    let valid = player.remembered * case.connections() as u64 * block * VALID_TIMES;
+    let amounts = amounts(player, case, resource, block);
+    is_leak(&amounts, least(resource, block).max(valid))
+}
+
+/// What there is of something before and after each block of so many plays, on a fresh target.
+fn amounts(player: &mut Player, case: &Case, resource: Resource, block: u64) -> Vec<u64> {
     if player.restart(false).is_err() || !play(player, case, block * WARM_BLOCKS as u64) {
-        return false;
+        return Vec::new();
     }
     let mut amounts = vec![amount(&at_rest(player), resource)];
     // Where it is at its limits before the end, what it has shown by then has to do.
     while amounts.len() <= BLOCKS && play(player, case, block) {
         amounts.push(amount(&at_rest(player), resource));
     }
-    is_leak(&amounts, least(resource, block))
+    amounts
+}
+
+/// By how much of something there is more for each connection of this conversation, whatever becomes of that later.
+fn remembered(amounts: &[u64], block: u64, connections: u64) -> u64 {
+    let (Some(first), Some(last)) = (amounts.first(), amounts.last()) else { return 0 };
+    let plays = (amounts.len() as u64 - 1) * block;
+    last.saturating_sub(*first) / (plays * connections).max(1)
 }
 
 /// The one of these cases that makes something grow, if one alone does, and what is valid does not.
 pub fn find(player: &mut Player, cases: &[Case], probe: Option<&Case>, resource: Resource) -> Option<Case> {
-    if probe.is_some_and(|probe| leaks(player, probe, resource)) {
-        return None;
+    player.remembered = 0;
+    if let Some(probe) = probe {
+        let block = block(resource);
+        let amounts = amounts(player, probe, resource, block);
+        if is_leak(&amounts, least(resource, block)) {
+            return None;
+        }
+        player.remembered = remembered(&amounts, block, probe.connections() as u64);
     }
     let rounds = if resource == Resource::Memory { MEMORY_ROUNDS } else { 1 };
     player.restart(false).ok()?;
@@ -209,9 +240,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_over_of_some_connections_is_a_crowd() {
+        assert_eq!(push_all([5, 40, 40, 69, 60]), None);
+        assert_eq!(push_all([5, 40, 40, 70, 60]), Some(Resource::Descriptors));
+    }
+
+    #[test]
     fn what_goes_up_and_down_does_not_grow() {
         assert_eq!(push_all((0..40).map(|at| 10 + at % 4)), None);
-        assert_eq!(push_all([5, 50, 100, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200]), None);
+        assert_eq!(push_all([5, 25, 50, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60]), None);
     }
 
     #[test]
@@ -229,6 +266,13 @@ mod tests {
         assert!(!is_leak(&filling, 10));
         assert!(!is_leak(&[0, 1_000, 1_001, 1_002, 1_003, 1_004, 1_005, 1_006, 1_007, 1_008, 1_009], 10));
         assert!(!is_leak(&[9; 11], 10));
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_client_is_counted_for_each_connection() {
+        assert_eq!(remembered(&[1_000, 5_000, 9_000], 20, 2), 100);
+        assert_eq!(remembered(&[9_000, 5_000], 20, 2), 0);
+        assert_eq!(remembered(&[], 20, 1), 0);
     }
 
     #[test]

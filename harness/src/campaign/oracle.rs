@@ -57,7 +57,9 @@ pub enum Symptom {
 impl Symptom {
     /// What a play shows by itself. `normal` are the ends that valid conversations lead to as well.
     pub fn of(trace: &Trace, normal: &[Exit]) -> Option<Symptom> {
-        let place = place(&trace.lines).or_else(|| of_stack(&trace.stack));
+        // Who has a handler for a fault may go on.
+        let has_ended = trace.ended.is_some() || trace.child.is_some();
+        let place = place(&trace.lines).or_else(|| of_stack(&trace.stack).filter(|_| has_ended));
         match (&trace.ended, place) {
             (Some((target, exit)), place) if !normal.contains(exit) => {
                 Some(Symptom::Ended { target: target.clone(), exit: *exit, place })
@@ -201,9 +203,9 @@ pub fn place(lines: &[OutputLine]) -> Option<String> {
             let place = place.rsplit_once("', ").map_or(place, |(_, place)| place);
             return Some(short_path(place.trim_end_matches(':')));
         }
-        if let Some((_, what)) = text.split_once("ERROR: ").filter(|(_, what)| what.contains("Sanitizer: ")) {
-            let what: Vec<&str> = what.split_whitespace().take(2).collect();
-            return Some(join(what[1..].iter().copied().chain(frames(&lines[at..]).iter().map(String::as_str))));
+        if let Some(what) = report(text) {
+            let what = what.split_whitespace().next();
+            return Some(join(what.into_iter().chain(frames(&lines[at..]).iter().map(String::as_str))));
         }
         if let Some((place, what)) = text.split_once(": runtime error: ") {
             let what: Vec<&str> = what.split_whitespace().take(4).collect();
@@ -211,6 +213,19 @@ pub fn place(lines: &[OutputLine]) -> Option<String> {
         }
     }
     None
+}
+
+/// What a sanitizer's report is of, where this line begins one.
+fn report(line: &str) -> Option<&str> {
+    let (_, report) = line.split_once("ERROR: ").or_else(|| line.split_once("WARNING: "))?;
+    report.split_once("Sanitizer: ").map(|(_, what)| what)
+}
+
+/// Whether a sanitizer's report has begun and is not over: it looks for the names of functions, which takes time, mostly another
+/// process's.
+pub fn is_reporting(lines: &[OutputLine]) -> bool {
+    let begun = lines.iter().rposition(|line| report(&line.text).is_some());
+    begun.is_some_and(|at| !lines[at..].iter().any(|line| line.text.starts_with("SUMMARY: ")))
 }
 
 fn join<'t>(parts: impl Iterator<Item = &'t str>) -> String {
@@ -235,9 +250,15 @@ fn is_telling(function: &str) -> bool {
 /// The functions at the top of a sanitizer's stack.
 fn frames(lines: &[OutputLine]) -> Vec<String> {
     let frame = |line: &OutputLine| {
-        let text = line.text.trim_start();
-        let (_, function) = text.strip_prefix('#').and_then(|_| text.split_once(" in "))?;
-        Some(function.split_whitespace().next()?.to_owned())
+        let mut words = line.text.trim_start().strip_prefix('#')?.split_whitespace().skip(1);
+        // ThreadSanitizer leaves out the address and the `in` behind it.
+        match words.next()? {
+            address if address.starts_with("0x") => {
+                words.next().filter(|word| *word == "in").and_then(|_| words.next())
+            }
+            function => Some(function),
+        }
+        .map(str::to_owned)
     };
     lines.iter().take(64).filter_map(frame).filter(|function| is_telling(function)).take(FRAMES).collect()
 }
@@ -273,8 +294,22 @@ mod tests {
     fn a_sanitizer_names_what_and_where() {
         let text = "==7==ERROR: AddressSanitizer: heap-buffer-overflow on address 0x6020\n    #0 0x1 in __interceptor_memcpy (x)\n    #1 0x2 in parse /src/a.c:7\n    #2 0x3 in serve /src/a.c:9\n";
         assert_eq!(place(&lines(text)), Some("heap-buffer-overflow parse serve".into()));
+        let text = "WARNING: ThreadSanitizer: data race (pid=7)\n  Write of size 4\n    #0 count /src/a.c:7 (a+0x1)\n    #1 serve /src/a.c:9 (a+0x2)\n";
+        assert_eq!(place(&lines(text)), Some("data count serve".into()));
+        let text = "==7==WARNING: MemorySanitizer: use-of-uninitialized-value\n    #0 0x1 in parse /src/a.c:7\n";
+        assert_eq!(place(&lines(text)), Some("use-of-uninitialized-value parse".into()));
+        assert_eq!(place(&lines("==7==WARNING: AddressSanitizer failed to allocate 0x7 bytes")), None);
         let text = "a.c:3:7: runtime error: signed integer overflow: 1 + 2";
         assert_eq!(place(&lines(text)), Some("a.c:3:7 signed integer overflow: 1".into()));
+    }
+
+    #[test]
+    fn a_report_is_over_with_its_summary() {
+        let begun =
+            "==7==ERROR: AddressSanitizer: heap-use-after-free on address 0x1\n    #0 0x1 in parse /src/a.c:7\n";
+        assert!(is_reporting(&lines(begun)));
+        assert!(!is_reporting(&lines(&format!("{begun}SUMMARY: AddressSanitizer: heap-use-after-free\n"))));
+        assert!(!is_reporting(&lines("listening")));
     }
 
     #[test]

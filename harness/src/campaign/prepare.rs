@@ -10,7 +10,7 @@ use super::affinity::Processors;
 use super::case::Case;
 use super::coverage::{self, Coverage, Found, PROGRAM_LEN_MAX};
 use super::plan::Plan;
-use super::player::{LATE_MAX, Patience, Player, Reply};
+use super::player::{LATE_MAX, Patience, Player, Reply, Trace};
 use super::seeds::{self, Seed};
 use super::triage::Judge;
 use super::{CampaignError, CoverageKind, Options};
@@ -91,7 +91,7 @@ impl Stage<'_> {
         let options = self.options;
         let (targets, work) = (options.targets.clone(), options.folder.join(SCRATCH));
         let ground = Ground::new(self.handle.clone(), self.guard.clone(), options.allow_remote, targets, work, env);
-        let player = Player::new(Arc::clone(plan), ground, coverage, worker);
+        let player = Player::new(Arc::clone(plan), ground, coverage);
         self.adjusted(player, worker)
     }
 
@@ -141,6 +141,7 @@ impl Stage<'_> {
             }
             let mut random = Random::new(options.seed, &script.name);
             recorded.push(seeds::record(&mut first, script, &mut expected, &mut random));
+            first.settle(&mut Trace::default());
             normal.extend(first.ended(true).map(|(_, exit)| exit));
         }
         if !recorded.iter().any(|seed| seed.holds)
@@ -150,13 +151,14 @@ impl Stage<'_> {
         }
         let protocol = plan.actors.iter().find_map(|actor| actor.protocol.clone());
         let datagrams = first.datagrams();
+        let names = coverage::names(&first.program_pids());
         // Only now it is known what seeds expect.
         first.end(true);
         let (ground, coverage) = first.into_parts();
         let (patterns, late) = expected.into_iter().unzip();
         let plan =
             Arc::new(Plan { patterns, late, ..Arc::try_unwrap(plan).unwrap_or_else(|shared| Plan::like(&shared)) });
-        let mut player = self.adjusted(Player::new(Arc::clone(&plan), ground, coverage, 0), 0);
+        let mut player = self.adjusted(Player::new(Arc::clone(&plan), ground, coverage), 0);
         start(&mut player)?;
         player.reply_within = reply_within(&recorded, is_watched);
 
@@ -169,7 +171,7 @@ impl Stage<'_> {
         if seeds.is_empty() {
             return Err(CampaignError::Nothing);
         }
-        let (dictionary, answers) = words(options, &recorded, protocol.as_deref())?;
+        let (dictionary, answers) = words(options, &recorded, protocol.as_deref(), names)?;
         let (judge, probe_replies) = find_probe(&mut player, &seeds, normal);
         Ok(Prepared {
             plan,
@@ -221,15 +223,18 @@ fn reply_within(recorded: &[Seed], is_watched: bool) -> Duration {
     }
 }
 
-/// Words that may mean something to the target, and its answers.
+/// Words that may mean something to the target, and its answers. `names` are those of its program, in place of which a dictionary
+/// can be given.
 fn words(
     options: &Options,
     recorded: &[Seed],
     protocol: Option<&Protocol>,
+    names: Vec<Vec<u8>>,
 ) -> Result<(Dictionary, Vec<Vec<u8>>), CampaignError> {
     let mut dictionary = Dictionary::default();
-    let mut program = Vec::new();
+    let mut program = names;
     if let Some(path) = &options.dictionary {
+        program.clear();
         if let Some(file) = read_program(path) {
             program = elf::words(&file);
         } else {
@@ -256,7 +261,7 @@ fn words(
         }
     }
     // There are many, and most mean nothing: those that were said go first.
-    program.iter().for_each(|word| dictionary.add(word));
+    dictionary.guess(&program);
     Ok((dictionary, answers))
 }
 

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::case::{Case, Message, Part, STEPS_MAX, Step};
+use super::case::{Case, Message, Part, REST, STEPS_MAX, Step};
 use super::player::{Player, Trace};
 use crate::conversation::payload::Cutter;
 use crate::conversation::script::{self, Script, Split, Then, Verb};
@@ -81,8 +81,12 @@ pub fn record(
         }
     }
     let mut trace = std::mem::take(&mut recorder.trace);
-    recorder.player.finish(&mut trace, true);
+    recorder.player.finish(&mut trace, false);
     recorder.seed.holds &= trace.ended.is_none();
+    // In order: who stumbles over a reset does not end so after what is valid.
+    for link in 0..recorder.next_link {
+        recorder.player.play_alone(&Step::Close(link), &mut trace);
+    }
     recorder.seed.trouble = recorder.player.take_trouble();
     recorder.seed.case.tidy();
     recorder.seed
@@ -178,7 +182,8 @@ impl Recorder<'_> {
                 }
             }
             Verb::Defer(steps) => steps.iter().for_each(|step| self.step(step)),
-            Verb::Drain(_) | Verb::ExpectSilence(_) => {
+            Verb::Drain(_) => self.drain(step),
+            Verb::ExpectSilence(_) => {
                 if self.link(step.slot).is_some() {
                     self.player.settle(&mut self.trace);
                 }
@@ -312,6 +317,17 @@ impl Recorder<'_> {
             self.expected.push((pattern, self.player.late));
             self.seed.late = self.seed.late.max(self.player.late);
             self.push(Step::Expect(link, number));
+        }
+    }
+
+    /// Drops what comes, as each play does then: what is left of it would be taken for the answer to what is said next.
+    fn drain(&mut self, step: &script::Step) {
+        let Some(link) = self.link(step.slot) else { return };
+        let mut kept = Vec::new();
+        self.player.drain(link, &mut kept, &mut self.trace);
+        if !kept.is_empty() {
+            self.seed.answers.push(kept);
+            self.push(Step::Expect(link, REST));
         }
     }
 

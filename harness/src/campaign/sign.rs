@@ -3,12 +3,13 @@
 #![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::case::{Case, Message, Step};
 use super::feedback;
 use super::finding::{self, Finding, Kept, Material, Teardown, page};
 use super::leak::{self, SAMPLE_EVERY};
-use super::oracle::{Resource, Symptom};
+use super::oracle::{Resource, Symptom, place};
 use super::player::{Reply, Trace};
 use super::reduction::{Reduction, answers, whole};
 use super::run::lock;
@@ -27,6 +28,12 @@ const PROBE_EVERY: u64 = 256;
 
 /// How many times as long as it took to start a target is to be of use, before it is started anew only to be faster.
 const START_SHARE: u32 = 10;
+
+/// For which part of its time a campaign looks for leaks.
+const LEAKS_UNTIL: f64 = 0.85;
+
+/// How many of the lines that a target has written last are looked at.
+const WRITTEN_MAX: usize = 200;
 
 /// After how many cases without any answer one is.
 pub(super) const SILENT_MAX: u32 = 4;
@@ -57,7 +64,9 @@ impl Worker<'_> {
             if let Some((target, exit)) = self.player.ended(true)
                 && !judge.normal.contains(&exit)
             {
-                return Some(Symptom::Ended { target, exit, place: None });
+                // Its last words may say where.
+                let place = place(&self.player.written(WRITTEN_MAX));
+                return Some(Symptom::Ended { target, exit, place });
             }
             if !answers {
                 return Some(Symptom::Hang);
@@ -86,7 +95,10 @@ impl Worker<'_> {
             }
             return None;
         }
-        if self.history.cases().len() < LOOK_BACK {
+        let time = self.common.options.time.unwrap_or(Duration::MAX);
+        // To look for a leak takes seconds, which are not there any more at the end.
+        let is_late = self.common.elapsed() > time.as_secs_f64() * LEAKS_UNTIL;
+        if is_late || self.history.cases().len() < LOOK_BACK {
             return None;
         }
         let history: Vec<Case> = self.history.cases().iter().cloned().collect();
@@ -111,19 +123,20 @@ impl Worker<'_> {
         let last = last_said(&job.case, Some(trace));
         let unknown = (!self.is_known(last)).then(|| symptom.bucket("unknown"));
         let name = symptom.bucket(&self.name_of(last));
+        // Where it happens is known, and how it comes about.
+        if symptom.placeless().is_none() && lock(self.state).count_sure(&name) {
+            self.end_unless_well(symptom);
+            return;
+        }
         let wanted = lock(self.state).wants(&name, unknown.as_deref(), symptom.kind());
         let is_placed = self.player.tracing && (wanted || lock(self.state).wants_place(&name));
         if !wanted && !is_placed {
-            lock(self.state).count_again(&name);
-            // What answers wrong is well otherwise, and so is who has lost a process that served one connection.
-            if !matches!(symptom, Symptom::Wrong | Symptom::Child { .. }) {
-                self.player.end(false);
-            }
+            self.end_unless_well(symptom);
             return;
         }
         let (seconds, cases) = (self.common.elapsed(), lock(self.state).counts.cases);
         lock(self.state).looking = Some((name, seconds));
-        let stderr: Vec<String> = self.player.written(200).into_iter().map(|line| line.text).collect();
+        let stderr: Vec<String> = self.player.written(WRITTEN_MAX).into_iter().map(|line| line.text).collect();
         let history = self.history.take();
         // On disk before anything else is done with it.
         let number = cases;
@@ -191,6 +204,14 @@ impl Worker<'_> {
         let name = Some(began).filter(|began| self.is_known(*began)).map(|began| self.name_of(began));
         self.store(reduction, &again, name.as_deref(), seconds, cases, &stderr);
         self.player.end(false);
+    }
+
+    /// Ends a target that has shown something, unless it is well otherwise: what answers wrong is, and so is who has lost a process
+    /// that served one connection.
+    fn end_unless_well(&mut self, symptom: &Symptom) {
+        if !matches!(symptom, Symptom::Wrong | Symptom::Child { .. }) {
+            self.player.end(false);
+        }
     }
 
     /// Whether a message is one that seeds say, spoilt or not.
@@ -328,7 +349,7 @@ impl Worker<'_> {
             state.tire_of_hangs();
         }
         if kept != Kept::Counted {
-            let page = page(&finding, symptom, case, &reduction.told, &stack);
+            let page = page(&finding, symptom, (case, failed), &reduction.told, &stack);
             let written = common.writer.write(&finding.path, &scenario, played.as_ref(), &text, &page);
             if let Err(error) = written {
                 let why = format!("the finding `{}` could not be written: {error}", finding.bucket);

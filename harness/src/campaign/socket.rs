@@ -92,21 +92,20 @@ pub enum End {
 }
 
 impl Link {
-    /// Opens a connection, from `source` where that is given.
-    pub fn open(actor: usize, address: &Address, source: Option<IpAddr>) -> io::Result<Link> {
+    /// Opens a connection.
+    ///
+    /// From where the system lets it begin, as everybody's does: there are servers that take 127.0.0.1 for this machine, and no
+    /// other address of it.
+    pub fn open(actor: usize, address: &Address) -> io::Result<Link> {
         let socket = match address {
             Address::Tcp(peer) => {
                 let socket = RawSocket::new(Domain::for_address(*peer), Type::STREAM.nonblocking(), None)?;
-                if let Some(source) = source.filter(|source| source.is_ipv4() == peer.is_ipv4()) {
-                    socket.bind(&SocketAddr::new(source, 0).into())?;
-                }
                 connect(&socket, *peer)?;
                 socket.set_tcp_nodelay(true)?;
                 Socket::Tcp(socket.into())
             }
             Address::Udp(peer) => {
-                let any = source.filter(|source| source.is_ipv4() == peer.is_ipv4());
-                let any = any.unwrap_or(if peer.is_ipv4() { [0, 0, 0, 0].into() } else { [0_u16; 8].into() });
+                let any: IpAddr = if peer.is_ipv4() { [0, 0, 0, 0].into() } else { [0_u16; 8].into() };
                 let socket = UdpSocket::bind((any, 0))?;
                 socket.connect(peer)?;
                 socket.set_nonblocking(true)?;

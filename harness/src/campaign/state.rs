@@ -15,6 +15,7 @@ use super::page::{POINTS_MAX, Point};
 use super::plan::Plan;
 use super::schedule::Schedule;
 use super::standing::{Standing, hex};
+use super::triage::Verdict;
 use crate::mutator::{Around, Dictionary};
 use crate::random::{fnv1a, mix};
 use crate::testcase::Class;
@@ -161,6 +162,12 @@ impl State {
         *looked <= PLACED_MAX || looked.is_power_of_two()
     }
 
+    /// Counts one more of a finding that shows each time; `false` where there is none of this bucket.
+    pub(super) fn count_sure(&mut self, bucket: &str) -> bool {
+        let is_sure = |finding: &Finding| finding.bucket == bucket && finding.verdict == Verdict::Deterministic;
+        self.findings.iter().any(is_sure) && self.count_again(bucket)
+    }
+
     /// Counts one more of a finding; `false` where there is none of this bucket.
     pub(super) fn count_again(&mut self, bucket: &str) -> bool {
         let known = self.findings.iter_mut().find(|finding| finding.bucket == bucket);
@@ -228,6 +235,7 @@ impl State {
             hangs: self.hangs,
             digest: self.digest,
             words: self.dictionary.words().iter().map(|word| hex(word)).collect(),
+            sure: self.dictionary.sure(),
             answers: self.answers.iter().map(|answer| hex(answer)).collect(),
             standing: self.standing.clone(),
         }
@@ -259,7 +267,12 @@ impl State {
             texts.iter().filter_map(|text| crate::text::parse_hex(text).ok()).collect()
         };
         self.dictionary = Dictionary::default();
-        bytes(&checkpoint.words).iter().for_each(|word| self.dictionary.add(word));
+        let words = bytes(&checkpoint.words);
+        let (sure, guesses) = words.split_at(checkpoint.sure.unwrap_or(words.len()).min(words.len()));
+        sure.iter().for_each(|word| self.dictionary.add(word));
+        if checkpoint.sure.is_some() {
+            self.dictionary.guess(guesses);
+        }
         self.answers = bytes(&checkpoint.answers);
         let State { dictionary, answers, .. } = &*self;
         let around = Around { plan, dictionary, others: &[], answers, datagrams };

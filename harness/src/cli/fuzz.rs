@@ -23,7 +23,10 @@ use crate::testcase::Class;
 use crate::url::Url;
 
 /// How long a finding may be made smaller unless somebody says otherwise.
-const SHRINK_BUDGET: &str = "20s";
+const SHRINK_BUDGET: Duration = Duration::from_secs(20);
+
+/// Which part of a campaign that may be: it is there to find more than one thing.
+const SHRINK_SHARE: u32 = 8;
 
 /// What `harness fuzz` is given. A table `[fuzz]` in the scenario holds defaults, by the names of these options.
 #[derive(Clone, Debug, Args)]
@@ -83,9 +86,10 @@ pub(super) struct FuzzArgs {
     /// Start a fresh target for each case, or for as many as it survives
     #[arg(long, value_enum, value_name = "WHAT", default_value = "off", env = "HARNESS_ISOLATE")]
     isolate: Isolate,
-    /// How long a finding may be made smaller, or with how many replays: `20s`, `200`
-    #[arg(long, value_name = "EFFORT", default_value = SHRINK_BUDGET, env = "HARNESS_SHRINK_BUDGET")]
-    shrink_budget: Effort,
+    /// How long a finding may be made smaller, or with how many replays: `20s`, `200`. Without it 20 s, or an eighth of --time
+    /// where that is less
+    #[arg(long, value_name = "EFFORT", env = "HARNESS_SHRINK_BUDGET")]
+    shrink_budget: Option<Effort>,
     /// Use this in place of a target: `NAME=URL`, or `URL` where there is one target; may be repeated
     #[arg(long, value_name = "NAME=URL", value_parser = target, env = "HARNESS_TARGET", value_delimiter = '\n')]
     target: Vec<(Option<String>, Url)>,
@@ -245,7 +249,9 @@ pub(super) fn fuzz(mut args: FuzzArgs, talk: Talk, words: &[OsString]) -> u8 {
         corpus: args.corpus.clone(),
         resume: args.resume,
         checkpoint_every: args.checkpoint_every,
-        shrink_budget: args.shrink_budget,
+        shrink_budget: args.shrink_budget.unwrap_or_else(|| {
+            Effort::Time(args.time.map_or(SHRINK_BUDGET, |time| SHRINK_BUDGET.min(time / SHRINK_SHARE)))
+        }),
         targets: args.target.clone(),
         allow_remote: args.allow_remote,
         folder,

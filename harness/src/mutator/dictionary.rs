@@ -21,6 +21,8 @@ const SWEPT_WORDS: usize = 1_024;
 pub struct Dictionary {
     words: Vec<Vec<u8>>,
     known: HashSet<Vec<u8>>,
+    /// How many of them were said or given; the others are guesses. `None` where there are no guesses.
+    sure: Option<usize>,
 }
 
 /// Why a file is no dictionary.
@@ -71,6 +73,27 @@ impl Dictionary {
         }
     }
 
+    /// Adds words that may mean nothing: half of the words that are put in by chance are others.
+    pub fn guess(&mut self, words: &[Vec<u8>]) {
+        self.sure = self.sure.or(Some(self.words.len()));
+        words.iter().for_each(|word| self.add(word));
+    }
+
+    /// How many words were said or given, where the others are guesses.
+    pub fn sure(&self) -> Option<usize> {
+        self.sure
+    }
+
+    /// A word by chance.
+    fn pick(&self, random: &mut Random) -> Option<&[u8]> {
+        let words = match self.sure.filter(|sure| *sure > 0) {
+            Some(sure) if random.below(2) == 0 => &self.words[..sure],
+            _ => &self.words,
+        };
+        let at = random.below(words.len().max(1) as u64) as usize;
+        words.get(at).map(Vec::as_slice)
+    }
+
     /// The words.
     pub fn words(&self) -> &[Vec<u8>] {
         &self.words
@@ -119,10 +142,7 @@ pub fn learn(dictionary: &mut Dictionary, said: &[u8]) {
 
 /// Puts a word in, or over what is there.
 pub(super) fn put(random: &mut Random, bytes: &mut Vec<u8>, at: usize, dictionary: &Dictionary) -> bool {
-    if dictionary.words.is_empty() {
-        return false;
-    }
-    let word = &dictionary.words[random.below(dictionary.words.len() as u64) as usize];
+    let Some(word) = dictionary.pick(random) else { return false };
     let at = at.min(bytes.len());
     let end = match random.below(3) {
         0 => at,
@@ -200,6 +220,16 @@ mod tests {
         let wrong = |text| Dictionary::parse(text).map(|_| ()).expect_err("a mistake").to_string();
         assert_eq!(wrong("\"a\"\nGET"), "line 2: expected a word in quotes");
         assert_eq!(wrong("\"\\xz0\""), "line 1: expected two hexadecimal digits after `\\x`");
+    }
+
+    #[test]
+    fn guesses_are_put_in_no_more_often_than_what_was_said() {
+        let mut dictionary = Dictionary::default();
+        dictionary.add(b"said");
+        dictionary.guess(&(0..99).map(|at| format!("guess-{at}").into_bytes()).collect::<Vec<_>>());
+        let mut random = Random::new(7, "guesses");
+        let said = (0..1_000).filter(|_| dictionary.pick(&mut random) == Some(b"said")).count();
+        assert!((400..600).contains(&said), "{said}");
     }
 
     #[test]

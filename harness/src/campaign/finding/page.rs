@@ -5,6 +5,7 @@ use super::super::oracle::Symptom;
 use super::super::triage::Verdict;
 use super::Finding;
 use crate::runner::process::Frame;
+use crate::testcase::Class;
 
 /// How many bytes of a message the page shows.
 const SHOWN_MAX: usize = 512;
@@ -13,20 +14,39 @@ const SHOWN_MAX: usize = 512;
 const FRAMES_MAX: usize = 24;
 
 /// The page of a finding.
-pub fn page(finding: &Finding, symptom: &Symptom, case: &Case, told: &[String], stack: &[Frame]) -> String {
+///
+/// `shown` is how often it came again as the scenario that is left of it.
+pub fn page(
+    finding: &Finding,
+    symptom: &Symptom,
+    (case, shown): (&Case, usize),
+    told: &[String],
+    stack: &[Frame],
+) -> String {
     let mut page = format!("# {}\n\n{symptom}.\n\n", finding.bucket);
     page.push_str(&format!(
-        "Found after {:.1} s and {} cases. {}\n\n```\nharness run {}\n```\n\nfails as long as it is there.\n",
+        "Found after {:.1} s and {} cases. {}\n\n```\nharness run {}\n```\n\n{}.\n",
         finding.seconds,
         finding.cases,
         match finding.verdict {
             Verdict::Deterministic => "It shows each time, on a fresh target.",
+            Verdict::Flaky if shown == 0 => "It was seen once, and has not come again since.",
             Verdict::Flaky => "It shows now and then.",
             Verdict::NeedsHistory =>
                 "It shows each time, on a fresh target, after what several connections have said before.",
         },
-        finding.path.join("repro.toml").display()
+        finding.path.join("repro.toml").display(),
+        match shown {
+            0 => "says what was said last, and has not failed: what was said before that is in `signs`",
+            _ => "fails as long as it is there",
+        },
     ));
+    if finding.kind == Class::Leak {
+        page.push_str(
+            "\nWhat is kept may be given back later, by a timer of the target's: that was not waited for. It grows with each play \
+             until then.\n",
+        );
+    }
     if !told.is_empty() {
         page.push_str("\n## What matters\n\n");
         told.iter().for_each(|line| page.push_str(&format!("- {line}\n")));

@@ -13,7 +13,7 @@ mod protect;
 mod trace;
 mod wait;
 
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,6 @@ pub struct Player {
     rest: Option<Rest>,
     addresses: Vec<Option<Address>>,
     listeners: Vec<Option<TcpListener>>,
-    source: Option<IpAddr>,
     links: Vec<Option<Link>>,
     variables: Variables,
     /// How the plan's actors do TLS, once a target has been up.
@@ -87,6 +86,8 @@ pub struct Player {
     pub reply_within: Duration,
     /// The longest that an answer that was expected came after the target had come to rest.
     pub late: Duration,
+    /// How much of what is looked for as a leak the target keeps of each connection of a valid conversation.
+    pub remembered: u64,
     /// How often a target was started.
     pub starts: u64,
     /// How long the last start took.
@@ -118,9 +119,8 @@ enum Told {
 }
 
 impl Player {
-    /// A player without a target. Every worker has a number of its own.
-    pub fn new(plan: Arc<Plan>, ground: Ground, coverage: Coverage, worker: usize) -> Player {
-        let [_, _, high, low] = (u32::try_from(worker).unwrap_or(0) + 2).to_be_bytes();
+    /// A player without a target.
+    pub fn new(plan: Arc<Plan>, ground: Ground, coverage: Coverage) -> Player {
         let actors = plan.actors.len();
         let patterns = plan.patterns.clone().into();
         let patience = plan.late.iter().copied().map(Patience::of).collect();
@@ -133,7 +133,6 @@ impl Player {
             rest: None,
             addresses: vec![None; actors],
             listeners: (0..actors).map(|_| None).collect(),
-            source: Some(Ipv4Addr::new(127, 77, high, low).into()),
             links: Vec::new(),
             variables: Variables::new(),
             protections: Vec::new(),
@@ -153,6 +152,7 @@ impl Player {
             names: Names::default(),
             reply_within: Duration::from_millis(50),
             late: Duration::ZERO,
+            remembered: 0,
             starts: 0,
             start_time: Duration::ZERO,
             waited: Duration::ZERO,
@@ -184,11 +184,6 @@ impl Player {
                 Place::Target(target) => up.address(&plan.scenario.targets[*target].name).cloned(),
                 _ => None,
             };
-            let is_loopback =
-                matches!(&self.addresses[at], Some(Address::Tcp(peer) | Address::Udp(peer)) if peer.ip().is_loopback());
-            if self.addresses[at].is_some() && !is_loopback {
-                self.source = None;
-            }
         }
         self.variables = up.variables().clone();
         self.settle_in(up);

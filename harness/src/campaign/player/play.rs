@@ -231,11 +231,11 @@ impl Player {
             }
             Place::Url(url) => {
                 let url = url.fill_text(&self.variables).map_err(|unset| format!("`{}` has no value", unset.0))?;
-                Link::open(actor, &self.ground.resolve(&url)?, self.source)
+                Link::open(actor, &self.ground.resolve(&url)?)
             }
             Place::Target(_) => {
                 let address = self.addresses[actor].as_ref().ok_or("the target has no address")?;
-                Link::open(actor, address, self.source)
+                Link::open(actor, address)
             }
         };
         let opened = opened.map_err(|error| error.to_string())?;

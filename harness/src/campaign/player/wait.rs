@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::super::case::REST;
+use super::super::oracle::is_reporting;
 use super::super::socket::{Heard, Link};
 use super::{Children, Player, Told, Trace};
 use crate::event::OutputLine;
@@ -47,6 +49,12 @@ const SILENT_TICKS: u64 = 50;
 /// How long a process may take to end after it has begun to.
 const END_WITHIN: Duration = Duration::from_secs(3);
 
+/// How long a sanitizer may take over its report: of a large program it looks for the names of functions.
+const REPORT_WITHIN: Duration = Duration::from_secs(10);
+
+/// Between two looks at what it has told by then.
+const REPORT_LOOK: Duration = Duration::from_millis(5);
+
 impl Player {
     /// Whether the target uses so much time of a processor without coming to rest in between.
     pub fn works_on(&mut self, work: Duration) -> bool {
@@ -55,6 +63,10 @@ impl Player {
 
     /// Waits for what seeds expect, by its number, as long as this answer is worth it.
     pub(super) fn expect_numbered(&mut self, link: u16, number: u32, kept: &mut Vec<u8>, trace: &mut Trace) -> bool {
+        if number == REST {
+            self.drain(link, kept, trace);
+            return true;
+        }
         let at = number as usize;
         let patterns = Arc::clone(&self.patterns);
         let Some(pattern) = patterns.get(at) else { return true };
@@ -66,6 +78,14 @@ impl Player {
         self.reply_within = within;
         self.patience[at].note(met);
         met
+    }
+
+    /// Takes all that comes until the target rests; it is added to `kept`.
+    pub fn drain(&mut self, link: u16, kept: &mut Vec<u8>, trace: &mut Trace) {
+        self.settle(trace);
+        let Some(open) = self.link(link) else { return };
+        kept.append(&mut open.stream);
+        kept.extend(open.datagrams.drain(..).flatten());
     }
 
     /// Waits for what is expected. What it took is added to `kept`.
@@ -334,6 +354,7 @@ impl Player {
         self.follow_children();
         self.faults(trace);
         self.lines(&mut trace.lines);
+        self.hear_out(trace);
         if close {
             self.touch();
             if self.links.iter().flatten().all(|link| link.end.is_some()) {
@@ -359,13 +380,35 @@ impl Player {
         for (name, process) in processes {
             for fault in process.faults() {
                 let own = fault.pid == process.pid();
-                if own && trace.ended.is_some() {
+                // That it ends by it may be seen only a moment later.
+                if own && (fault.ends || trace.ended.is_some()) {
                     trace.stack = self.names.frames(&fault.stack);
                 } else if !own && fault.ends && trace.child.is_none() && trace.ended.is_none() {
                     trace.child = Some((name.clone(), Exit::Signal { number: fault.signal, core: false }));
                     trace.stack = self.names.frames(&fault.stack);
                 }
             }
+        }
+    }
+
+    /// Waits for the end of a sanitizer's report that has begun. Whoever makes it seems to rest meanwhile, because another process
+    /// looks for the names; and only then it is known where it happened, and whether the target ends by it.
+    fn hear_out(&mut self, trace: &mut Trace) {
+        let began = Instant::now();
+        let mut reports = false;
+        while trace.ended.is_none() && is_reporting(&trace.lines) && began.elapsed() < REPORT_WITHIN {
+            reports = true;
+            // Nobody tells of a report's end; `REPORT_WITHIN` bounds it.
+            std::thread::sleep(REPORT_LOOK);
+            trace.ended = self.ended(true);
+            self.lines(&mut trace.lines);
+        }
+        if reports && trace.ended.is_none() {
+            // It is over: now the target ends, or goes on and rests again.
+            self.touch();
+            let state = self.settle(&mut Trace::default());
+            trace.ended = self.ended(state == Activity::Gone);
+            self.lines(&mut trace.lines);
         }
     }
 

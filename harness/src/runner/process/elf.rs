@@ -1,5 +1,8 @@
 //! As much of an ELF file as tells where a section lies in memory, and which words its program knows.
 
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+
 /// The most sections that are looked at.
 const SECTIONS_MAX: usize = 65_535;
 
@@ -50,7 +53,16 @@ pub fn section(file: &[u8], name: &str) -> Option<Section> {
 }
 
 /// The lengths of texts that may be words.
-const TEXT_LEN: std::ops::RangeInclusive<usize> = 3..=32;
+const TEXT_LEN: RangeInclusive<usize> = 3..=32;
+
+/// The lengths of texts that may be names.
+const NAME_LEN: RangeInclusive<usize> = 3..=20;
+
+/// The most names of a program.
+const NAMES_MAX: usize = 512;
+
+/// Whoever has more names than this interprets programs, and what they mean stands elsewhere.
+const INTERPRETER_NAMES: usize = 1_500;
 
 /// The most words of a program.
 const WORDS_MAX: usize = 1_024;
@@ -60,20 +72,41 @@ const WORDS_MAX: usize = 1_024;
 /// Numbers are known of x86-64 alone, and come in both byte orders.
 pub fn words(file: &[u8]) -> Vec<Vec<u8>> {
     let bytes = |name: &str| section(file, name)?.bytes(file);
-    let mut words: Vec<Vec<u8>> = Vec::new();
+    let mut numbers: Vec<Vec<u8>> = Vec::new();
     const X86_64: [u8; 2] = [0x3e, 0];
     if file.get(0x12..0x14) == Some(&X86_64) {
-        words.extend(compared(bytes(".text").unwrap_or_default()));
+        numbers = compared(bytes(".text").unwrap_or_default());
     }
     let is_printed = |byte: &u8| (b' '..=b'~').contains(byte);
-    let texts = bytes(".rodata").unwrap_or_default().split(|byte| *byte == 0);
-    let texts = texts.filter(|text| TEXT_LEN.contains(&text.len()) && text.iter().all(is_printed));
-    let mut known = std::collections::HashSet::new();
-    words.truncate(WORDS_MAX / 2);
-    words.extend(texts.map(<[u8]>::to_vec));
-    words.retain(|word| known.insert(word.clone()));
-    words.truncate(WORDS_MAX);
-    words
+    let texts = texts(bytes(".rodata").unwrap_or_default(), TEXT_LEN, is_printed);
+    distinct(numbers.iter().map(Vec::as_slice).take(WORDS_MAX / 2).chain(texts), WORDS_MAX)
+}
+
+/// Of the texts that a program knows, those that look like words of a protocol: names of commands, of header fields, of values.
+/// There are fewer of them, so that whoever has not been asked for them loses little by them.
+pub fn names(file: &[u8]) -> Vec<Vec<u8>> {
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'/' | b':' | b'+' | b'=');
+    let is_name = |text: &&[u8]| text.iter().any(u8::is_ascii_alphabetic) && !text.starts_with(b"/");
+    let constants = section(file, ".rodata").and_then(|section| section.bytes(file)).unwrap_or_default();
+    let texts = texts(constants, NAME_LEN, is_of_name).filter(is_name);
+    let mut names = distinct(texts, INTERPRETER_NAMES + 1);
+    if names.len() > INTERPRETER_NAMES {
+        names.clear();
+    }
+    names.truncate(NAMES_MAX);
+    names
+}
+
+/// The texts among some constants that are so long and of such bytes.
+fn texts(constants: &[u8], len: RangeInclusive<usize>, is_of: fn(&u8) -> bool) -> impl Iterator<Item = &[u8]> {
+    let texts = constants.split(|byte| *byte == 0);
+    texts.filter(move |text| len.contains(&text.len()) && text.iter().all(is_of))
+}
+
+/// The first of these words, each once.
+fn distinct<'w>(words: impl IntoIterator<Item = &'w [u8]>, most: usize) -> Vec<Vec<u8>> {
+    let mut known = HashSet::new();
+    words.into_iter().filter(|word| known.insert(*word)).take(most).map(<[u8]>::to_vec).collect()
 }
 
 /// The numbers of four bytes that instructions of x86-64 compare with, in both byte orders.
@@ -136,6 +169,20 @@ mod tests {
         let words = words(&std::fs::read("/proc/self/exe").expect("it is there"));
         assert!((100..=WORDS_MAX).contains(&words.len()), "{}", words.len());
         assert_eq!(super::words(b"\x7fELF\x02 and then nothing"), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn what_looks_like_a_name_is_one() {
+        let found: Vec<&[u8]> =
+            texts(b"SITE\0no\0two words\0utf-8\0%s\0RTP/AVP\0", NAME_LEN, u8::is_ascii_graphic).collect();
+        assert_eq!(found, [&b"SITE"[..], b"utf-8", b"RTP/AVP"]);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test reads its own program")]
+    fn names_are_fewer_than_words() {
+        let names = names(&std::fs::read("/proc/self/exe").expect("it is there"));
+        assert!(names.len() <= NAMES_MAX && names.iter().all(|name| !name.contains(&b' ')), "{names:?}");
     }
 
     #[test]

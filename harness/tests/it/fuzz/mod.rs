@@ -277,6 +277,45 @@ fn a_panic_that_the_process_survives_is_found() {
 }
 
 #[test]
+fn a_report_that_takes_its_time_is_a_crash_with_its_place() {
+    let campaign = fuzz("report", false, &["--cases", "3000"]);
+    assert_eq!(campaign.found("crash", 6, 6)["bucket"], "crash-exit-1-heap-buffer-overflow-parse-serve");
+}
+
+#[test]
+fn a_report_that_the_process_survives_is_none() {
+    let campaign = fuzz("report-and-go-on", false, &["--cases", "3000"]);
+    assert_eq!(campaign.found("panic", 1, 1)["bucket"], "panic-heap-buffer-overflow-parse-serve");
+}
+
+#[test]
+fn what_is_found_again_where_it_shows_each_time_is_counted() {
+    let campaign = fuzz("panic", false, &["--cases", "2000", "--keep-going"]);
+    let finding = campaign.found("panic", 1, 1);
+    assert!(finding["samples"].as_u64() > Some(2), "{finding}");
+    assert!(!campaign.stderr.contains("another sample"), "{}", campaign.stderr);
+}
+
+#[test]
+fn a_server_that_takes_this_machine_alone_is_spoken_to_from_there() {
+    let campaign = fuzz("local", false, &["--cases", "30"]);
+    assert!(!campaign.stderr.contains("not hold"), "{}", campaign.stderr);
+}
+
+#[test]
+fn a_name_that_the_program_knows_is_said() {
+    fuzz("name", false, &["--cases", "3000"]).found("crash", 6, 6);
+}
+
+#[test]
+fn what_a_scenario_drains_is_no_answer_to_what_comes_next() {
+    let drains = SCENARIO.replace("{ expect = { prefix = \"331\" } }", "{ drain = true }");
+    let campaign = fuzz_scenario(&drains.replace("BUG", "none"), &["--cases", "200"]);
+    assert!(!campaign.stderr.contains("not hold"), "{}", campaign.stderr);
+    assert_eq!(campaign.journal()[0]["feedback"], "seed");
+}
+
+#[test]
 fn a_server_that_falls_silent_is_found() {
     fuzz("hang", false, &["--cases", "3000"]).found("hang", 6, 1);
 }
