@@ -32,7 +32,7 @@ pub use processes::Holder;
 pub use rest::{Activity, Came, Rest, THREADS_MAX, TICK, family};
 pub use running::{Process, Stopped, spawn};
 pub(crate) use sockets::{parse_ip, serves};
-pub use usage::{Usage, usage};
+pub use usage::{Usage, forget_peak, usage, work};
 
 pub use crate::signal::{Exit, Signal, UnknownSignal};
 
