@@ -6,7 +6,7 @@ use crate::mutator::{Around, MUTATORS, SWEEP, bounded, find};
 use crate::random::Random;
 
 /// How many cases of the finite part come before any that is guided.
-const SWEEP_FIRST: u64 = 1_000;
+pub const SWEEP_FIRST: u64 = 1_000;
 
 /// The most ways of one mutator with one seed that the finite part tries; of more, evenly spread ones.
 const WAYS_MAX: usize = 1_500;
