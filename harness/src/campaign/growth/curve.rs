@@ -107,7 +107,7 @@ pub fn is_suspicious(little: &Point, much: &Point) -> bool {
 /// Whether the last points already show that nothing grows too fast: what does shows it the more clearly the more there is.
 pub fn is_hopeless(points: &[Point]) -> bool {
     let [.., less, more] = points else { return false };
-    let by_work = more.work >= WORK_COMPARED && more.work < less.work * 2 + WORK_COMPARED;
+    let by_work = more.work >= WORK_COMPARED * 4 && more.work < less.work * 5 / 2;
     let by_memory = more.memory >= MEMORY_MIN / 4 && more.memory < TIMES_SENT / 2 * (more.sent + more.received);
     // What is too little of either says nothing yet.
     let no_work = more.work < less.work * 5 / 2;
@@ -177,6 +177,7 @@ mod tests {
         assert!(is_hopeless(&points(&[20, 41], &[1, 1])));
         assert!(is_hopeless(&points(&[1, 2], &[3, 6])));
         assert!(!is_hopeless(&points(&[5, 20], &[1, 1])));
+        assert!(!is_hopeless(&points(&[3, 9], &[1, 1])), "what is linear still counts for much of it");
         assert!(!is_hopeless(&points(&[20, 41], &[10, 20])));
         assert!(!is_hopeless(&points(&[1, 2], &[0, 0])), "too little to tell");
     }

@@ -169,7 +169,7 @@ impl Family {
         match &self.shape {
             Shape::Described { .. } => LEN_MAX,
             Shape::Rounds { unit, lengths, head, tail, .. } => {
-                let len: usize = unit.iter().map(|piece| piece_len(piece)).sum();
+                let len: usize = unit.iter().map(piece_len).sum();
                 let rounds = if len == 1 { len_max } else { ROUNDS_MAX.min(len_max / len.max(1)) };
                 let fits = lengths.iter().map(|length| length.most() as usize).min().unwrap_or(usize::MAX);
                 rounds.min(fits.saturating_sub(head.len() + tail.len()) / len.max(1))

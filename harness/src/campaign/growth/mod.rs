@@ -38,6 +38,9 @@ const FIRST_AFTER: Duration = Duration::from_secs(5);
 /// How long it goes on at a time, whatever part that is.
 const PHASE: Duration = Duration::from_secs(1);
 
+/// How long what is suspicious is looked at more closely in one turn.
+const CLOSER: Duration = Duration::from_secs(5);
+
 /// How long the target of the other cases may take to be told again what it was told last.
 const REPLAYED_WITHIN: Duration = Duration::from_millis(500);
 
@@ -108,12 +111,16 @@ impl Worker<'_> {
         if !self.start(false) {
             return;
         }
-        while began.elapsed() < PHASE
+        let mut closer = Duration::ZERO;
+        while began.elapsed().saturating_sub(closer) < PHASE
+            && closer < CLOSER
             && let Some(family) = self.next_family()
         {
             let before = Instant::now();
-            self.family(&family);
-            lock(self.state).growth.spent += before.elapsed();
+            let looked = self.family(&family);
+            // What is suspicious is worth more time, if not without end.
+            closer += looked;
+            lock(self.state).growth.spent += before.elapsed().saturating_sub(looked) + looked / 4;
             if !self.player.is_up() && !self.start(false) {
                 return;
             }
@@ -147,31 +154,33 @@ impl Worker<'_> {
         Some(family)
     }
 
-    /// Says a little and some times as much of one thing, and looks closer where that takes far more.
-    fn family(&mut self, family: &Family) {
+    /// Says a little and some times as much of one thing, and looks closer where that takes far more. How long that took.
+    fn family(&mut self, family: &Family) -> Duration {
+        let no = Duration::ZERO;
         let most = family.most();
         if family.is_of_messages() && self.measure(family, ROUNDS_FIRST.min(most)).is_none() {
-            return;
+            return no;
         }
         let mut little = (most >> DOUBLINGS).max(1);
-        let Some((mut less, mut effort)) = self.measure(family, little) else { return };
+        let Some((mut less, mut effort)) = self.measure(family, little) else { return no };
         while effort.time > FIRST_WITHIN && little >= 64 {
             little /= 8;
-            (less, effort) = match self.measure(family, little) {
-                Some(measured) => measured,
-                None => return,
-            };
+            let Some(measured) = self.measure(family, little) else { return no };
+            (less, effort) = measured;
         }
         let much = (little * curve::TIMES).min(most);
         // What takes longer than there is time for is suspicious by itself.
         let more = self.measure(family, much).map(|(more, _)| more);
         let is_suspicious = more.map_or(self.player.is_up() && self.ran_out, |more| curve::is_suspicious(&less, &more));
+        let began = Instant::now();
         if is_suspicious {
             self.look_closer(family, little, most);
         }
+        let looked = began.elapsed();
         if is_suspicious || more.is_some_and(|more| more.memory > MEMORY_KEPT) {
             self.start(false);
         }
+        looked
     }
 
     /// Says so many rounds. `None` where the target does not take them, or something else was wrong and is looked into.
