@@ -87,7 +87,7 @@ pub fn judge(points: &[Point]) -> Option<Grows> {
         && is_much(third)
         && is_much(second)
         && in_proportion(third, second)
-        && in_proportion(second, first);
+        && third.memory as f64 >= IN_PROPORTION * IN_PROPORTION * first.memory as f64;
     grows.then_some(Grows::Memory)
 }
 

@@ -227,8 +227,11 @@ impl Worker<'_> {
             }
             let Some((point, _)) = self.measure(family, rounds) else { return };
             points.push(point);
-            if let Some(grows) = curve::judge(&points) {
-                return self.confirm(family, rounds, grows);
+            // What is there by chance now and then is clearer with more.
+            if let Some(grows) = curve::judge(&points)
+                && self.confirm(family, rounds, grows)
+            {
+                return;
             }
             if curve::is_enough(&point) || curve::is_hopeless(&points) {
                 return;
@@ -262,16 +265,16 @@ impl Worker<'_> {
         Some(whole)
     }
 
-    /// Measures it again, leaves out what does not matter, and writes it down.
-    fn confirm(&mut self, family: &Family, rounds: usize, grows: Grows) {
+    /// Measures it again, leaves out what does not matter, and writes it down. Whether it was there again.
+    fn confirm(&mut self, family: &Family, rounds: usize, grows: Grows) -> bool {
         let (seconds, cases) = (self.common.elapsed(), lock(self.state).counts.cases);
-        let Some(mut points) = self.points(family, rounds) else { return };
+        let Some(mut points) = self.points(family, rounds) else { return false };
         if curve::judge(&points) != Some(grows) {
-            return;
+            return false;
         }
-        let Some(apart) = self.apart(family, rounds) else { return };
+        let Some(apart) = self.apart(family, rounds) else { return false };
         if !points.last().is_some_and(|whole| curve::is_of_connection(grows, whole, &apart)) {
-            return;
+            return false;
         }
         lock(self.state).looking = Some((format!("{grows}"), seconds));
         let mut family = family.clone();
@@ -288,6 +291,7 @@ impl Worker<'_> {
         self.write_growth(&family, rounds, grows, &points, (seconds, cases));
         lock(self.state).looking = None;
         self.player.end(false);
+        true
     }
 
     fn write_growth(&mut self, family: &Family, rounds: usize, grows: Grows, points: &[Point], at: (f64, u64)) {

@@ -7,8 +7,8 @@ use super::super::socket::Heard;
 use super::{Player, Trace};
 use crate::runner::process::{forget_peak, usage, work};
 
-/// How much is written before answers are read.
-const PIECE_LEN: usize = 16 << 10;
+/// How much is written before answers are read, unless the target takes no more: what comes faster than it is worked on is the point.
+const PIECE_LEN: usize = 256 << 10;
 
 /// How long a target may take for all of it.
 const POUR_WITHIN: Duration = Duration::from_secs(5);
@@ -20,8 +20,8 @@ const WORK_MAX: Duration = Duration::from_secs(2);
 const STUCK_AFTER: Duration = Duration::from_millis(200);
 const STUCK_WORK: Duration = Duration::from_millis(20);
 
-/// After how many writes it is looked how much of a processor it has used.
-const LOOK_EVERY: usize = 64;
+/// After how many bytes it is looked how much of a processor it has used.
+const LOOK_EVERY_LEN: usize = 256 << 10;
 
 /// How many times answers are read and waited for anew, after all is said.
 const ROUNDS_MAX: usize = 4_096;
@@ -96,7 +96,7 @@ impl Player {
         works: &dyn Fn() -> bool,
     ) -> bool {
         for (at, piece) in bytes.chunks(len).enumerate() {
-            if at > 0 && at.is_multiple_of(LOOK_EVERY) && !goes_on() {
+            if at > 0 && (at * len).is_multiple_of(LOOK_EVERY_LEN) && !goes_on() {
                 return false;
             }
             let Some(open) = self.link(link) else { return false };
