@@ -41,6 +41,9 @@ pub struct Checkpoint {
     pub counts: Counts,
     /// How many cases were given out, and how many of them of the finite part.
     pub given: (u64, u64),
+    /// How many families of the growth sweep were looked at.
+    #[serde(default)]
+    pub grown: usize,
     /// How many lines of the journal are part of this.
     pub entries: usize,
     /// How often each case was chosen, and how many came of it.

@@ -2,6 +2,7 @@
 //!
 //! - [`case`](Case) is what is said; `seeds` writes down what a scenario says; `schedule` chooses what is spoilt, and how.
 //! - `player` plays it on sockets of its own and knows when the target is done with it, `coverage` reads its counters.
+//! - `growth` says more and more of one thing, and judges what that takes.
 //! - `feedback` says what is new, `oracle` what is wrong, `sign` and `triage` make that a [`Finding`].
 //! - `prepare` is what comes before the first case, `run` the campaign, `worker` its loop, `state` what all workers share;
 //!   `standing` is what a worker knows by itself.
@@ -16,9 +17,11 @@ pub mod coverage;
 pub mod feedback;
 pub mod finding;
 pub mod frontier;
+pub mod growth;
 mod history;
 pub mod journal;
 pub mod leak;
+pub mod limits;
 pub mod oracle;
 pub mod page;
 pub mod plan;
@@ -77,6 +80,8 @@ pub struct Options {
     pub coverage: CoverageKind,
     /// Whether what is new is kept and spoilt further.
     pub feedback: bool,
+    /// Whether one thing is said more and more, to see whether what that takes grows faster.
+    pub growth: bool,
     /// Whether a worker and its target share one processor.
     pub affinity: bool,
     /// Whether the target's threads are watched for rest.

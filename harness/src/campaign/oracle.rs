@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::growth::Grows;
+use super::limits::Limit;
 use super::player::Trace;
 use crate::event::OutputLine;
 use crate::runner::process::{Exit, Frame};
@@ -42,12 +44,16 @@ pub enum Symptom {
         /// Where.
         place: Option<String>,
     },
+    /// What more and more of one thing takes grows faster than that: what, and the sizes, in words.
+    Grows(Grows, String),
     /// What a valid conversation says is not answered.
     Hang,
     /// Something grows.
     Leak(Resource),
     /// What a valid conversation says is answered, but only after so long.
     Late(Duration),
+    /// A limit of the scenario's is broken: which, and how, in words.
+    Limit(Limit, String),
     /// A panic or a sanitizer's report at a place, and the process goes on.
     Panic(String),
     /// The same messages, cut or timed otherwise, are answered otherwise.
@@ -82,7 +88,8 @@ impl Symptom {
         match self {
             Symptom::Busy | Symptom::Hang | Symptom::Late(_) => Class::Hang,
             Symptom::Child { .. } | Symptom::Ended { .. } => Class::Crash,
-            Symptom::Leak(_) => Class::Leak,
+            Symptom::Grows(Grows::Work, _) => Class::Hang,
+            Symptom::Grows(Grows::Memory, _) | Symptom::Leak(_) | Symptom::Limit(..) => Class::Leak,
             Symptom::Panic(_) => Class::Panic,
             Symptom::Wrong => Class::WrongAnswer,
         }
@@ -103,8 +110,10 @@ impl Symptom {
             Symptom::Child { exit, place, .. } => {
                 format!("child {exit}, {}", place.as_deref().unwrap_or_default())
             }
+            Symptom::Grows(grows, _) => grows.to_string(),
             Symptom::Hang | Symptom::Late(_) => "silence".to_owned(),
             Symptom::Leak(resource) => format!("{resource:?}").to_lowercase(),
+            Symptom::Limit(limit, _) => limit.to_string(),
             Symptom::Panic(place) => format!("panicked at {place}"),
             Symptom::Wrong => "cuts".to_owned(),
         };
@@ -118,8 +127,10 @@ impl Symptom {
             Symptom::Busy | Symptom::Hang => Some("hang".into()),
             Symptom::Ended { exit: Exit::Signal { number, .. }, place: None, .. } => Some(format!("signal {number}")),
             Symptom::Ended { exit, place: None, .. } => Some(exit.to_string()),
+            Symptom::Grows(grows, _) => Some(grows.to_string()),
             Symptom::Late(_) => Some("late answer".into()),
             Symptom::Leak(resource) => Some(format!("leak of {resource:?}").to_lowercase()),
+            Symptom::Limit(limit, _) => Some(format!("limit of {limit}")),
             Symptom::Child { exit, place: None, .. } => Some(format!("child {exit}")),
             Symptom::Child { .. } | Symptom::Ended { place: Some(_), .. } | Symptom::Panic(_) => None,
             Symptom::Wrong => Some("wrong answer".into()),
@@ -137,11 +148,14 @@ impl Symptom {
                 };
                 format!("{exit}-{}", place.as_deref().unwrap_or(fallback))
             }
+            Symptom::Grows(Grows::Memory, _) => format!("memory-burst-{fallback}"),
+            Symptom::Grows(Grows::Work, _) => format!("busy-square-{fallback}"),
             Symptom::Hang => format!("silence-{fallback}"),
             Symptom::Late(_) => format!("late-{fallback}"),
             Symptom::Leak(Resource::Descriptors) => format!("descriptors-{fallback}"),
             Symptom::Leak(Resource::Memory) => format!("memory-{fallback}"),
             Symptom::Leak(Resource::Threads) => format!("threads-{fallback}"),
+            Symptom::Limit(limit, _) => format!("limit-{limit}-{fallback}"),
             Symptom::Panic(place) => place.clone(),
             Symptom::Wrong => fallback.to_owned(),
         };
@@ -172,6 +186,7 @@ impl fmt::Display for Symptom {
                 write!(f, "a process that the target `{target}` has started ended: {exit}")?;
                 place.as_ref().map_or(Ok(()), |place| write!(f, ", at {place}"))
             }
+            Symptom::Grows(_, told) | Symptom::Limit(_, told) => f.write_str(told),
             Symptom::Hang => f.write_str("a valid conversation is not answered any more"),
             Symptom::Leak(Resource::Descriptors) => f.write_str("open descriptors grow with each play"),
             Symptom::Leak(Resource::Memory) => f.write_str("memory grows with each play"),

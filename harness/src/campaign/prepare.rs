@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::affinity::Processors;
 use super::case::Case;
 use super::coverage::{self, Coverage, Found, PROGRAM_LEN_MAX};
+use super::limits::Limited;
 use super::plan::Plan;
 use super::player::{LATE_MAX, Patience, Player, Reply, Trace};
 use super::seeds::{self, Seed};
@@ -172,7 +173,7 @@ impl Stage<'_> {
             return Err(CampaignError::Nothing);
         }
         let (dictionary, answers) = words(options, &recorded, protocol.as_deref(), names)?;
-        let (judge, probe_replies) = find_probe(&mut player, &seeds, normal);
+        let (judge, probe_replies) = find_probe(&mut player, &seeds, normal, Limited::of(&plan.scenario));
         Ok(Prepared {
             plan,
             player,
@@ -280,8 +281,8 @@ fn read_program(path: &Path) -> Option<Vec<u8>> {
 }
 
 /// The valid conversation that a living target answers: the shortest that was answered, up to its first answer.
-fn find_probe(player: &mut Player, seeds: &[(Case, bool)], normal: Vec<Exit>) -> (Judge, Vec<Reply>) {
-    let mut judge = Judge { probe: None, normal };
+fn find_probe(player: &mut Player, seeds: &[(Case, bool)], normal: Vec<Exit>, limits: Limited) -> (Judge, Vec<Reply>) {
+    let mut judge = Judge { probe: None, normal, limits };
     let mut by_len: Vec<&Case> = seeds.iter().map(|(case, _)| case).collect();
     by_len.sort_by_key(|case| (case.connections(), case.bytes()));
     for case in by_len.into_iter().take(PROBES_MAX) {

@@ -122,6 +122,7 @@ pub(super) fn run(
     };
     let state = Mutex::new(State {
         schedule: Schedule::default(),
+        growth: Default::default(),
         corpus: Corpus::default(),
         seeds: seeds.iter().map(|(case, _)| case.clone()).collect(),
         virgin: Virgin::default(),

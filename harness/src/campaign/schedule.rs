@@ -7,7 +7,7 @@ use crate::mutator::{Around, MUTATORS, SWEEP, bounded, find};
 use crate::random::Random;
 
 /// How many cases of the finite part come before any that is guided.
-const SWEEP_FIRST: u64 = 1_000;
+pub const SWEEP_FIRST: u64 = 1_000;
 
 /// After how many cases there is one that tries a value of a byte which a program may compare next.
 const FRONTIER_EVERY: u64 = 3;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::case::{Case, Message, Step};
 use super::feedback;
 use super::finding::{self, Finding, Kept, Material, Teardown, page};
+use super::growth::{Family, Said};
 use super::leak::{self, SAMPLE_EVERY};
+use super::limits::Worked;
 use super::oracle::{Resource, Symptom, place};
 use super::player::{Reply, Trace};
 use super::reduction::{Reduction, answers, whole};
@@ -40,13 +42,16 @@ pub(super) const SILENT_MAX: u32 = 4;
 
 impl Worker<'_> {
     /// What is wrong after a case, if anything is.
-    pub(super) fn symptom(&mut self, job: &Job, trace: &Trace) -> Option<Symptom> {
+    pub(super) fn symptom(&mut self, job: &Job, trace: &Trace, worked: &Worked) -> Option<Symptom> {
         let judge = &self.common.judge;
         if let Some(symptom) = Symptom::of(trace, &judge.normal) {
             return Some(symptom);
         }
         if trace.ended.is_some() || self.common.plan.is_about_clients() {
             return None;
+        }
+        if let Some((limit, told)) = judge.limits.broken(&mut self.player, worked, trace.busy) {
+            return Some(Symptom::Limit(limit, told));
         }
         if trace.busy && !self.common.is_restless && judge.is_busy(&mut self.player) {
             return Some(Symptom::Busy);
@@ -121,7 +126,9 @@ impl Worker<'_> {
 
     fn look_closely(&mut self, job: &Job, trace: &Trace, symptom: &Symptom) {
         let last = last_said(&job.case, Some(trace));
-        let unknown = (!self.is_known(last)).then(|| symptom.bucket("unknown"));
+        // What many cases have added up to is nobody's in particular.
+        let is_anybodys = matches!(symptom, Symptom::Limit(..)) || !self.is_known(last);
+        let unknown = is_anybodys.then(|| symptom.bucket("unknown"));
         let name = symptom.bucket(&self.name_of(last));
         // Where it happens is known, and how it comes about.
         if symptom.placeless().is_none() && lock(self.state).count_sure(&name) {
@@ -188,7 +195,8 @@ impl Worker<'_> {
             let text = format!("something was wrong once and did not come again: {symptom} (`signs/{number}.json`)");
             let _ = self.tell.send(Told::Note(text));
             // A process that has ended has, whether it does so again or not.
-            if matches!(symptom, Symptom::Wrong | Symptom::Busy | Symptom::Hang | Symptom::Late(_)) {
+            let may_be_chance = [Class::Hang, Class::WrongAnswer].contains(&symptom.kind());
+            if may_be_chance || matches!(symptom, Symptom::Limit(..)) {
                 return;
             }
         }
@@ -285,6 +293,32 @@ impl Worker<'_> {
         chosen.expect("one of them is played")
     }
 
+    /// Makes a scenario of more and more of one thing, and plays it as everybody will. `case` is a little of it.
+    pub(super) fn shown_growth(
+        &mut self,
+        family: &Family,
+        said: &Said,
+        symptom: &Symptom,
+        limit: &str,
+        case: &Case,
+    ) -> Shown {
+        let common = self.common;
+        let message = Message::new(family.link, family.message.clone());
+        let own = symptom.bucket(&self.name_of(Some(&message)));
+        let shape = symptom.placeless().map_or_else(|| own.clone(), |sign| format!("{sign} {}", finding::shape(case)));
+        let bucket = finding::bucket(&lock(self.state).findings, own, &shape);
+        let folder = common.options.folder.join("findings").join(&bucket);
+        let folder = std::path::absolute(&folder).unwrap_or(folder);
+        let Symptom::Grows(grows, _) = symptom else { unreachable!("it is made for that") };
+        let scenario = common.writer.grown(&common.plan, &bucket, family, said, *grows, limit);
+        let plays: Vec<_> = (0..REPLAYS).filter_map(|_| common.writer.play(&scenario)).collect();
+        let is_limit =
+            |played: &&testcase::Played| played.failed.as_ref().is_some_and(|failed| failed.class == Class::Leak);
+        let failed = plays.iter().filter(is_limit).count();
+        let played = plays.into_iter().find(|played| is_limit(&played));
+        Shown { failed, scenario, played, stack: Vec::new(), bucket, shape, folder }
+    }
+
     fn store(
         &mut self,
         mut reduction: Reduction,
@@ -294,7 +328,6 @@ impl Worker<'_> {
         cases: u64,
         stderr: &[String],
     ) {
-        let common = self.common;
         let mut shown = self.shown(&reduction, symptom, name);
         // The smallest may fail only just: what is a little larger may fail each time.
         let mut larger = std::mem::take(&mut reduction.larger);
@@ -312,8 +345,26 @@ impl Worker<'_> {
             }
         }
         let Reduction { case, verdict, .. } = &reduction;
+        let verdict = if shown.failed < REPLAYS as usize { Verdict::Flaky } else { *verdict };
+        let sizes = (case.connections(), case.sends().len(), case.bytes());
+        self.keep(shown, case, sizes, verdict, symptom, (seconds, cases), &reduction.told, stderr);
+    }
+
+    /// Keeps a finding that was shown, on disk and in what the campaign knows. `sizes` are its connections, messages and bytes.
+    #[expect(clippy::too_many_arguments, reason = "all that is known of a finding")]
+    pub(super) fn keep(
+        &mut self,
+        shown: Shown,
+        case: &Case,
+        sizes: (usize, usize, usize),
+        verdict: Verdict,
+        symptom: &Symptom,
+        (seconds, cases): (f64, u64),
+        told: &[String],
+        stderr: &[String],
+    ) {
+        let common = self.common;
         let Shown { failed, mut scenario, played, stack, bucket, shape, folder } = shown;
-        let verdict = if failed < REPLAYS as usize { Verdict::Flaky } else { *verdict };
         scenario.about.kind = Some(symptom.kind().word().into());
         scenario.about.verdict = Some(match verdict {
             Verdict::Deterministic => "deterministic".into(),
@@ -332,9 +383,9 @@ impl Worker<'_> {
             seconds,
             cases,
             verdict,
-            connections: case.connections(),
-            messages: case.sends().len(),
-            bytes: case.bytes(),
+            connections: sizes.0,
+            messages: sizes.1,
+            bytes: sizes.2,
             samples: 1,
             shape,
             path: folder.clone(),
@@ -345,11 +396,11 @@ impl Worker<'_> {
         };
         let mut state = lock(self.state);
         let kept = finding::keep(&mut state.findings, &mut finding);
-        if finding.kind == Class::Hang {
+        if finding.kind == Class::Hang && !matches!(symptom, Symptom::Grows(..)) {
             state.tire_of_hangs();
         }
         if kept != Kept::Counted {
-            let page = page(&finding, symptom, (case, failed), &reduction.told, &stack);
+            let page = page(&finding, symptom, (case, failed), told, &stack);
             let written = common.writer.write(&finding.path, &scenario, played.as_ref(), &text, &page);
             if let Err(error) = written {
                 let why = format!("the finding `{}` could not be written: {error}", finding.bucket);
@@ -367,9 +418,9 @@ impl Worker<'_> {
 }
 
 /// A finding as a scenario that was played.
-struct Shown {
+pub(super) struct Shown {
     /// How often of [`REPLAYS`] it failed.
-    failed: usize,
+    pub(super) failed: usize,
     scenario: TestCase,
     /// A play that has failed.
     played: Option<testcase::Played>,

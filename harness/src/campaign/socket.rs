@@ -174,6 +174,11 @@ impl Link {
 
     /// Writes all of it, reading what comes meanwhile. `false` if the peer does not take it.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
+        self.send_while(bytes, WRITE_WITHIN, &|| false)
+    }
+
+    /// The same, which is asked whether it is to go on each time when so much time is over.
+    pub fn send_while(&mut self, bytes: &[u8], within: Duration, goes_on: &dyn Fn() -> bool) -> bool {
         if self.is_datagram() {
             let sent = match &self.socket {
                 Socket::Udp(socket) => socket.send(bytes),
@@ -191,7 +196,7 @@ impl Link {
                 }
             };
         }
-        let deadline = Instant::now() + WRITE_WITHIN;
+        let mut deadline = Instant::now() + within;
         let mut rest = bytes;
         if let Some(sealed) = &mut self.sealed {
             sealed.seal(bytes);
@@ -202,8 +207,11 @@ impl Link {
                 Ok(()) => return true,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.read();
-                    if self.end == Some(End::Reset) || Instant::now() >= deadline {
+                    if self.end == Some(End::Reset) || (Instant::now() >= deadline && !goes_on()) {
                         return false;
+                    }
+                    if Instant::now() >= deadline {
+                        deadline += within;
                     }
                     let mut fds = [PollFd::from_borrowed_fd(self.fd(), PollFlags::OUT | PollFlags::IN)];
                     let _ = poll(&mut fds, Some(&timespec(Duration::from_millis(5))));

@@ -26,6 +26,14 @@ pub struct Standing {
     virgin: String,
 }
 
+impl Standing {
+    /// The same with no more than so many cases that are said again.
+    pub(super) fn newest(mut self, most: usize) -> Standing {
+        self.history.drain(..self.history.len().saturating_sub(most));
+        self
+    }
+}
+
 impl Worker<'_> {
     /// What is stored of it.
     pub(super) fn standing(&self) -> Standing {

@@ -84,6 +84,7 @@ pub enum Ending {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) schedule: Schedule,
+    pub(super) growth: super::growth::Standing,
     pub(super) corpus: Corpus,
     pub(super) seeds: Vec<Case>,
     pub(super) virgin: Virgin,
@@ -135,6 +136,9 @@ pub struct Counts {
     pub triage: Duration,
     /// How long targets took to start, over all workers.
     pub started: Duration,
+    /// Families of which more and more was said.
+    #[serde(default)]
+    pub grown: u64,
     /// The case that has shown something new last.
     pub news_at: u64,
 }
@@ -224,6 +228,7 @@ impl State {
             seconds,
             counts: self.counts,
             given: (self.schedule.given(), self.schedule.swept),
+            grown: self.growth.next,
             entries: entries.len(),
             chosen: entries.iter().map(|entry| (entry.chosen, entry.children)).collect(),
             yields: self.schedule.yields().iter().map(|of| (of.tries, of.news)).collect(),
@@ -287,6 +292,7 @@ impl State {
             (entry.chosen, entry.children) = (chosen, children);
             self.corpus.add(entry);
         }
+        self.growth = super::growth::Standing::resumed(checkpoint.grown);
         self.counts = checkpoint.counts;
         self.virgin = Virgin::restore(crate::text::parse_hex(&checkpoint.virgin).unwrap_or_default());
         self.novelty = Novelty::restore(checkpoint.novelty);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::case::Case;
+use super::limits::Limited;
 use super::oracle::Symptom;
 use super::player::{Player, SILENT_FOR, Trace};
 use crate::runner::process::Exit;
@@ -60,11 +61,14 @@ pub struct Judge {
     pub probe: Option<Case>,
     /// How targets end after valid conversations.
     pub normal: Vec<Exit>,
+    /// What the scenario says that its targets may use.
+    pub limits: Limited,
 }
 
 impl Judge {
     /// Plays a case on the target as it is, and looks for this sign or another one.
     pub fn look(&self, player: &mut Player, case: &Case, wanted: &Symptom) -> Option<Symptom> {
+        let worked = self.limits.worked(player);
         let mut trace = player.play(case, &mut |_, _| {});
         let deadline = Instant::now() + SHOW_WITHIN;
         let mut looks = 0;
@@ -76,6 +80,10 @@ impl Judge {
                 Symptom::Wrong => return trace.unmet.map(|_| Symptom::Wrong),
                 Symptom::Hang => return (!self.answers(player)).then_some(Symptom::Hang),
                 Symptom::Busy => return self.is_busy(player).then_some(Symptom::Busy),
+                Symptom::Limit(limit, _) => {
+                    let broken = self.limits.broken(player, &worked, trace.busy);
+                    return broken.filter(|(other, _)| other == limit).map(|(limit, told)| Symptom::Limit(limit, told));
+                }
                 Symptom::Leak(resource) => {
                     return super::leak::leaks(player, case, *resource).then_some(Symptom::Leak(*resource));
                 }

@@ -66,6 +66,8 @@ pub(super) struct Worker<'w> {
     /// From how many cases on growth is looked into again, and how many are left out after the next time.
     pub(super) leak_after: u64,
     pub(super) leak_gap: u64,
+    /// Whether what was said last was more than the target can take in within the time that it has.
+    pub(super) ran_out: bool,
 }
 
 impl<'w> Worker<'w> {
@@ -85,6 +87,7 @@ impl<'w> Worker<'w> {
             played: 0,
             leak_after: 0,
             leak_gap: LEAK_GAP,
+            ran_out: false,
         }
     }
 
@@ -214,6 +217,12 @@ impl<'w> Worker<'w> {
             if !self.player.is_up() && !self.start(false) {
                 return;
             }
+            if self.grows_now() {
+                self.grow();
+                if !self.player.is_up() && !self.start(false) {
+                    return;
+                }
+            }
         }
         self.player.end(true);
     }
@@ -281,6 +290,7 @@ impl<'w> Worker<'w> {
         let mut news = feedback::News::default();
         let virgin = &mut self.virgin;
         let waited = self.player.waited;
+        let worked = self.common.judge.limits.worked(&self.player);
         let trace = self.player.play_whole(&job.case, &mut |coverage| news = virgin.note(coverage.take()));
         self.history.push(job.case.clone());
         {
@@ -297,7 +307,7 @@ impl<'w> Worker<'w> {
         self.since_probe += 1;
         let answered = trace.replies.iter().any(|reply| reply.len > 0);
         self.silent = if answered { 0 } else { self.silent + 1 };
-        if let Some(symptom) = self.symptom(job, &trace) {
+        if let Some(symptom) = self.symptom(job, &trace, &worked) {
             let began = Instant::now();
             self.look_into(job, &trace, &symptom);
             let mut state = lock(self.state);

@@ -77,6 +77,9 @@ pub(super) struct FuzzArgs {
     /// What decides which cases are spoilt further
     #[arg(long, value_enum, value_name = "HOW", default_value = "on", env = "HARNESS_FEEDBACK")]
     feedback: Switch,
+    /// Whether one thing is said more and more, to see whether work or memory grow faster
+    #[arg(long, value_enum, value_name = "HOW", default_value = "on", env = "HARNESS_GROWTH")]
+    growth: Switch,
     /// Whether a worker shares one processor with its target, or the system places both
     #[arg(long, value_enum, value_name = "HOW", default_value = "on", env = "HARNESS_AFFINITY")]
     affinity: Switch,
@@ -241,6 +244,7 @@ pub(super) fn fuzz(mut args: FuzzArgs, talk: Talk, words: &[OsString]) -> u8 {
         keep_going: args.keep_going,
         coverage: args.coverage,
         feedback: args.feedback == Switch::On,
+        growth: args.growth == Switch::On,
         affinity: args.affinity == Switch::On,
         quiescence: args.quiescence == Switch::On,
         isolate: args.isolate == Isolate::Case,

@@ -23,6 +23,8 @@ pub enum Payload {
     Bytes(Bytes),
     /// One after the other.
     Concat(Vec<Payload>),
+    /// A number that is another one in each round of the `repeat` around it.
+    Counted(Counted),
     /// With the actor's framing around it.
     Framed(Box<Payload>),
     /// Hexadecimal with variables in it.
@@ -37,6 +39,52 @@ pub enum Payload {
     Repeat(Number, Box<Payload>),
     /// Text with variables in it.
     Text(Template),
+}
+
+/// A number that grows from round to round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// How it lies in bytes.
+    pub how: How,
+    /// What it is in the first round.
+    pub from: u64,
+    /// How much more it is in each of the next.
+    pub by: u64,
+}
+
+/// How a number that is counted lies in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// In so many bytes, the most significant first.
+    Big(usize),
+    /// As decimal digits.
+    Decimal,
+    /// In so many bytes, the least significant first.
+    Little(usize),
+}
+
+/// The ways in which a number can be counted, by name.
+pub const COUNTED: &[(&str, How)] = &[
+    ("decimal", How::Decimal),
+    ("u8", How::Big(1)),
+    ("u16be", How::Big(2)),
+    ("u16le", How::Little(2)),
+    ("u32be", How::Big(4)),
+    ("u32le", How::Little(4)),
+    ("u64be", How::Big(8)),
+    ("u64le", How::Little(8)),
+];
+
+impl Counted {
+    /// Its bytes in a round; what does not fit is cut.
+    pub fn bytes(&self, round: u64) -> Vec<u8> {
+        let value = self.from.wrapping_add(self.by.wrapping_mul(round));
+        match self.how {
+            How::Big(width) => value.to_be_bytes()[8 - width..].to_vec(),
+            How::Decimal => value.to_string().into(),
+            How::Little(width) => value.to_le_bytes()[..width].to_vec(),
+        }
+    }
 }
 
 /// A number, which a variable may hold.
@@ -109,6 +157,17 @@ impl Payload {
         random: &mut Random,
         framing: Option<&dyn Framing>,
     ) -> Result<Bytes, PayloadError> {
+        self.fill_round(0, variables, random, framing)
+    }
+
+    /// The same in a round of the `repeat` around it.
+    fn fill_round(
+        &self,
+        round: u64,
+        variables: &Variables,
+        random: &mut Random,
+        framing: Option<&dyn Framing>,
+    ) -> Result<Bytes, PayloadError> {
         Ok(match self {
             Payload::Base64(template) => {
                 let text = template.fill_text(variables)?;
@@ -118,13 +177,14 @@ impl Payload {
             Payload::Concat(parts) => {
                 let mut whole = Vec::new();
                 for part in parts {
-                    whole.extend_from_slice(&part.fill_part(variables, random, framing)?);
+                    whole.extend_from_slice(&part.fill_part(round, variables, random, framing)?);
                     check_len(whole.len() as u64)?;
                 }
                 whole.into()
             }
-            Payload::Framed(inner) => inner.fill(variables, random, framing)?,
-            Payload::Raw(inner) => inner.fill_part(variables, random, framing)?,
+            Payload::Counted(counted) => counted.bytes(round).into(),
+            Payload::Framed(inner) => inner.fill_round(round, variables, random, framing)?,
+            Payload::Raw(inner) => inner.fill_part(round, variables, random, framing)?,
             Payload::Hex(template) => parse_hex(&template.fill_text(variables)?).map_err(PayloadError::Invalid)?.into(),
             Payload::Message(giving) => giving.fill(variables, random)?,
             Payload::Random(len) => {
@@ -132,8 +192,16 @@ impl Payload {
                 random.fill(&mut bytes);
                 bytes.into()
             }
+            Payload::Repeat(times, inner) if inner.is_counted() => {
+                let mut whole = Vec::new();
+                for round in 0..times.fill(variables)? {
+                    whole.extend_from_slice(&inner.fill_part(round, variables, random, framing)?);
+                    check_len(whole.len() as u64)?;
+                }
+                whole.into()
+            }
             Payload::Repeat(times, inner) => {
-                let inner = inner.fill_part(variables, random, framing)?;
+                let inner = inner.fill_part(round, variables, random, framing)?;
                 let times = times.fill(variables)?;
                 check_len(times.saturating_mul(inner.len() as u64))?;
                 if inner.is_empty() { inner } else { inner.repeat(times as usize).into() }
@@ -145,14 +213,26 @@ impl Payload {
     /// The bytes of a part of a message.
     fn fill_part(
         &self,
+        round: u64,
         variables: &Variables,
         random: &mut Random,
         framing: Option<&dyn Framing>,
     ) -> Result<Bytes, PayloadError> {
-        let body = self.fill(variables, random, framing)?;
+        let body = self.fill_round(round, variables, random, framing)?;
         match self {
             Payload::Framed(_) => self.frame(body, framing),
             _ => Ok(body),
+        }
+    }
+
+    /// Whether something in it is another in each round of the `repeat` around it.
+    fn is_counted(&self) -> bool {
+        match self {
+            Payload::Concat(parts) => parts.iter().any(Payload::is_counted),
+            Payload::Counted(_) => true,
+            Payload::Framed(inner) | Payload::Raw(inner) => inner.is_counted(),
+            // What one inside counts are its own rounds.
+            _ => false,
         }
     }
 
@@ -174,7 +254,7 @@ impl Payload {
             Payload::Base64(template) | Payload::Hex(template) | Payload::Text(template) => {
                 template.variables().for_each(visit);
             }
-            Payload::Bytes(_) => {}
+            Payload::Bytes(_) | Payload::Counted(_) => {}
             Payload::Concat(parts) => parts.iter().for_each(|part| part.variables(visit)),
             Payload::Framed(inner) | Payload::Raw(inner) => inner.variables(visit),
             Payload::Message(giving) => giving.variables(visit),
@@ -274,6 +354,21 @@ mod tests {
         assert_eq!(long.fill(&variables, &mut random, None), Err(PayloadError::TooLong));
         let short = Payload::Repeat(Number::Literal(3), Box::new(text));
         assert_eq!(short.fill(&variables, &mut random, None), Ok(Bytes::from("ababab")));
+    }
+
+    #[test]
+    fn a_number_is_counted_by_the_repeat_around_it() {
+        let fill = |payload: &Payload| payload.fill(&Variables::new(), &mut Random::new(1, "x"), None);
+        let counted = |how, from, by| Payload::Counted(Counted { how, from, by });
+        let repeat = |payload| Payload::Repeat(Number::Literal(3), Box::new(payload));
+        let line = Payload::Concat(vec![Payload::Text(Template::literal("a")), counted(How::Decimal, 9, 1)]);
+        assert_eq!(fill(&repeat(line.clone())), Ok(Bytes::from("a9a10a11")));
+        assert_eq!(fill(&line), Ok(Bytes::from("a9")), "without a round it is the first");
+        let odd = repeat(counted(How::Big(2), 0xff, 2));
+        assert_eq!(fill(&odd), Ok(Bytes::from_static(&[0, 0xff, 1, 1, 1, 3])));
+        assert_eq!(fill(&repeat(counted(How::Little(1), 255, 1))), Ok(Bytes::from_static(&[255, 0, 1])));
+        let inner = repeat(repeat(counted(How::Decimal, 0, 1)));
+        assert_eq!(fill(&inner), Ok(Bytes::from("012012012")), "the innermost counts");
     }
 
     #[test]

@@ -260,6 +260,8 @@ pub struct Send {
     pub coalesce: bool,
     /// Change the byte at an offset.
     pub corrupt: Option<(usize, u8)>,
+    /// Whether the peer may end the connection before all of it is sent.
+    pub cut_short: bool,
     /// Send no more than so many bytes.
     pub truncate: Option<usize>,
     /// What follows the last byte.

@@ -100,7 +100,9 @@ impl Conversation {
         sending: &mut Sending,
     ) -> Result<Flow, Box<Failing>> {
         let at = sending.link;
+        let Verb::Send(send) = &step.verb else { unreachable!("only `send` sends") };
         match &self.links[at].ending {
+            Some(Ending::Reset) if send.cut_short => return Ok(Flow::Done),
             Some(Ending::Reset) => return Err(Failing::cut(FailureKind::Reset, sending.taken, sending.total)),
             Some(Ending::Failed(reason)) => {
                 return Err(Failing::new(FailureKind::System, format!("cannot send: {reason}")));
@@ -113,7 +115,6 @@ impl Conversation {
             }
             return Ok(Flow::Waiting);
         }
-        let Verb::Send(send) = &step.verb else { unreachable!("only `send` sends") };
         while let Some(cutter) = sending.messages.front_mut() {
             match cutter.next() {
                 Some(piece) if piece.is_empty() && !sending.datagram => {}

@@ -109,7 +109,8 @@ impl Length {
         }
     }
 
-    fn most(self) -> u64 {
+    /// The largest that it can be.
+    pub(crate) fn most(self) -> u64 {
         match self.how {
             How::Varint => (1 << (7 * self.width)) - 1,
             _ if self.width == 8 => u64::MAX,

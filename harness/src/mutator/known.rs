@@ -301,6 +301,35 @@ impl Known {
         false
     }
 
+    /// How many of its fields can become longer.
+    pub(crate) fn stretchable(&self) -> usize {
+        self.long().count()
+    }
+
+    fn long(&self) -> impl Iterator<Item = &Leaf> {
+        let is_long = |leaf: &&Leaf| !leaf.computed && matches!(leaf.shape, Shape::Bytes { .. } | Shape::List);
+        self.leaves.iter().filter(is_long)
+    }
+
+    /// The message with so many bytes, or elements of a list, in the field of this number; what that determines is computed anew.
+    /// `None` where its description allows no more.
+    pub(crate) fn stretched(&self, number: usize, len: usize) -> Option<Vec<u8>> {
+        let leaf = self.long().nth(number)?;
+        let mut given = self.given.clone();
+        match (&leaf.shape, at_mut(&mut given, &leaf.path)?) {
+            (Shape::Bytes { max }, Given::Bytes(bytes)) if len <= *max => {
+                *bytes = Bytes::from(vec![bytes.first().copied().unwrap_or(b'A'); len]);
+            }
+            (Shape::List, Given::List(items)) => {
+                let first = items.first()?.clone();
+                *items = vec![first; len.min(crate::campaign::growth::ROUNDS_MAX)];
+            }
+            _ => return None,
+        }
+        self.compute(&mut given, leaf);
+        self.encode(&given)
+    }
+
     /// How many values a field can be given.
     pub(super) fn ways(leaf: &Leaf) -> usize {
         match &leaf.shape {

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::process::{Came, Rest, TICK, Usage, usage};
+use super::process::{Came, Rest, TICK, Usage, usage, work};
 use super::target::Running;
 use crate::event::{Failure, FailureKind};
 use crate::scenario::{Limits, Scenario, Target, UsageLimit};
@@ -138,6 +138,8 @@ struct Watched<'a> {
     running: &'a Running,
     limits: &'a Limits,
     series: RefCell<Series>,
+    /// How much its process had worked before the case.
+    worked: (u32, Duration),
     /// The threads of this process.
     rest: RefCell<Option<(u32, Rest)>>,
 }
@@ -168,7 +170,9 @@ impl<'a> Meter<'a> {
         let watched = running.iter().filter_map(|running| {
             let target = scenario.targets.iter().find(|target| target.name == running.name)?;
             let limits = target.limits.as_deref().filter(|_| running.process().is_some())?;
-            Some(Watched { running, limits, series: RefCell::default(), rest: RefCell::default() })
+            let pid = running.process()?.pid();
+            let worked = (pid, limits.work_ms.as_ref().map_or(Duration::ZERO, |_| work(pid)));
+            Some(Watched { running, limits, worked, series: RefCell::default(), rest: RefCell::default() })
         });
         Meter { watched: watched.collect() }
     }
@@ -220,6 +224,23 @@ impl Watched<'_> {
                 "the target `{name}` used more than {most} of a processor after the case, and `idle_work` allows no more"
             );
             return Err(failure(limit, message));
+        }
+        if let Some(limit) = &self.limits.work_ms {
+            let most = Duration::from_millis(limit.most);
+            // One that was started anew has done all its work since.
+            let before = if self.worked.0 == pid { self.worked.1 } else { Duration::ZERO };
+            let used = || work(pid).saturating_sub(before);
+            // Who has used more than that already has not to be waited for.
+            if used() > most || {
+                Rest::new(vec![pid]).come(most.saturating_add(TICK)).await;
+                used() > most
+            } {
+                let most = crate::time::show_duration(most);
+                let message = format!(
+                    "the target `{name}` used more than {most} of a processor for the case, and `work` allows no more"
+                );
+                return Err(failure(limit, message));
+            }
         }
         let looped = self.series.borrow().samples.len() >= ROUNDS_MIN;
         let suspects = match looped {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::conversation::message::Giving;
-use crate::conversation::payload::{Number, PAYLOAD_LEN_MAX, Payload};
+use crate::conversation::payload::{COUNTED, Counted, Number, PAYLOAD_LEN_MAX, Payload};
 use crate::document::{Node, Reader, Value, did_you_mean};
 use crate::protocol::Protocol;
 use crate::text::parse_hex;
 
 /// The names of payloads.
-pub const PAYLOADS: &[&str] = &["base64", "concat", "file", "framed", "hex", "random", "raw", "repeat"];
+pub const PAYLOADS: &[&str] = &["base64", "concat", "counted", "file", "framed", "hex", "random", "raw", "repeat"];
 
 /// Reads a payload: a string, or a table with one key.
 pub(super) fn lower(reader: &mut Reader, node: &Node, protocol: Option<&Arc<Protocol>>) -> Option<Payload> {
@@ -49,6 +49,7 @@ pub(super) fn lower(reader: &mut Reader, node: &Node, protocol: Option<&Arc<Prot
             let parts: Vec<_> = items.iter().map(|item| lower(reader, item, protocol)).collect();
             Some(Payload::Concat(parts.into_iter().collect::<Option<_>>()?))
         }
+        "counted" => lower_counted(reader, inner),
         "file" => lower_file(reader, inner),
         "framed" => Some(Payload::Framed(Box::new(lower(reader, inner, protocol)?))),
         "hex" => {
@@ -93,6 +94,32 @@ pub(super) fn lower(reader: &mut Reader, node: &Node, protocol: Option<&Arc<Prot
             None
         }
     }
+}
+
+/// Reads a number that grows from round to round of the `repeat` around it.
+fn lower_counted(reader: &mut Reader, node: &Node) -> Option<Payload> {
+    let table = reader.table(node, "`counted`")?;
+    reader.check_keys(table, &["as", "by", "from"], "`counted`");
+    let how = match table.get("as") {
+        None => COUNTED[0].1,
+        Some(node) => {
+            let name = reader.static_string(node, "`as`")?;
+            let Some((_, how)) = COUNTED.iter().find(|(known, _)| *known == name) else {
+                let known: Vec<&str> = COUNTED.iter().map(|(name, _)| *name).collect();
+                let hint = did_you_mean(&name, known.iter().copied());
+                let hint = hint.unwrap_or_else(|| format!("one of: {}", known.join(", ")));
+                reader.mistake_with_hint(&node.span, format!("a number is not counted as `{name}`"), hint);
+                return None;
+            };
+            *how
+        }
+    };
+    let mut number = |key: &str, otherwise: u64| match table.get(key) {
+        None => Some(otherwise),
+        Some(node) => Some(reader.integer(node, &format!("`{key}`"), 0, i64::MAX)? as u64),
+    };
+    let (from, by) = (number("from", 0), number("by", 1));
+    Some(Payload::Counted(Counted { how, from: from?, by: by? }))
 }
 
 /// A payload that needs no variable is made once, and a mistake in it is one of the file.

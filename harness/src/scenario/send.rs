@@ -42,11 +42,12 @@ impl Steps<'_> {
         let pace = options.get("pace").and_then(|node| lower_pace(reader, node));
         let coalesce = options.get("coalesce").and_then(|node| reader.boolean(node, "`coalesce`")).unwrap_or(false);
         let corrupt = options.get("corrupt").and_then(|node| lower_corrupt(reader, node));
+        let cut_short = options.get("cut_short").and_then(|node| reader.boolean(node, "`cut_short`")).unwrap_or(false);
         let truncate = options.get("truncate").and_then(|node| reader.size(node, "`truncate`", 0, u64::MAX));
         let truncate = truncate.map(|len| usize::try_from(len).unwrap_or(usize::MAX));
         let then = options.get("then").and_then(|node| lower_then(reader, node));
         let payloads = payloads.into_iter().collect::<Option<_>>()?;
-        Some(Send { payloads, split, pace, coalesce, corrupt, truncate, then })
+        Some(Send { payloads, split, pace, coalesce, corrupt, cut_short, truncate, then })
     }
 }
 

@@ -583,7 +583,7 @@ impl<'s> Options<'s> {
     fn check(&self, reader: &mut Reader) {
         for entry in &self.entries {
             let goes_with: &[&str] = match entry.key.as_str() {
-                "coalesce" | "corrupt" | "pace" | "split" | "then" | "truncate" => &["send"],
+                "coalesce" | "corrupt" | "cut_short" | "pace" | "split" | "then" | "truncate" => &["send"],
                 "quiet" => &["drain"],
                 "extra" => &["expect_set"],
                 "parties" => &["barrier"],

@@ -135,6 +135,8 @@ pub struct Limits {
     pub memory_growth: Option<UsageLimit>,
     /// Threads that it may gain.
     pub threads_growth: Option<UsageLimit>,
+    /// How much of a processor it may use for a case, until it rests.
+    pub work_ms: Option<UsageLimit>,
 }
 
 /// What never happens to a target.
@@ -198,7 +200,7 @@ const KEYS: &[&str] = &[
     "never",
 ];
 
-const LIMITS: &[&str] = &["descriptors_growth", "idle_work", "memory", "memory_growth", "threads_growth"];
+const LIMITS: &[&str] = &["descriptors_growth", "idle_work", "memory", "memory_growth", "threads_growth", "work"];
 
 /// Reads `[target]` or every `[target.NAME]`.
 pub(super) fn lower_all(reader: &mut Reader, table: &Table) -> Vec<Target> {
@@ -370,7 +372,7 @@ fn lower_limits(reader: &mut Reader, entry: &Entry, kind: &TargetKind) -> Option
     for Entry { key, node, key_span } in &table.entries {
         let what = format!("`{key}`");
         let most = match key.as_str() {
-            "idle_work" => reader.duration(node, &what).map(|most| most.as_millis() as u64),
+            "idle_work" | "work" => reader.duration(node, &what).map(|most| most.as_millis() as u64),
             "memory" | "memory_growth" => reader.size(node, &what, 0, i64::MAX as u64),
             "descriptors_growth" | "threads_growth" => {
                 reader.integer(node, &what, 0, i64::from(u32::MAX)).map(|most| most as u64)
@@ -384,6 +386,7 @@ fn lower_limits(reader: &mut Reader, entry: &Entry, kind: &TargetKind) -> Option
             "idle_work" => limits.idle_work_ms = limit,
             "memory" => limits.memory = limit,
             "memory_growth" => limits.memory_growth = limit,
+            "work" => limits.work_ms = limit,
             _ => limits.threads_growth = limit,
         }
     }

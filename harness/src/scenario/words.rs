@@ -48,6 +48,7 @@ pub const OPTIONS: &[Word] = &[
     Word { name: "between", about: "the earliest and the latest that it may happen" },
     Word { name: "coalesce", about: "send: several payloads in one write" },
     Word { name: "corrupt", about: "send: spoil a byte, `{ at = 3, xor = 0xff }`" },
+    Word { name: "cut_short", about: "send: the peer may end the connection before all of it is sent" },
     Word { name: "extra", about: "expect_set: `\"allow\"` other messages in between" },
     Word { name: "mark", about: "name the moment of the step's end" },
     Word { name: "note", about: "for people" },

@@ -22,6 +22,7 @@ use teardown::Gone;
 pub use teardown::Teardown;
 
 use super::case::{Case, Step};
+use super::growth::{DRIP_LEN, Family, Grows, Said};
 use super::oracle::{Resource, Symptom};
 use super::plan::Plan;
 use super::player::Reply;
@@ -73,6 +74,9 @@ const QUIET_ENDING: Duration = Duration::from_secs(1);
 
 /// How long an answer that stays away is waited for where it has been waited for in full before.
 const PROBE_BRIEFLY: Duration = Duration::from_secs(1);
+
+/// How long each step may take of a scenario that says much of one thing.
+const GROWN_WITHIN: Duration = Duration::from_secs(60);
 
 /// How much of a processor a target may use after a case that is a finding because it uses one up.
 const IDLE_WORK: &str = "300ms";
@@ -182,6 +186,33 @@ impl Writer {
         if let Symptom::Child { .. } = material.symptom {
             forbid(&mut whole, "crash", &true.into());
         }
+        if let Some(own) = whole.lane_mut("steps") {
+            *own = steps;
+        }
+        whole
+    }
+
+    /// More and more of one thing as a scenario: what is said before it, and then the most of it.
+    pub fn grown(&self, plan: &Plan, name: &str, family: &Family, said: &Said, grows: Grows, limit: &str) -> TestCase {
+        let mut whole = self.base.like(name, Vec::new());
+        whole.case_mut().set("timeout", step::duration(GROWN_WITHIN));
+        let mut names = Names::new(plan, &self.datagrams, &family.before, None, 0, &mut whole);
+        let mut steps = Vec::new();
+        for own in &family.before.steps {
+            names.push(own, None, Some(QUIET), None, &mut steps);
+        }
+        let Some(name) = names.of(family.link) else { return whole };
+        let name = name.as_deref();
+        let send = step::step(name, "send", Table::of([("raw", said.node())]));
+        // Once the bug is gone, it may be that so much is refused.
+        let send = step::with(send, "cut_short", true);
+        steps.push(if family.drips { step::with(send, "pace", format!("{DRIP_LEN}B/50us")) } else { send });
+        steps.push(step::drain(name, QUIET_LAST));
+        let key = match grows {
+            Grows::Memory => "memory",
+            Grows::Work => "work",
+        };
+        set_limit(&mut whole, key, &Node::from(limit));
         if let Some(own) = whole.lane_mut("steps") {
             *own = steps;
         }

@@ -37,11 +37,11 @@ impl Teardown {
                 Teardown { probed: true, ..Teardown::RESET },
                 Teardown { probed: true, ..Teardown::RESET_AT_ONCE },
             ],
-            Symptom::Busy | Symptom::Child { .. } | Symptom::Ended { .. } | Symptom::Panic(_) => {
+            Symptom::Busy | Symptom::Child { .. } | Symptom::Ended { .. } | Symptom::Limit(..) | Symptom::Panic(_) => {
                 &[Teardown::LEFT, Teardown::PROBED, Teardown::RESET, Teardown::RESET_AT_ONCE]
             }
             // What is wrong is in its answers, and what grows is seen over many connections that are all reset.
-            Symptom::Leak(_) | Symptom::Wrong => &[Teardown::LEFT, Teardown::PROBED],
+            Symptom::Grows(..) | Symptom::Leak(_) | Symptom::Wrong => &[Teardown::LEFT, Teardown::PROBED],
         }
     }
 }

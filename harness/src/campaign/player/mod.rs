@@ -9,6 +9,7 @@
 
 mod patience;
 mod play;
+mod pour;
 mod protect;
 mod trace;
 mod wait;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 pub use patience::{LATE_MAX, Patience};
+pub use pour::Effort;
 pub use trace::{REPLY_LEN_MAX, Reply, Trace};
 
 use super::affinity::Processor;
@@ -233,6 +235,11 @@ impl Player {
     /// The numbers of the target's processes.
     pub fn pids(&self) -> Vec<u32> {
         self.up.iter().flat_map(Up::processes).map(|(_, process)| process.pid()).collect()
+    }
+
+    /// The target's processes, by the names of the scenario's targets.
+    pub fn processes(&self) -> Vec<(String, u32)> {
+        self.up.iter().flat_map(Up::processes).map(|(name, process)| (name, process.pid())).collect()
     }
 
     /// The processes in which counters may be: the target's, and those that they have started.

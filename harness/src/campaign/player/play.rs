@@ -64,6 +64,18 @@ impl Player {
         trace
     }
 
+    /// Plays a case and leaves its connections open.
+    pub(super) fn play_open(&mut self, case: &Case, trace: &mut Trace) {
+        if let Err(failure) = self.begin() {
+            trace.refused = Some(0);
+            trace.lines.push(OutputLine { stderr: true, text: failure.message });
+            return;
+        }
+        for (at, step) in case.steps.iter().enumerate() {
+            self.play_step(case, at, step, trace, &mut Reading::Messages(&mut |_, _| {}));
+        }
+    }
+
     /// Readies what a case needs, before it.
     pub fn begin(&mut self) -> Result<(), Box<Failure>> {
         if self.plan.is_about_clients() {

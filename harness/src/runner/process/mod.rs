@@ -36,7 +36,7 @@ pub use rest::{Activity, Came, Rest, THREADS_MAX, TICK, family};
 pub use running::{Process, Stopped, spawn};
 pub(crate) use sockets::{parse_ip, serves};
 pub use stack::{Address as CodeAddress, Fault, Files, Follow, Frame, Names};
-pub use usage::{Usage, usage};
+pub use usage::{Usage, forget_peak, usage, work};
 
 pub use crate::signal::{Exit, Signal, UnknownSignal};
 

@@ -1,6 +1,12 @@
 //! What a process and all that it has started use: memory, descriptors and threads, as `/proc` tells it.
 
 use std::fs;
+use std::time::Duration;
+
+use nix::time::ClockId;
+use nix::unistd::Pid;
+
+use super::TICK;
 
 /// How many processes of one target are counted.
 const FAMILY_MAX: usize = 1_000;
@@ -34,6 +40,28 @@ pub fn usage(root: u32) -> Option<Usage> {
         family.extend(children(pid));
     }
     Some(whole)
+}
+
+/// How much of a processor `root` and its descendants have used, those that have ended and were waited for included.
+pub fn work(root: u32) -> Duration {
+    super::family(&[root]).into_iter().map(|pid| work_of(pid).unwrap_or_default()).sum()
+}
+
+fn work_of(pid: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After the name: user and system time of it, then of the children that it has waited for.
+    let fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11).take(4);
+    let ticks: Vec<u32> = fields.filter_map(|field| field.parse().ok()).collect();
+    let [user, system, of_children @ ..] = ticks.as_slice() else { return None };
+    // A clock of the process is finer than its ticks.
+    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(pid.cast_signed())).ok().and_then(|clock| clock.now().ok());
+    let own = clock.map_or(TICK * (user + system), Duration::from);
+    Some(own + TICK * of_children.iter().sum::<u32>())
+}
+
+/// Forgets what the most memory was that `root` and its descendants have ever had. Whether the system has let it be done.
+pub fn forget_peak(root: u32) -> bool {
+    super::family(&[root]).into_iter().all(|pid| fs::write(format!("/proc/{pid}/clear_refs"), "5").is_ok())
 }
 
 fn one(pid: u32) -> Option<Usage> {
@@ -72,6 +100,23 @@ mod tests {
         assert!(usage.memory_peak >= usage.memory / 2, "{usage:?}");
         assert!(usage.descriptors >= 3, "{usage:?}");
         assert!(usage.threads >= 1, "{usage:?}");
+    }
+
+    #[test]
+    fn work_is_counted() {
+        let me = std::process::id();
+        let before = work(me);
+        while work(me) < before + Duration::from_millis(2) {}
+        assert_eq!(work(u32::MAX), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_peak_is_forgotten() {
+        let me = std::process::id();
+        let peak = || usage(me).expect("it may look at itself").memory_peak;
+        drop(std::hint::black_box(vec![1_u8; 64 << 20]));
+        let before = peak();
+        assert!(!forget_peak(me) || peak() < before, "{before}");
     }
 
     #[test]

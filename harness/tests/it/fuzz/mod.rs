@@ -335,6 +335,42 @@ fn a_thread_that_spins_beside_one_that_answers_is_found() {
 }
 
 #[test]
+fn work_that_grows_with_the_square_is_found() {
+    let campaign = fuzz("scan", false, &["--time", "60s"]);
+    let finding = campaign.found("hang", 6, 1);
+    assert_eq!(finding["verdict"], "deterministic", "{}", campaign.stderr);
+    let repro = campaign.read(finding, "repro.toml");
+    assert!(repro.contains("limits = { work = ") && repro.contains("{ repeat = ["), "{repro}");
+    assert!(repro.len() < 4_096, "it is said in few words: {repro}");
+    assert!(campaign.stderr.contains("work grows with the square of what is sent: "), "{}", campaign.stderr);
+}
+
+#[test]
+fn memory_of_a_connection_that_is_many_times_what_it_says_is_found() {
+    let scenario = SCENARIO.replace("BUG", "burst");
+    let campaign = fuzz_scenario(&scenario, &["--time", "60s"]);
+    let finding = campaign.found("leak", 1, 1);
+    assert_eq!(finding["verdict"], "deterministic", "{}", campaign.stderr);
+    let repro = campaign.read(finding, "repro.toml");
+    assert!(repro.contains("limits = { memory = ") && repro.contains("{ repeat = ["), "{repro}");
+}
+
+#[test]
+fn what_is_stored_and_looked_through_is_no_square() {
+    // Each line is looked for in all that were said, on whichever connection: that is what was asked for.
+    let campaign = fuzz("stores", false, &["--cases", "3000", "--keep-going"]);
+    assert_eq!(campaign.json["findings"].as_array().map(Vec::len), Some(0), "{}", campaign.stderr);
+}
+
+#[test]
+fn a_limit_of_the_scenario_that_does_not_hold_is_found() {
+    let limited = SCENARIO.replace("\n\n[actor", "\nlimits = { work = \"50ms\" }\n\n[actor").replace("BUG", "busy");
+    let campaign = fuzz_scenario(&limited, &["--cases", "3000"]);
+    let finding = campaign.found("leak", 1, 1);
+    assert_eq!(finding["bucket"], "leak-limit-work-echo", "{}", campaign.stderr);
+}
+
+#[test]
 fn descriptors_that_leak_are_found() {
     let campaign = fuzz("leak", false, &["--cases", "3000"]);
     assert_eq!(

@@ -14,6 +14,18 @@ static void *idle(void *nothing) { for (;;) pause(); return nothing; }
 
 static void *spin(void *nothing) { for (;;) filled++; return nothing; }
 
+static unsigned stored[1 << 17], stored_count;
+
+/* Whether a line was said before, on any connection; from here on it was. */
+static int said_before(const char *line) {
+  unsigned hash = 5381, found = 0;
+  for (; *line && *line != '\n'; line++) hash = hash * 33 + (unsigned char)*line;
+  unsigned size = sizeof stored / sizeof *stored;
+  for (unsigned at = 0; at < stored_count && at < size; at++) found += *(volatile unsigned *)(stored + at) == hash;
+  stored[stored_count++ % size] = hash;
+  return found != 0;
+}
+
 static int is(const char *name) { return strcmp(bug, name) == 0; }
 
 static void answer(int client, const char *text) {
@@ -34,15 +46,40 @@ static void report(int ends) {
   if (ends) _exit(1);
 }
 
-static void serve(int client) {
-  char line[8192];
+/* Lines of any length, each looked for from the beginning of what has come. */
+static void scan(int client) {
+  static char line[16 << 20];
   size_t len = 0;
   int logged = 0;
+  for (;;) {
+    ssize_t more = read(client, line + len, 4096);
+    if (more <= 0 || len + 8192 > sizeof line) break;
+    len += (size_t)more;
+    size_t end = 0;
+    while (end < len && *(volatile char *)(line + end) != '\n') end++;
+    if (end == len) continue;
+    line[end + 1] = 0;
+    if (strncmp(line, "USER ", 5) == 0) { logged = 1; answer(client, "331 ok\n"); }
+    else answer(client, logged ? line : "503 no\n");
+    len = 0;
+  }
+  close(client);
+}
+
+static void serve(int client) {
+  char line[8192];
+  void *kept = NULL;
+  if (is("scan")) { scan(client); return; }
+  size_t len = 0;
+  int logged = 0;
+  int takes_many = is("burst") || is("stores");
   for (;;) {
     ssize_t more = read(client, line + len, sizeof line - 1 - len);
     if (more <= 0) break;
     if (is("cut") && len == 0 && more == 3) { answer(client, "500 short\n"); break; }
     len += (size_t)more;
+    line[len] = 0;
+    next:;
     line[len] = 0;
     char *end = strchr(line, '\n');
     if (!end && len < sizeof line - 1) continue;
@@ -65,6 +102,13 @@ static void serve(int client) {
     if (is("cache-slowly") && filled < 400 && len > 40) { filled++; memset(malloc(8192), 1, 8192); }
     if (is("fork-crash") && len > 40) even_length();
     if (is("places") && len > 40) { if (len % 2) odd_length(); else even_length(); }
+    if (is("burst") && strncmp(line, "ECHO ", 5) == 0) {
+      void **block = malloc(2048);
+      memset(block, 1, 2048);
+      *block = kept;
+      kept = block;
+    }
+    if (is("stores")) said_before(line);
     unsigned word = 0;
     if (is("word") && strncmp(line, "ECHO ", 5) == 0) memcpy(&word, line + 5, sizeof word);
     if (word == 0x719e3ac5) abort();
@@ -78,10 +122,17 @@ static void serve(int client) {
     if (is("name") && strstr(line, "XYZZY")) abort();
     if ((is("report") || is("report-and-go-on")) && len > 40) report(is("report"));
     if (strncmp(line, "USER ", 5) == 0) { logged = 1; answer(client, "331 ok\n"); }
+    else if (takes_many && logged && write(client, line, (size_t)(end + 1 - line)) < 0) break;
+    else if (takes_many && logged) {}
     else if (strncmp(line, "ECHO ", 5) == 0) answer(client, logged ? line : "503 no\n");
     else answer(client, "500 what\n");
-    len = 0;
+    /* What was said behind the line is lost, but for where it matters. */
+    size_t said = takes_many ? (size_t)(end + 1 - line) : len;
+    memmove(line, line + said, len - said);
+    len -= said;
+    if (len > 0 && memchr(line, '\n', len)) goto next;
   }
+  while (kept) { void *next = *(void **)kept; free(kept); kept = next; }
   close(client);
 }
 
@@ -125,6 +176,7 @@ static int client(struct sockaddr_in there) {
 int main(int count, char **words) {
   if (count < 3) return 2;
   bug = words[2];
+  memset(stored, 1, sizeof stored);
   signal(SIGPIPE, SIG_IGN);
   if (strncmp(bug, "fork", 4) == 0) signal(SIGCHLD, SIG_IGN);
   int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1;

@@ -47,6 +47,15 @@ fn memory_has_a_peak() {
 }
 
 #[test]
+fn work_for_a_case_has_a_limit() {
+    let body =
+        |rounds: u32| format!("connection.sendall(connection.recv(1))\nsum(range({rounds}))\nconnection.close()");
+    let folder = rounds("work = \"150ms\"", &body(50_000_000), 1);
+    folder.run(&[]).exits(1).says("used more than 150ms of a processor for the case, and `work` allows no more");
+    rounds("work = \"150ms\"", &body(10), 1).run(&[]).exits(0);
+}
+
+#[test]
 fn a_server_that_keeps_nothing_stays_within_its_limits() {
     let all = "memory = \"1GiB\", memory_growth = \"2MiB\", descriptors_growth = 0, threads_growth = 0";
     rounds(all, ECHO, 40).run(&[]).exits(0).says("1 passed").says_not("never judged");

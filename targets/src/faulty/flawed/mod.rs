@@ -108,6 +108,7 @@ enum Flaw {
     Hang,
     IdTwice,
     IdZero,
+    KeepsRead,
     LeakDescriptor,
     LeakMemory,
     LeakOnError,
@@ -125,6 +126,7 @@ enum Flaw {
     Poisoned,
     PrefixCrash,
     Reordered,
+    ScansAgain,
     SecondConnection,
     Secret,
     Slow,
@@ -214,6 +216,8 @@ pub const FLAWS: &[Row] = rows! {
         "of more than four answers at once the last has the identifier of the one before";
     "id-zero" Binary IdZero (2, 2, 48), SOON property("answers", KEEPS),
         "a request whose identifier is 0 is taken for one that wants no answer";
+    "keeps-read" Text KeepsRead (1, 3, 524_288), LATE fuzz("leak", 20_000),
+        "what is read from a channel is kept, a kilobyte each time, until its connection ends";
     "leak-descriptor" Text LeakDescriptor (1, 64, 576), SOON property("no-leak", GREETS),
         "each connection leaves a descriptor behind";
     "leak-memory" Text LeakMemory (1, 64, 576), SOON property("no-leak", GREETS),
@@ -248,6 +252,8 @@ pub const FLAWS: &[Row] = rows! {
         "a connection that ends in the middle of a request ends the process";
     "reordered" Binary Reordered (1, 16, 208), SOON property("order", KEEPS),
         "of more than eight answers at once the last two are swapped";
+    "scans-again" Text ScansAgain (1, 1, 8_388_608), LATE fuzz("hang", 20_000),
+        "a line may be as long as it likes, and is looked through from its beginning with each read";
     "second-connection" Text SecondConnection (2, 2, 32), LATE fuzz("crash", 6_000),
         "a name that another connection has ends the process";
     "secret" Text Secret (1, 1, 10), SOON Found::No { because: "four bytes out of 2^32, and nothing on the wire says which; the program does, among 11000 numbers like it" },

@@ -27,6 +27,9 @@ const TRUNCATED_LEN: usize = 4_096;
 /// How much memory a connection leaves behind.
 const LEAKED_LEN: usize = 256 << 10;
 
+/// How much is kept of what was read from a channel.
+const KEPT_LEN: usize = 1 << 10;
+
 /// The longest command that does no harm, and the word that does.
 const COMMAND_LEN_MAX: usize = 32;
 const SECRET: [u8; 4] = [0xc5, 0x3a, 0x9e, 0x71];
@@ -52,6 +55,7 @@ pub(super) struct Session {
     requests: u8,
     puts: Vec<(Vec<u8>, Vec<u8>)>,
     owed: Option<Answer>,
+    kept: Vec<Vec<u8>>,
     waiting: Vec<u8>,
     bell: Bell,
     mail: Arc<Mutex<Vec<u8>>>,
@@ -71,6 +75,7 @@ impl Session {
             requests: 0,
             puts: Vec::new(),
             owed: None,
+            kept: Vec::new(),
             waiting: Vec::new(),
             bell: Bell::default(),
             mail: Arc::default(),
@@ -80,6 +85,7 @@ impl Session {
     fn cut(&self) -> Cut {
         match self.wire {
             Wire::Binary => wire::message(self.inbox.rest(), self.shared.flaw),
+            _ if self.shared.is(Flaw::ScansAgain) && !has_end(self.inbox.rest()) => Cut::Short,
             _ => wire::line(self.inbox.rest()),
         }
     }
@@ -229,6 +235,9 @@ impl Session {
                 let Channel::Open(read) = &mut self.channel else { return Answer::Error("no channel") };
                 *read = read.wrapping_add(1);
                 state.read = *read;
+                if flaw == Flaw::KeepsRead {
+                    self.kept.push(vec![1; KEPT_LEN]);
+                }
                 Answer::Data(*read)
             }
             Request::Close if matches!(self.channel, Channel::Open(_)) => {
@@ -290,6 +299,11 @@ impl Session {
             reply.close();
         }
     }
+}
+
+/// Whether there is a whole line, looked for byte by byte.
+fn has_end(rest: &[u8]) -> bool {
+    rest.iter().any(|byte| std::hint::black_box(*byte) == b'\n')
 }
 
 fn is_closed_too_often(list: &[u8]) -> bool {
