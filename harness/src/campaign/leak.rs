@@ -6,7 +6,7 @@
 
 use super::case::Case;
 use super::oracle::Resource;
-use super::player::{Player, Trace};
+use super::player::{Player, SILENT_FOR, Trace};
 use crate::runner::process::{Usage, usage};
 
 /// After how many cases a sample is taken.
@@ -149,9 +149,11 @@ fn play(player: &mut Player, case: &Case, times: u64) -> bool {
     })
 }
 
-/// Whether something grows each time a case is played.
+/// Whether something grows each time a case is played. Where candidates are asked about one after the other, blocks of one play are
+/// enough for what is counted one by one: what is left of them is played in full in the end.
 pub fn leaks(player: &mut Player, case: &Case, resource: Resource) -> bool {
-    grows(player, case, resource, block(resource))
+    let is_brief = player.silent_for < SILENT_FOR && resource != Resource::Memory;
+    grows(player, case, resource, if is_brief { 1 } else { block(resource) })
 }
 
 /// The same for as long as nothing but a leak would.
