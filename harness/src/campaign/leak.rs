@@ -220,7 +220,9 @@ pub fn find(player: &mut Player, cases: &[Case], probe: Option<&Case>, resource:
         (std::cmp::Reverse(amount), cases[*at].bytes())
     });
     let mut suspects = grown.into_iter().take(SUSPECTS_MAX).map(|(_, at)| &cases[at]);
-    suspects.find(|case| lasts(player, case, resource)).cloned()
+    // What is counted one by one and does not grow with each of a few plays is not played in full.
+    let is_worth = |player: &mut Player, case: &Case| resource == Resource::Memory || grows(player, case, resource, 1);
+    suspects.find(|case| is_worth(player, case) && lasts(player, case, resource)).cloned()
 }
 
 #[cfg(test)]

@@ -328,17 +328,24 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_threads_has_as_many_links() {
-        let mut member = Member::new(std::process::id());
-        member.list();
-        let before = member.count().expect("it says so");
-        let (stop, stopped) = std::sync::mpsc::channel::<()>();
-        let other = std::thread::spawn(move || stopped.recv());
-        // Other tests start and end threads meanwhile.
-        let more = member.count();
-        drop(stop);
-        let _ = other.join();
-        assert!(before >= 1 && more.is_some(), "{before} {more:?}");
+    fn a_folder_of_threads_has_a_link_for_each() {
+        let count = |pid| {
+            let mut member = Member::new(pid);
+            member.list();
+            member.count()
+        };
+        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat");
+        let alone = count(child.id());
+        drop(child.stdin.take());
+        child.wait().expect("it ends");
+        assert_eq!(alone, Some(1));
+        let together = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            (0..3).for_each(|_| _ = scope.spawn(|| together.wait()));
+            // Other tests may have threads of their own meanwhile.
+            assert!(count(std::process::id()) >= Some(4));
+            together.wait();
+        });
     }
 
     #[test]
