@@ -163,7 +163,7 @@ impl Worker<'_> {
             None => (symptom, false, wanted),
             Some(symptom) => {
                 let (name, mut state) = (symptom.bucket(""), lock(self.state));
-                let is_known = state.count_again(&name);
+                let is_known = state.count_sure(&name);
                 (symptom, is_known, !is_known && state.wants(&name, None, symptom.kind()))
             }
         };

@@ -168,14 +168,8 @@ impl State {
 
     /// Counts one more of a finding that shows each time; `false` where there is none of this bucket.
     pub(super) fn count_sure(&mut self, bucket: &str) -> bool {
-        let is_sure = |finding: &Finding| finding.bucket == bucket && finding.verdict == Verdict::Deterministic;
-        self.findings.iter().any(is_sure) && self.count_again(bucket)
-    }
-
-    /// Counts one more of a finding; `false` where there is none of this bucket.
-    pub(super) fn count_again(&mut self, bucket: &str) -> bool {
-        let known = self.findings.iter_mut().find(|finding| finding.bucket == bucket);
-        known.map(|finding| finding.samples += 1).is_some()
+        let is_sure = |finding: &&mut Finding| finding.bucket == bucket && finding.verdict == Verdict::Deterministic;
+        self.findings.iter_mut().find(is_sure).map(|finding| finding.samples += 1).is_some()
     }
 
     /// Whether hangs are worth another look by now.

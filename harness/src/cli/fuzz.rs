@@ -25,8 +25,9 @@ use crate::url::Url;
 /// How long a finding may be made smaller unless somebody says otherwise.
 const SHRINK_BUDGET: Duration = Duration::from_secs(20);
 
-/// Which part of a campaign that may be: it is there to find more than one thing.
+/// Which part of a campaign that may be where it is to find more than one thing, and how long it may be at least.
 const SHRINK_SHARE: u32 = 8;
+const SHRINK_MIN: Duration = Duration::from_secs(5);
 
 /// What `harness fuzz` is given. A table `[fuzz]` in the scenario holds defaults, by the names of these options.
 #[derive(Clone, Debug, Args)]
@@ -89,8 +90,8 @@ pub(super) struct FuzzArgs {
     /// Start a fresh target for each case, or for as many as it survives
     #[arg(long, value_enum, value_name = "WHAT", default_value = "off", env = "HARNESS_ISOLATE")]
     isolate: Isolate,
-    /// How long a finding may be made smaller, or with how many replays: `20s`, `200`. Without it 20 s, or an eighth of --time
-    /// where that is less
+    /// How long a finding may be made smaller, or with how many replays: `20s`, `200`. Without it 20 s; where the
+    /// campaign goes on after findings (`--keep-going`) an eighth of --time, and 5 s at least
     #[arg(long, value_name = "EFFORT", env = "HARNESS_SHRINK_BUDGET")]
     shrink_budget: Option<Effort>,
     /// Use this in place of a target: `NAME=URL`, or `URL` where there is one target; may be repeated
@@ -254,7 +255,9 @@ pub(super) fn fuzz(mut args: FuzzArgs, talk: Talk, words: &[OsString]) -> u8 {
         resume: args.resume,
         checkpoint_every: args.checkpoint_every,
         shrink_budget: args.shrink_budget.unwrap_or_else(|| {
-            Effort::Time(args.time.map_or(SHRINK_BUDGET, |time| SHRINK_BUDGET.min(time / SHRINK_SHARE)))
+            // Whoever ends with the first finding has time for it.
+            let share = args.time.filter(|_| args.keep_going).map(|time| (time / SHRINK_SHARE).max(SHRINK_MIN));
+            Effort::Time(share.map_or(SHRINK_BUDGET, |share| share.min(SHRINK_BUDGET)))
         }),
         targets: args.target.clone(),
         allow_remote: args.allow_remote,
