@@ -99,9 +99,14 @@ fn least(resource: Resource, plays: u64) -> u64 {
 const RESOURCES: [Resource; 3] = [Resource::Descriptors, Resource::Threads, Resource::Memory];
 
 impl Samples {
-    /// Forgets everything: another target was started.
-    pub fn clear(&mut self) {
-        *self = Samples::default();
+    /// Forgets everything: another target was started, and this is what it uses.
+    pub fn begin(&mut self, first: Usage) {
+        *self = Samples { first: Some(first), ..Samples::default() };
+    }
+
+    /// From how many threads on there are too many: each look at the target takes a look at all of them.
+    pub fn is_crowd(&self, threads: u64) -> bool {
+        self.first.is_some_and(|first| threads > first.threads.saturating_add(CROWD))
     }
 
     /// Takes in a sample. What has grown from each sample to the next, if anything has.

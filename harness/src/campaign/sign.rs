@@ -77,7 +77,8 @@ impl Worker<'_> {
                 return Some(Symptom::Hang);
             }
         }
-        if self.player.is_watched() && self.played.is_multiple_of(SAMPLE_EVERY) {
+        let is_crowded = self.samples.is_crowd(self.player.threads());
+        if self.player.is_watched() && (is_crowded || self.played.is_multiple_of(SAMPLE_EVERY)) {
             return self.leak();
         }
         // The same bytes in other pieces are the same conversation to a stream.

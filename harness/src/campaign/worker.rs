@@ -13,7 +13,7 @@ use super::corpus::Entry;
 use super::feedback::{self, Signature, Virgin, each};
 use super::frontier;
 use super::history::History;
-use super::leak::Samples;
+use super::leak::{self, Samples};
 use super::oracle::Symptom;
 use super::plan::Place;
 use super::player::{Player, Reply, Trace};
@@ -232,7 +232,6 @@ impl<'w> Worker<'w> {
         self.history.take();
         self.silent = 0;
         self.since_probe = 0;
-        self.samples.clear();
         let began = Instant::now();
         let mut failed = None;
         for _ in 0..STARTS_MAX {
@@ -240,6 +239,7 @@ impl<'w> Worker<'w> {
                 Ok(()) => {
                     lock(self.state).counts.started += began.elapsed();
                     self.started = Instant::now();
+                    self.samples.begin(leak::at_rest(&mut self.player));
                     return true;
                 }
                 Err(failure) => failed = Some(failure.message),

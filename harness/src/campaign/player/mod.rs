@@ -262,6 +262,11 @@ impl Player {
         (self.ground, self.coverage)
     }
 
+    /// How many threads the target had when it was looked at last.
+    pub fn threads(&self) -> u64 {
+        self.rest.as_ref().map_or(0, |rest| rest.threads() as u64)
+    }
+
     /// Whether there is a target that can be played with.
     pub fn is_up(&self) -> bool {
         self.plan.is_about_clients() || self.up.is_some()

@@ -88,6 +88,11 @@ impl Rest {
         Rest { roots: pids, ..Rest::default() }
     }
 
+    /// How many threads there were when they were looked at last.
+    pub fn threads(&self) -> usize {
+        self.family.iter().map(|member| member.threads.len()).sum()
+    }
+
     /// Whether they have ever been seen to start another process.
     pub fn forks(&self) -> bool {
         self.forks
