@@ -37,6 +37,13 @@ pub struct Job {
     pub sweep: Option<u64>,
 }
 
+impl Job {
+    /// A case that was made by nobody.
+    pub fn of(case: Case) -> Job {
+        Job { case, parent: None, mutators: Vec::new(), sweep: None }
+    }
+}
+
 /// Who comes next.
 #[derive(Clone, Debug)]
 pub struct Schedule {

@@ -266,10 +266,7 @@ impl Worker<'_> {
         let known = Some(last).filter(|last| self.is_known(*last)).map(|last| self.name_of(last));
         let name = known.or_else(|| name.map(str::to_owned));
         let own = symptom.bucket(&name.unwrap_or_else(|| self.name_of(last)));
-        let shape = symptom.placeless().map_or_else(|| own.clone(), |sign| format!("{sign} {}", finding::shape(case)));
-        let bucket = finding::bucket(&lock(self.state).findings, own, &shape);
-        let folder = common.options.folder.join("findings").join(&bucket);
-        let folder = std::path::absolute(&folder).unwrap_or(folder);
+        let (bucket, shape, folder) = self.bucket(own, symptom, case);
         let probe = common.judge.probe.as_ref().map(|probe| (probe, common.probe_replies.as_slice()));
         let (named, words) = (&reduction.named, reduction.words.as_slice());
         let material = Material { case, replies: &trace.replies, symptom, probe, right: &right, named, words };
@@ -294,6 +291,15 @@ impl Worker<'_> {
         chosen.expect("one of them is played")
     }
 
+    /// The bucket of a finding, what it is taken for the same by, and its folder. `own` is the bucket's name unless there is one.
+    fn bucket(&self, own: String, symptom: &Symptom, case: &Case) -> (String, String, PathBuf) {
+        let shape = symptom.placeless().map_or_else(|| own.clone(), |sign| format!("{sign} {}", finding::shape(case)));
+        let bucket = finding::bucket(&lock(self.state).findings, own, &shape);
+        let folder = self.common.options.folder.join("findings").join(&bucket);
+        let folder = std::path::absolute(&folder).unwrap_or(folder);
+        (bucket, shape, folder)
+    }
+
     /// Makes a scenario of more and more of one thing, and plays it as everybody will. `case` is a little of it.
     pub(super) fn shown_growth(
         &mut self,
@@ -306,10 +312,7 @@ impl Worker<'_> {
         let common = self.common;
         let message = Message::new(family.link, family.message.clone());
         let own = symptom.bucket(&self.name_of(Some(&message)));
-        let shape = symptom.placeless().map_or_else(|| own.clone(), |sign| format!("{sign} {}", finding::shape(case)));
-        let bucket = finding::bucket(&lock(self.state).findings, own, &shape);
-        let folder = common.options.folder.join("findings").join(&bucket);
-        let folder = std::path::absolute(&folder).unwrap_or(folder);
+        let (bucket, shape, folder) = self.bucket(own, symptom, case);
         let Symptom::Grows(grows, _) = symptom else { unreachable!("it is made for that") };
         let scenario = common.writer.grown(&common.plan, &bucket, family, said, *grows, limit);
         let plays: Vec<_> = (0..REPLAYS).filter_map(|_| common.writer.play(&scenario)).collect();

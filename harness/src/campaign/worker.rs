@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::case::{Case, Step};
 use super::corpus::Entry;
+use super::coverage::Coverage;
 use super::feedback::{self, Signature, Virgin, each};
 use super::frontier;
 use super::history::History;
@@ -342,16 +343,8 @@ impl<'w> Worker<'w> {
             if lean == case {
                 break;
             }
-            let trace = self.player.play(&lean, &mut |_, _| {});
-            self.history.push(lean.clone());
-            if let Some(symptom) = Symptom::of(&trace, &self.common.judge.normal) {
-                self.look_into(&Job { case: lean, ..job.clone() }, &trace, &symptom);
-                break;
-            }
-            if trace.ended.is_some() && !self.common.plan.is_about_clients() {
-                self.start(false);
-            }
-            let holds = trace.ended.is_none() && trace.refused.is_none();
+            let Some(trace) = self.try_out(&lean, &mut |_| {}) else { break };
+            let holds = trace.refused.is_none();
             if holds && self.signature(&lean, &trace).is_answered_as(&signature) {
                 return lean;
             }
@@ -431,21 +424,29 @@ impl<'w> Worker<'w> {
     /// Whether a case takes these edges and no others.
     fn takes(&mut self, case: &Case, edges: &[(u32, u8)]) -> bool {
         let mut taken = Vec::new();
-        let trace = self.player.play_whole(case, &mut |coverage| {
-            each(coverage.take(), |edge, _| taken.push(edge as u32));
-        });
-        self.history.push(case.clone());
-        if let Some(symptom) = Symptom::of(&trace, &self.common.judge.normal) {
-            let job = Job { case: case.clone(), parent: None, mutators: Vec::new(), sweep: None };
-            self.look_into(&job, &trace, &symptom);
-        }
-        if !self.player.is_up() || trace.ended.is_some() {
-            self.start(false);
+        let read = &mut |coverage: &mut Coverage| each(coverage.take(), |edge, _| taken.push(edge as u32));
+        if self.try_out(case, read).is_none() {
             return false;
         }
         let state = lock(self.state);
         taken.retain(|edge| !state.virgin.is_masked(*edge as usize));
         taken.iter().eq(edges.iter().map(|(edge, _)| edge))
+    }
+
+    /// Plays a case that is none of the schedule's. `None` where the target has shown a sign, which is looked into, or has ended: then
+    /// there is another one.
+    fn try_out(&mut self, case: &Case, read: &mut dyn FnMut(&mut Coverage)) -> Option<Trace> {
+        let trace = self.player.play_whole(case, read);
+        self.history.push(case.clone());
+        let symptom = Symptom::of(&trace, &self.common.judge.normal);
+        if let Some(symptom) = &symptom {
+            self.look_into(&Job::of(case.clone()), &trace, symptom);
+        }
+        let has_ended = trace.ended.is_some() && !self.common.plan.is_about_clients();
+        if has_ended || !self.player.is_up() {
+            self.start(false);
+        }
+        (symptom.is_none() && trace.ended.is_none()).then_some(trace)
     }
 }
 

@@ -27,7 +27,6 @@ use super::schedule::{Job, SWEEP_FIRST};
 use super::state::Counts;
 use super::triage::{REPLAYS, Verdict};
 use super::worker::Worker;
-use crate::testcase::Class;
 
 /// The part of the time that the sweep takes.
 const SHARE: u32 = 20;
@@ -197,7 +196,7 @@ impl Worker<'_> {
             let case = family.case(said);
             self.history.take();
             self.history.push(case.clone());
-            self.look_into(&Job { case, parent: None, mutators: Vec::new(), sweep: None }, &trace, &symptom);
+            self.look_into(&Job::of(case), &trace, &symptom);
             return None;
         }
         if trace.ended.is_some() {
@@ -311,7 +310,6 @@ impl Worker<'_> {
         let verdict = if shown.failed < REPLAYS as usize { Verdict::Flaky } else { Verdict::Deterministic };
         let told = [format!("{} is said {rounds} times, {} in all", family.what, crate::text::show_size(last.sent))];
         let sizes = (case.connections(), case.sends().len(), last.sent as usize + family.before.bytes());
-        debug_assert!(matches!(symptom.kind(), Class::Hang | Class::Leak));
         self.keep(shown, &case, sizes, verdict, &symptom, at, &told, &[]);
     }
 }

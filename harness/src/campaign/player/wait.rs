@@ -398,8 +398,11 @@ impl Player {
         let mut reports = false;
         while trace.ended.is_none() && is_reporting(&trace.lines) && began.elapsed() < REPORT_WITHIN {
             reports = true;
-            // Nobody tells of a report's end; `REPORT_WITHIN` bounds it.
-            std::thread::sleep(REPORT_LOOK);
+            // Most targets end by it. Nobody tells of the end of a report that one survives: `REPORT_WITHIN` bounds how often it is
+            // looked for.
+            if let Some(up) = &self.up {
+                up.processes().iter().for_each(|(_, process)| up.wait_exit(process, REPORT_LOOK));
+            }
             trace.ended = self.ended(true);
             self.lines(&mut trace.lines);
         }
