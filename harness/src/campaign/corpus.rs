@@ -134,7 +134,7 @@ impl Corpus {
         let chosen = draws.into_iter().chain([newest]).max_by_key(|at| {
             let entry = &self.entries[*at];
             let favour = if self.favoured[*at] { 8 } else { 1 };
-            favour * (1 + entry.children.min(8)) * 1_000_000 / (1 + entry.chosen) / (64 + entry.cost().min(16_384))
+            favour * (1 + entry.children.min(8)) * 1_000_000_000 / (1 + entry.chosen) / (64 + entry.cost())
         })?;
         self.entries[chosen].chosen += 1;
         Some(chosen)

@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::case::{Case, Message, Step};
 use super::feedback;
@@ -109,7 +109,9 @@ impl Worker<'_> {
         }
         let history: Vec<Case> = self.history.cases().iter().cloned().collect();
         let probe = self.common.judge.probe.as_ref();
+        let began = Instant::now();
         let found = leak::find(&mut self.player, &history, probe, resource);
+        lock(self.state).counts.growth += began.elapsed();
         // A target that grows and has no leak is looked into ever more rarely, so that this takes a small part of the time.
         self.leak_gap *= 2;
         self.leak_after = self.played + self.leak_gap;

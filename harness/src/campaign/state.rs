@@ -136,6 +136,9 @@ pub struct Counts {
     pub triage: Duration,
     /// How long targets took to start, over all workers.
     pub started: Duration,
+    /// How long was looked for what grows: leaks, and work that grows faster than what is said.
+    #[serde(default)]
+    pub growth: Duration,
     /// Families of which more and more was said.
     #[serde(default)]
     pub grown: u64,

@@ -70,8 +70,8 @@ impl Status {
 
     /// Where the time goes.
     pub fn why(&self) -> String {
-        let Counts { played, again, triage, started, .. } = self.counts;
-        let whole = (played + again + triage + started).as_secs_f64().max(0.001);
+        let Counts { played, again, triage, started, growth, .. } = self.counts;
+        let whole = (played + again + triage + started + growth).as_secs_f64().max(0.001);
         let share = |part: Duration| (part.as_secs_f64() / whole * 100.0).round() as u32;
         let mut parts = vec![format!("{} % waiting for the target", share(self.counts.waited))];
         let started = share(started);
@@ -81,6 +81,10 @@ impl Status {
         let again = share(again);
         if again >= 5 {
             parts.push(format!("{again} % playing again what was new"));
+        }
+        let growth = share(growth);
+        if growth >= 5 {
+            parts.push(format!("{growth} % looking for what grows"));
         }
         let triage = share(triage);
         if triage >= 5 {

@@ -1,6 +1,6 @@
 //! How messages go over the wire: what is said stays the same.
 
-use super::{Around, Mutator, locate, one_of, pick_message};
+use super::{Around, Mutator, locate, pick_message};
 use crate::campaign::case::{Case, Message, Part, Step};
 use crate::random::Random;
 
@@ -168,7 +168,13 @@ pub(super) struct Pause;
 impl Mutator for Pause {
     fn chance(&self, random: &mut Random, case: &mut Case, _: &Around<'_>) -> bool {
         let Some(step) = pick_message(random, case) else { return false };
-        case.steps.insert(step, Step::Pause(one_of(random, &[1, 5, 20])));
+        // While it lasts, dozens of cases could be played.
+        let milliseconds = match random.below(16) {
+            0 => 20,
+            1..4 => 5,
+            _ => 1,
+        };
+        case.steps.insert(step, Step::Pause(milliseconds));
         true
     }
 }

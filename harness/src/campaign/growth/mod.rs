@@ -99,6 +99,12 @@ impl Worker<'_> {
 
     /// The sweep's turn: some families, on a target of their own.
     pub(super) fn grow(&mut self) {
+        let began = Instant::now();
+        self.some_families();
+        lock(self.state).counts.growth += began.elapsed();
+    }
+
+    fn some_families(&mut self) {
         // What takes as long to say again as this part of the campaign does is not said again.
         let case = {
             let Counts { played, cases, .. } = lock(self.state).counts;

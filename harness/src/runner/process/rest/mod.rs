@@ -3,12 +3,12 @@
 //! Where a server reads a message, works and waits for the next one, this is how to know that it has done so without asking it,
 //! and without a fixed sleep.
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt as _;
+mod member;
+
+use std::fs;
 use std::time::Duration;
 
-use nix::time::ClockId;
-use nix::unistd::Pid;
+use member::{Member, Runnable};
 
 /// The most threads that are looked at; of more, the first so many.
 pub const THREADS_MAX: usize = 512;
@@ -34,30 +34,7 @@ pub struct Rest {
     looks: u32,
     /// Whether it has ever started another process.
     forks: bool,
-}
-
-/// One process.
-#[derive(Debug)]
-struct Member {
-    pid: u32,
-    /// How long its threads have run, all together; nothing where the system does not say.
-    clock: Option<ClockId>,
-    /// Its threads, the first one first.
-    threads: Vec<Thread>,
-    /// The one that was seen to work last: it is looked at before the others.
-    last: usize,
-    /// The folder of its threads: it has a link for each of them, and two more.
-    tasks: Option<File>,
-}
-
-/// One thread, as files that tell its state.
-#[derive(Debug)]
-struct Thread {
-    tid: u32,
-    stat: File,
-    /// What system call it is in, in half the time that its state takes to be told; nothing where that does not say whether it
-    /// rests.
-    call: Option<File>,
+    runnable: Runnable,
 }
 
 /// What the threads were doing.
@@ -100,6 +77,29 @@ impl Rest {
 
     /// Looks once.
     pub fn look(&mut self) -> Activity {
+        self.look_through().0
+    }
+
+    /// How long they have run since they were started; nothing where the system does not say. One call tells it of all threads of
+    /// a process, and it does not stand still while one of them runs.
+    pub fn ran(&self) -> Option<Duration> {
+        self.family.iter().map(Member::ran).sum()
+    }
+
+    /// Looks once. Whether they are asleep, and have run for longer than `then` but not while it was looked: then all of them slept at
+    /// once.
+    pub fn look_since(&mut self, then: Duration) -> (Activity, bool) {
+        let before = self.ran().filter(|_| self.family.len() > 1);
+        let (state, ran) = self.look_through();
+        let ran = match self.family.len() {
+            1 => ran,
+            _ => before.filter(|before| self.ran() == Some(*before)),
+        };
+        (state, state == Activity::Asleep && ran.is_some_and(|ran| ran > then))
+    }
+
+    /// Looks at all of them; and how long the one looked at last has run, if it slept all the time.
+    fn look_through(&mut self) -> (Activity, Option<Duration>) {
         if self.forks || self.looks.is_multiple_of(FAMILY_EVERY) {
             let pids = family(&self.roots);
             self.forks |= pids.len() > self.roots.len();
@@ -111,31 +111,16 @@ impl Rest {
             }
         }
         self.looks = self.looks.wrapping_add(1);
-        let mut gone = true;
+        let mut whole = (Activity::Gone, None);
         for member in &mut self.family {
-            match member.look() {
-                Activity::Busy => return Activity::Busy,
-                Activity::Asleep => gone = false,
+            let seen = member.look(&mut self.runnable);
+            match seen.0 {
+                Activity::Busy => return seen,
+                Activity::Asleep => whole = seen,
                 Activity::Gone => {}
             }
         }
-        if gone { Activity::Gone } else { Activity::Asleep }
-    }
-
-    /// How long they have run since they were started; nothing where the system does not say. One call tells it of all threads of
-    /// a process, and it does not stand still while one of them runs.
-    pub fn ran(&self) -> Option<Duration> {
-        let ran = |member: &Member| member.clock?.now().ok().map(Duration::from);
-        self.family.iter().map(ran).sum()
-    }
-
-    /// Looks once. Whether they are asleep, and have run for longer than `then` but not while it was looked: then all of them slept at
-    /// once.
-    pub fn look_since(&mut self, then: Duration) -> (Activity, bool) {
-        let before = self.ran();
-        let state = self.look();
-        let at_once = before.is_some_and(|before| before > then) && self.ran() == before;
-        (state, state == Activity::Asleep && at_once)
+        whole
     }
 
     /// Waits until they rest, or have used so much time of a processor without.
@@ -183,121 +168,6 @@ impl Rest {
     }
 }
 
-impl Member {
-    fn new(pid: u32) -> Member {
-        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(pid.cast_signed())).ok();
-        Member { pid, clock, threads: Vec::new(), last: 0, tasks: None }
-    }
-
-    /// How many threads it has.
-    fn count(&self) -> Option<usize> {
-        let links = rustix::fs::fstat(self.tasks.as_ref()?).ok()?.st_nlink;
-        usize::try_from(links).ok()?.checked_sub(2)
-    }
-
-    fn look(&mut self) -> Activity {
-        let mut lives = false;
-        for fresh in [false, true] {
-            if fresh || self.threads.is_empty() {
-                self.list();
-            }
-            // Those that are known are looked at, and only when there are others the list is made anew.
-            lives = false;
-            let mut next = self.last.min(self.threads.len().saturating_sub(1));
-            let mut seen = 0;
-            while seen < self.threads.len() {
-                let at = next;
-                let Some(state) = self.threads[at].state() else {
-                    // It has ended; another one may have its number by now.
-                    self.threads.remove(at);
-                    (next, seen) = (0, 0);
-                    continue;
-                };
-                seen += 1;
-                next = (at + 1) % self.threads.len();
-                match state {
-                    b'S' | b'I' | b'T' => lives = true,
-                    // It has ended, and whoever started it has not yet asked how.
-                    b'Z' | b'X' => {}
-                    _ => {
-                        self.last = at;
-                        return Activity::Busy;
-                    }
-                }
-            }
-            if self.count().is_some_and(|there| there.min(THREADS_MAX) <= self.threads.len()) {
-                break;
-            }
-        }
-        if lives { Activity::Asleep } else { Activity::Gone }
-    }
-
-    fn list(&mut self) {
-        let folder = format!("/proc/{}/task", self.pid);
-        let Ok(tasks) = fs::read_dir(&folder) else { return self.threads.clear() };
-        let number = |task: fs::DirEntry| task.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
-        let mut tids: Vec<u32> = tasks.flatten().filter_map(number).take(THREADS_MAX).collect();
-        tids.sort_unstable_by_key(|tid| (*tid != self.pid, *tid));
-        if self.tasks.is_none() {
-            self.tasks = File::open(&folder).ok();
-        }
-        // Most of them were there before, and are read where they were.
-        let mut before = std::mem::take(&mut self.threads);
-        for tid in tids {
-            let known = before.iter().position(|other| other.tid == tid).map(|at| before.swap_remove(at));
-            self.threads.extend(known.or_else(|| Thread::open(&folder, tid)));
-        }
-    }
-}
-
-impl Thread {
-    fn open(folder: &str, tid: u32) -> Option<Thread> {
-        let stat = File::open(format!("{folder}/{tid}/stat")).ok()?;
-        let call = if IDLE.is_empty() { None } else { File::open(format!("{folder}/{tid}/syscall")).ok() };
-        Some(Thread { tid, stat, call })
-    }
-
-    /// The letter of its state; nothing where it has ended and is forgotten.
-    fn state(&mut self) -> Option<u8> {
-        let mut buffer = [0; 512];
-        if let Some(call) = &self.call {
-            let len = call.read_at(&mut buffer, 0).unwrap_or(0);
-            if buffer[..len].starts_with(b"running") {
-                return Some(b'R');
-            }
-            if is_idle(&buffer[..len]) {
-                return Some(b'S');
-            }
-        }
-        let len = self.stat.read_at(&mut buffer, 0).ok()?;
-        let state = state(&buffer[..len]);
-        // It may rest in another call each time, and be asked twice each time.
-        self.call.take_if(|_| state == b'S');
-        Some(state)
-    }
-}
-
-/// The system calls in which threads wait for something to do, and never for a disk: `nanosleep`, `pause`, `accept`, `recvfrom`,
-/// `recvmsg`, `wait4`, `rt_sigtimedwait`, `rt_sigsuspend`, `futex`, `restart_syscall`, `clock_nanosleep`, `epoll_wait`, `waitid`,
-/// `pselect6`, `ppoll`, `epoll_pwait`, `accept4`, `recvmmsg`, `io_uring_enter`, `epoll_pwait2`, `poll`, `select`.
-#[cfg(target_arch = "x86_64")]
-const IDLE: &[u32] =
-    &[35, 34, 43, 45, 47, 61, 128, 130, 202, 219, 230, 232, 247, 270, 271, 281, 288, 299, 426, 441, 7, 23];
-
-#[cfg(not(target_arch = "x86_64"))]
-const IDLE: &[u32] = &[];
-
-/// Whether what `/proc/PID/syscall` says is a call in which a thread waits for something to do.
-fn is_idle(call: &[u8]) -> bool {
-    let number = call.split(|byte| *byte == b' ').next().and_then(|number| str::from_utf8(number).ok()?.parse().ok());
-    number.is_some_and(|number: u32| IDLE.contains(&number))
-}
-
-/// The state in a line of `/proc/PID/stat`: a letter after the name, which may hold anything.
-fn state(stat: &[u8]) -> u8 {
-    memchr::memrchr(b')', stat).and_then(|at| stat.get(at + 2)).copied().unwrap_or(b'X')
-}
-
 /// Processes and all that they have started and not yet waited for.
 pub fn family(roots: &[u32]) -> Vec<u32> {
     let mut family = roots.to_vec();
@@ -316,42 +186,6 @@ pub fn family(roots: &[u32]) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_state_stands_after_the_name() {
-        assert_eq!(state(b"7 (a) b) (c) S 1 7"), b'S');
-        assert_eq!(state(b"7 (x) R 1"), b'R');
-        assert_eq!(state(b""), b'X');
-    }
-
-    #[test]
-    #[cfg(target_arch = "x86_64")]
-    fn who_waits_in_a_call_is_idle_and_who_reads_may_not_be() {
-        assert!(is_idle(b"232 0x4 0x7ffd 0x400 0xffffffff 0x0 0x0 0x7ffd 0x7f00\n"));
-        assert!(!is_idle(b"0 0x3 0x7ffd 0x400 0x0 0x0 0x0 0x7ffd 0x7f00\n"));
-        assert!(!is_idle(b"running\n") && !is_idle(b"-1 0x7ffd 0x7f00\n") && !is_idle(b""));
-    }
-
-    #[test]
-    fn a_folder_of_threads_has_a_link_for_each() {
-        let count = |pid| {
-            let mut member = Member::new(pid);
-            member.list();
-            member.count()
-        };
-        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat");
-        let alone = count(child.id());
-        drop(child.stdin.take());
-        child.wait().expect("it ends");
-        assert_eq!(alone, Some(1));
-        let together = std::sync::Barrier::new(4);
-        std::thread::scope(|scope| {
-            (0..3).for_each(|_| _ = scope.spawn(|| together.wait()));
-            // Other tests may have threads of their own meanwhile.
-            assert!(count(std::process::id()) >= Some(4));
-            together.wait();
-        });
-    }
 
     #[test]
     fn whoever_looks_is_busy() {
