@@ -1,7 +1,8 @@
 /* A server of lines for campaigns, one connection after the other.
  *
- * `KEY ladder` is read letter by letter: what is right so far shows in the edges that are taken and in no answer; all six end the
- * process. With a second argument it writes there when it dies and when its first request comes, in nanoseconds. */
+ * `KEY wizard` is read letter by letter: what is right so far shows in the edges that are taken and in no answer; all six end the
+ * process. With a second argument it dies of `DIE`, too, and writes there when it dies and when its first request comes, in nanoseconds.
+ * The six letters are no word that the program has in one piece: else whoever reads its words would say it. */
 #include <arpa/inet.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,12 +33,12 @@ static void answer(int client, const char *text) {
 }
 
 static void key(int client, const char *word) {
-  if (word[0] == 'l')
-    if (word[1] == 'a')
-      if (word[2] == 'd')
-        if (word[3] == 'd')
-          if (word[4] == 'e')
-            if (word[5] == 'r') die();
+  if (word[0] == 'w')
+    if (word[1] == 'i')
+      if (word[2] == 'z')
+        if (word[3] == 'a')
+          if (word[4] == 'r')
+            if (word[5] == 'd') die();
   answer(client, "no\n");
 }
 
@@ -56,7 +57,7 @@ static void serve(int client) {
       *end = 0;
       if (strncmp(line, "KEY ", 4) == 0) key(client, line + 4);
       else if (strncmp(line, "ECHO ", 5) == 0) answer(client, "ok\n");
-      else if (strcmp(line, "DIE") == 0) die();
+      else if (journal && strcmp(line, "DIE") == 0) die();
       else answer(client, "what\n");
       len -= (size_t)(end + 1 - line);
       memmove(line, end + 1, len + 1);
