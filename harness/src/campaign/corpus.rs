@@ -13,8 +13,17 @@ pub const CORPUS_MAX: usize = 50_000;
 /// The most bytes of all its cases.
 pub const CORPUS_LEN_MAX: usize = 256 << 20;
 
+/// How often one is drawn again that costs much.
+const DRAWS_MAX: usize = 16;
+
+/// How many times what the cheapest costs is not much.
+const CHEAP: u64 = 4;
+
 /// What a step costs as much as, in bytes; so does each write of a message.
 const STEP_COST: u64 = 256;
+
+/// How many bytes of an answer cost as much as one that is said.
+const ANSWERED_SHARE: u64 = 32;
 
 /// What a pause of a millisecond does.
 const PAUSE_COST: u64 = 10 * STEP_COST;
@@ -37,6 +46,9 @@ pub struct Entry {
     /// The edges that it takes each time, where that is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub edges: Vec<u32>,
+    /// How many bytes its answers have, as a power of two.
+    #[serde(default)]
+    pub answered: u64,
     /// How often it was chosen.
     #[serde(default)]
     pub chosen: u64,
@@ -49,6 +61,9 @@ pub struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Corpus {
     entries: Vec<Entry>,
+    /// What each of them costs, and the cheapest.
+    costs: Vec<u64>,
+    cheapest: u64,
     /// The bytes of all of them.
     len: usize,
     hashes: std::collections::HashSet<u64>,
@@ -63,14 +78,15 @@ impl Entry {
         self.feedback.starts_with("seed")
     }
 
-    /// What it costs to play it, in something that is the same each time: bytes; steps and writes more, and pauses most.
+    /// What it costs to play it, in something that is the same each time: bytes, of answers fewer; steps and writes more, and pauses
+    /// most.
     fn cost(&self) -> u64 {
         let steps = self.case.steps.iter().map(|step| match step {
             Step::Pause(milliseconds) => PAUSE_COST * u64::from(*milliseconds),
             Step::Send(message) => STEP_COST * (1 + message.cuts.len() as u64),
             _ => STEP_COST,
         });
-        self.case.bytes() as u64 + steps.sum::<u64>()
+        self.case.bytes() as u64 + self.answered / ANSWERED_SHARE + steps.sum::<u64>()
     }
 }
 
@@ -93,6 +109,8 @@ impl Corpus {
         }
         self.len = len;
         let (number, cost) = (self.entries.len(), entry.cost());
+        self.costs.push(cost);
+        self.cheapest = if number == 0 { cost } else { self.cheapest.min(cost) };
         self.favoured.push(entry.edges.is_empty());
         for edge in &entry.edges {
             let best = self.best.entry(*edge).or_insert((u64::MAX, 0));
@@ -129,15 +147,28 @@ impl Corpus {
             return None;
         }
         // The best of a few drawn: a weight for each of thousands would have to be kept up to date.
-        let draws: Vec<usize> = (0..4).map(|_| random.below(self.entries.len() as u64) as usize).collect();
+        let draws: Vec<usize> = (0..4).map(|_| self.draw(random)).collect();
         let newest = self.entries.len() - 1 - random.below(self.entries.len().min(16) as u64) as usize;
         let chosen = draws.into_iter().chain([newest]).max_by_key(|at| {
             let entry = &self.entries[*at];
             let favour = if self.favoured[*at] { 8 } else { 1 };
-            favour * (1 + entry.children.min(8)) * 1_000_000_000 / (1 + entry.chosen) / (64 + entry.cost())
+            favour * (1 + entry.children.min(8)) * 1_000_000_000 / (1 + entry.chosen) / (64 + self.costs[*at])
         })?;
         self.entries[chosen].chosen += 1;
         Some(chosen)
+    }
+
+    /// One of them by chance: one that costs many times what the cheapest does is drawn as much more seldom, so that what all of
+    /// them cost is shared out, and not how often they are played.
+    fn draw(&self, random: &mut Random) -> usize {
+        let mut at = 0;
+        for _ in 0..DRAWS_MAX {
+            at = random.below(self.entries.len() as u64) as usize;
+            if random.below(64 + self.costs[at]) < CHEAP * (64 + self.cheapest) {
+                break;
+            }
+        }
+        at
     }
 
     /// The cases that together take every edge: greedily, the one with the most new edges for its cost first.
@@ -170,16 +201,7 @@ mod tests {
     fn entry(text: &str, edges: &[u32]) -> Entry {
         let steps = vec![Step::Open(0, 0), Step::Send(Message::new(0, text.into()))];
         let (feedback, edges) = ("edge".into(), edges.to_vec());
-        Entry {
-            case: Case { steps },
-            feedback,
-            parent: None,
-            mutators: Vec::new(),
-            at: 0,
-            edges,
-            chosen: 0,
-            children: 0,
-        }
+        Entry { case: Case { steps }, feedback, parent: None, mutators: Vec::new(), at: 0, edges, ..Entry::default() }
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod captured;
 pub mod case;
 pub mod corpus;
 pub mod coverage;
+mod differing;
 pub mod feedback;
 pub mod finding;
 pub mod frontier;
@@ -100,6 +101,8 @@ pub struct Options {
     pub checkpoint_every: Duration,
     /// How long a finding may be made smaller.
     pub shrink_budget: Effort,
+    /// The server that is to answer the same: a target of the scenario's by its name, or a URL.
+    pub against: Option<String>,
     /// Where targets are instead.
     pub targets: Vec<(Option<String>, Url)>,
     /// Whether anything may be sent off this machine.

@@ -44,6 +44,8 @@ pub enum Symptom {
         /// Where.
         place: Option<String>,
     },
+    /// Another server answers the same messages otherwise.
+    Differs,
     /// What more and more of one thing takes grows faster than that: what, and the sizes, in words.
     Grows(Grows, String),
     /// What a valid conversation says is not answered.
@@ -91,7 +93,7 @@ impl Symptom {
             Symptom::Grows(Grows::Work, _) => Class::Hang,
             Symptom::Grows(Grows::Memory, _) | Symptom::Leak(_) | Symptom::Limit(..) => Class::Leak,
             Symptom::Panic(_) => Class::Panic,
-            Symptom::Wrong => Class::WrongAnswer,
+            Symptom::Differs | Symptom::Wrong => Class::WrongAnswer,
         }
     }
 
@@ -110,6 +112,7 @@ impl Symptom {
             Symptom::Child { exit, place, .. } => {
                 format!("child {exit}, {}", place.as_deref().unwrap_or_default())
             }
+            Symptom::Differs => "difference".to_owned(),
             Symptom::Grows(grows, _) => grows.to_string(),
             Symptom::Hang | Symptom::Late(_) => "silence".to_owned(),
             Symptom::Leak(resource) => format!("{resource:?}").to_lowercase(),
@@ -127,6 +130,7 @@ impl Symptom {
             Symptom::Busy | Symptom::Hang => Some("hang".into()),
             Symptom::Ended { exit: Exit::Signal { number, .. }, place: None, .. } => Some(format!("signal {number}")),
             Symptom::Ended { exit, place: None, .. } => Some(exit.to_string()),
+            Symptom::Differs => Some("difference".into()),
             Symptom::Grows(grows, _) => Some(grows.to_string()),
             Symptom::Late(_) => Some("late answer".into()),
             Symptom::Leak(resource) => Some(format!("leak of {resource:?}").to_lowercase()),
@@ -148,6 +152,7 @@ impl Symptom {
                 };
                 format!("{exit}-{}", place.as_deref().unwrap_or(fallback))
             }
+            Symptom::Differs => format!("differs-{fallback}"),
             Symptom::Grows(Grows::Memory, _) => format!("memory-burst-{fallback}"),
             Symptom::Grows(Grows::Work, _) => format!("busy-square-{fallback}"),
             Symptom::Hang => format!("silence-{fallback}"),
@@ -186,6 +191,7 @@ impl fmt::Display for Symptom {
                 write!(f, "a process that the target `{target}` has started ended: {exit}")?;
                 place.as_ref().map_or(Ok(()), |place| write!(f, ", at {place}"))
             }
+            Symptom::Differs => f.write_str("another server answers the same messages otherwise"),
             Symptom::Grows(_, told) | Symptom::Limit(_, told) => f.write_str(told),
             Symptom::Hang => f.write_str("a valid conversation is not answered any more"),
             Symptom::Leak(Resource::Descriptors) => f.write_str("open descriptors grow with each play"),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::affinity::Processors;
 use super::case::Case;
 use super::coverage::{self, Coverage, Found, PROGRAM_LEN_MAX};
+use super::differing::Differing;
 use super::limits::Limited;
 use super::plan::Plan;
 use super::player::{LATE_MAX, Patience, Player, Reply, Trace};
@@ -99,6 +100,7 @@ impl Stage<'_> {
     /// A player of a worker with what the options say of it.
     fn adjusted(&self, mut player: Player, worker: usize) -> Player {
         player.quiescence = self.options.quiescence;
+        player.other.clone_from(&self.options.against);
         player.processor = self.processors.and_then(|all| all.processor(worker, std::process::id() as usize));
         player
     }
@@ -173,7 +175,11 @@ impl Stage<'_> {
             return Err(CampaignError::Nothing);
         }
         let (dictionary, answers) = words(options, &recorded, protocol.as_deref(), names)?;
-        let (judge, probe_replies) = find_probe(&mut player, &seeds, normal, Limited::of(&plan.scenario));
+        let (mut judge, probe_replies) = find_probe(&mut player, &seeds, normal, Limited::of(&plan.scenario));
+        let mut notes = notes(&recorded);
+        if options.against.is_some() {
+            notes.extend(compare(&mut player, &seeds, &mut judge, protocol.clone())?);
+        }
         Ok(Prepared {
             plan,
             player,
@@ -186,7 +192,7 @@ impl Stage<'_> {
             judge,
             probe_replies,
             is_restless,
-            notes: notes(&recorded),
+            notes,
         })
     }
 }
@@ -211,6 +217,34 @@ fn notes(recorded: &[Seed]) -> Vec<String> {
         if failed == 1 { "does" } else { "do" },
         first.name,
     )]
+}
+
+/// Finds out what of the seeds another server answers otherwise.
+fn compare(
+    player: &mut Player,
+    seeds: &[(Case, bool)],
+    judge: &mut Judge,
+    protocol: Option<Arc<Protocol>>,
+) -> Result<Option<String>, CampaignError> {
+    let said: Vec<&Case> = seeds.iter().map(|(case, _)| case).collect();
+    let there = said.first().and_then(|case| player.elsewhere(|player| player.play(case, &mut |_, _| {})));
+    if there.is_none_or(|trace| trace.refused == Some(0)) {
+        let other = player.other.clone().unwrap_or_default();
+        return Err(CampaignError::Target(format!(
+            "nobody answers at `{other}`, to which the target is to be compared"
+        )));
+    }
+    let (differing, count) = Differing::of(player, &said, protocol.as_deref());
+    (judge.differing, judge.protocol) = (differing, protocol);
+    start(player)?;
+    Ok((count > 0).then(|| {
+        format!(
+            "{} of what the scenario says {} answered otherwise by the other server: of answers to messages of these \
+             names only the status is compared",
+            crate::text::count(count, "message"),
+            if count == 1 { "is" } else { "are" },
+        )
+    }))
 }
 
 /// How long an answer is waited for.
@@ -282,7 +316,7 @@ fn read_program(path: &Path) -> Option<Vec<u8>> {
 
 /// The valid conversation that a living target answers: the shortest that was answered, up to its first answer.
 fn find_probe(player: &mut Player, seeds: &[(Case, bool)], normal: Vec<Exit>, limits: Limited) -> (Judge, Vec<Reply>) {
-    let mut judge = Judge { probe: None, normal, limits };
+    let mut judge = Judge { probe: None, normal, limits, ..Judge::default() };
     let mut by_len: Vec<&Case> = seeds.iter().map(|(case, _)| case).collect();
     by_len.sort_by_key(|case| (case.connections(), case.bytes()));
     for case in by_len.into_iter().take(PROBES_MAX) {

@@ -133,6 +133,7 @@ pub(super) fn run(
         findings: Vec::new(),
         looking: None,
         looked_into: Default::default(),
+        differed: Default::default(),
         hangs: Default::default(),
         ending: None,
         trouble: None,

@@ -90,6 +90,24 @@ impl Worker<'_> {
         None
     }
 
+    /// Whether the other server has answered the same messages otherwise.
+    pub(super) fn differs(&mut self, case: &Case, own: &Trace) -> Option<Symptom> {
+        let judge = &self.common.judge;
+        if own.ended.is_some() || own.refused.is_some() || own.busy {
+            return None;
+        }
+        let other = self.player.elsewhere(|player| player.play(case, &mut |_, _| {}))?;
+        if other.ended.is_some() || other.refused.is_some() {
+            // It is not the one that is looked into; what comes next needs both.
+            self.player.end(false);
+            return None;
+        }
+        let (protocol, mut state) = (judge.protocol.as_deref(), lock(self.state));
+        let at = judge.differing.first(case, own, &other, &state.differed, protocol)?;
+        state.differed.note(case, &own.replies[at], protocol);
+        Some(Symptom::Differs)
+    }
+
     /// Takes a sample of what the target uses, and looks closer where that grows.
     fn leak(&mut self) -> Option<Symptom> {
         let sample = leak::at_rest(&mut self.player);
@@ -260,6 +278,7 @@ impl Worker<'_> {
         let trace = self.player.play(case, &mut |_, _| {});
         let right: Vec<Reply> = match symptom {
             Symptom::Wrong => answers(&mut self.player, &whole(case)),
+            Symptom::Differs => common.judge.difference(&mut self.player, case, &trace).into_iter().collect(),
             _ => Vec::new(),
         };
         // What plays the scenario starts a target of its own, which may want the same port.

@@ -97,6 +97,8 @@ pub(super) struct State {
     pub(super) looking: Option<(String, f64)>,
     /// How often each kind of sign was looked into.
     pub(super) looked_into: HashMap<String, u32>,
+    /// How often another server has answered otherwise.
+    pub(super) differed: super::differing::Known,
     /// From which case on hangs are looked into, and how many cases were left out before.
     pub(super) hangs: (u64, u64),
     pub(super) ending: Option<Ending>,
@@ -252,7 +254,7 @@ impl State {
         let number = counted.chain(yields).chain(seen.into_iter().flatten());
         let mut hash = number.fold(fnv1a(self.virgin.seen()), mix);
         for entry in self.corpus.entries() {
-            let Entry { case, feedback, parent, mutators, at, edges, chosen, children } = entry;
+            let Entry { case, feedback, parent, mutators, at, edges, answered: _, chosen, children } = entry;
             let parent = parent.map_or(0, |parent| parent as u64 + 1);
             let numbers = [case.hash(), fnv1a(feedback.as_bytes()), parent, *at, *chosen, *children];
             let mutators = mutators.iter().map(|name| fnv1a(name.as_bytes()));

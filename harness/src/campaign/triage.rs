@@ -4,14 +4,17 @@
 
 #![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::case::Case;
+use super::differing::{Differing, Known, same};
 use super::limits::Limited;
 use super::oracle::Symptom;
-use super::player::{Player, SILENT_FOR, Trace};
+use super::player::{Player, Reply, SILENT_FOR, Trace};
+use crate::protocol::Protocol;
 use crate::runner::process::Exit;
 
 /// How often a finding is played again on a fresh target.
@@ -55,7 +58,7 @@ pub enum Verdict {
 }
 
 /// What plays are judged by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Judge {
     /// A valid conversation that a target answers, unless it hangs.
     pub probe: Option<Case>,
@@ -63,6 +66,10 @@ pub struct Judge {
     pub normal: Vec<Exit>,
     /// What the scenario says that its targets may use.
     pub limits: Limited,
+    /// How the answers of another server are compared, and what the messages are called.
+    pub differing: Differing,
+    /// What is said.
+    pub protocol: Option<Arc<Protocol>>,
 }
 
 impl Judge {
@@ -78,6 +85,7 @@ impl Judge {
             }
             match wanted {
                 Symptom::Wrong => return trace.unmet.map(|_| Symptom::Wrong),
+                Symptom::Differs => return self.difference(player, case, &trace).map(|_| Symptom::Differs),
                 Symptom::Hang => return (!self.answers(player)).then_some(Symptom::Hang),
                 Symptom::Busy => return self.is_busy(player).then_some(Symptom::Busy),
                 Symptom::Limit(limit, _) => {
@@ -103,6 +111,20 @@ impl Judge {
             }
             trace.lines.append(&mut more.lines);
         }
+    }
+
+    /// The answer of the other server to the first message that it answers otherwise, each time it is asked; and so does the target.
+    pub fn difference(&self, player: &mut Player, case: &Case, own: &Trace) -> Option<Reply> {
+        let other = player.elsewhere(|player| player.play(case, &mut |_, _| {}))?;
+        let at = self.differing.first(case, own, &other, &Known::default(), self.protocol.as_deref())?;
+        player.restart(false).ok()?;
+        let own_again = player.play(case, &mut |_, _| {});
+        let other_again = player.elsewhere(|player| player.play(case, &mut |_, _| {}))?;
+        let is_stable =
+            |first: &Trace, again: &Trace| again.replies.get(at).is_some_and(|reply| same(reply, &first.replies[at]));
+        let is_all_there = own.refused.is_none() && other.refused.is_none();
+        (is_all_there && is_stable(own, &own_again) && is_stable(&other, &other_again))
+            .then(|| other.replies[at].clone())
     }
 
     /// Whether the target still answers what is valid; it is asked twice.

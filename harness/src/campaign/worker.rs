@@ -28,7 +28,7 @@ use crate::protocol::Direction;
 use crate::random::Random;
 
 /// The longest case that is kept for how it was answered, in bytes.
-const ANSWERED_LEN_MAX: usize = 64 << 10;
+const ANSWERED_LEN_MAX: usize = 16 << 10;
 
 /// How often a case that has shown something new is played again, to see what comes and goes by itself.
 const CALIBRATIONS: usize = 2;
@@ -113,6 +113,7 @@ impl<'w> Worker<'w> {
             mutators: Vec::new(),
             at: 0,
             edges: counts,
+            answered: answered(&trace),
             chosen: 0,
             children: 0,
         };
@@ -308,7 +309,7 @@ impl<'w> Worker<'w> {
         self.since_probe += 1;
         let answered = trace.replies.iter().any(|reply| reply.len > 0);
         self.silent = if answered { 0 } else { self.silent + 1 };
-        if let Some(symptom) = self.symptom(job, &trace, &worked) {
+        if let Some(symptom) = self.symptom(job, &trace, &worked).or_else(|| self.differs(&job.case, &trace)) {
             let began = Instant::now();
             self.look_into(job, &trace, &symptom);
             let mut state = lock(self.state);
@@ -399,6 +400,7 @@ impl<'w> Worker<'w> {
             mutators: job.mutators.iter().map(|at| MUTATORS[*at].name.to_owned()).collect(),
             at,
             edges: edges.into_iter().map(|(edge, _)| edge).collect(),
+            answered: answered(trace),
             chosen: 0,
             children: 0,
         };
@@ -448,6 +450,12 @@ impl<'w> Worker<'w> {
         }
         (symptom.is_none() && trace.ended.is_none()).then_some(trace)
     }
+}
+
+/// How many bytes were answered, as a power of two: what was cut off a little sooner or later is the same.
+fn answered(trace: &Trace) -> u64 {
+    let len: u64 = trace.replies.iter().map(|reply| reply.len).sum();
+    len.checked_ilog2().map_or(0, |power| 1 << power)
 }
 
 /// Notes an edge with the classes of its counts.

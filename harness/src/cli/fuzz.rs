@@ -18,7 +18,7 @@ use crate::protocol::{self, Protocol};
 use crate::reduce::Effort;
 use crate::runner::Clock;
 use crate::runner::process::Guard;
-use crate::scenario::{self, Known, load};
+use crate::scenario::{self, Known, Scenario, load};
 use crate::testcase::Class;
 use crate::url::Url;
 
@@ -94,6 +94,9 @@ pub(super) struct FuzzArgs {
     /// campaign goes on after findings (`--keep-going`) an eighth of --time, and 5 s at least
     #[arg(long, value_name = "EFFORT", env = "HARNESS_SHRINK_BUDGET")]
     shrink_budget: Option<Effort>,
+    /// The server that is to answer the same: another target of the scenario, by its name, or a URL
+    #[arg(long, value_name = "TARGET", env = "HARNESS_AGAINST")]
+    against: Option<String>,
     /// Use this in place of a target: `NAME=URL`, or `URL` where there is one target; may be repeated
     #[arg(long, value_name = "NAME=URL", value_parser = target, env = "HARNESS_TARGET", value_delimiter = '\n')]
     target: Vec<(Option<String>, Url)>,
@@ -218,6 +221,10 @@ pub(super) fn fuzz(mut args: FuzzArgs, talk: Talk, words: &[OsString]) -> u8 {
     for (target, _) in args.target.iter().filter(|(_, url)| url.tls) {
         scenario.begin_with_tls(target.as_deref());
     }
+    if let Some(Err(mistake)) = args.against.as_deref().map(|other| find_other(&scenario, other)) {
+        let hint = "another target of the scenario, by its name, or a URL such as `tcp://127.0.0.1:7002`";
+        return complain(&mistake, Some(hint), Exit::Usage);
+    }
     let protocol = match args.protocol.as_deref().map(find_protocol).transpose() {
         Ok(protocol) => protocol,
         Err(message) => {
@@ -259,6 +266,7 @@ pub(super) fn fuzz(mut args: FuzzArgs, talk: Talk, words: &[OsString]) -> u8 {
             let share = args.time.filter(|_| args.keep_going).map(|time| (time / SHRINK_SHARE).max(SHRINK_MIN));
             Effort::Time(share.map_or(SHRINK_BUDGET, |share| share.min(SHRINK_BUDGET)))
         }),
+        against: args.against.clone(),
         targets: args.target.clone(),
         allow_remote: args.allow_remote,
         folder,
@@ -320,6 +328,25 @@ fn exit_of(summary: &Summary) -> Exit {
         Ending::Lost => Exit::Unreachable,
         Ending::Done | Ending::Found => Exit::Held,
     }
+}
+
+/// Whether it can be told what is to answer the same.
+fn find_other(scenario: &Scenario, other: &str) -> Result<(), String> {
+    if scenario.targets.iter().any(|target| target.is_told) {
+        return Err("`--against` compares servers, and this scenario starts the clients".into());
+    }
+    if scenario.targets.iter().any(|target| target.name == other) {
+        let is_only = |actor: &scenario::Actor| matches!(&actor.role, scenario::Role::Client(scenario::Connect::Target(at)) if scenario.targets[*at].name == other);
+        return match scenario.actors.iter().all(is_only) {
+            true => Err(format!("`{other}` is what is fuzzed, and cannot be compared to itself")),
+            false => Ok(()),
+        };
+    }
+    if other.contains("://") {
+        return Url::parse(other).map(|_| ()).map_err(|error| format!("`--against {other}`: {error}"));
+    }
+    let near = did_you_mean(other, scenario.targets.iter().map(|target| target.name.as_str()));
+    Err(format!("there is no target `{other}`{}", near.map(|near| format!("; {near}")).unwrap_or_default()))
 }
 
 fn find_protocol(name: &str) -> Result<Arc<Protocol>, String> {

@@ -115,6 +115,9 @@ fn repeat(case: &mut Case, step: usize, part: &Range<usize>, times: usize) -> bo
     })
 }
 
+/// From how many bytes on parts that are repeated are very long.
+const LONG: usize = 16 << 10;
+
 /// The finite part repeats the first parts, and the first byte.
 const FIRST_PARTS: usize = 3;
 
@@ -145,7 +148,12 @@ impl Mutator for Nest {
                 from..(from + 1 + random.below(8) as usize).min(len as usize)
             }
         };
-        repeat(case, step, &part, one_of(random, DEPTHS))
+        let mut times = one_of(random, DEPTHS);
+        // What is very long takes a target as long as a hundred other cases do; the finite part says some of that.
+        if part.len() * times > LONG && random.below(16) > 0 {
+            times = (LONG / part.len()).max(1);
+        }
+        repeat(case, step, &part, times)
     }
 }
 

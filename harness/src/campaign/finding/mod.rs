@@ -127,6 +127,7 @@ impl Writer {
         let mut whole = self.base.like(name, Vec::new());
         let probe = material.probe.filter(|_| teardown.probed);
         let mut names = Names::new(plan, &self.datagrams, material.case, probe.map(|(case, _)| case), 0, &mut whole);
+        names.to_the_end = *material.symptom == Symptom::Differs;
         let mut steps = Vec::new();
         let is_leak = matches!(material.symptom, Symptom::Leak(_));
         let quiet = if is_leak || material.case.sends().len() > LONG { QUIET_SHORT } else { QUIET };

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::super::case::{Case, Message, Step};
 use super::super::plan::{Place, Plan};
-use super::super::player::Reply;
+use super::super::player::{REPLY_LEN_MAX, Reply};
+use super::super::socket::End;
 use super::QUIET;
 use crate::document::Node;
 use crate::framing::{Decoded, Framing};
@@ -37,7 +38,12 @@ pub(super) struct Names<'p> {
     actor_of: HashMap<u16, usize>,
     probe: Option<String>,
     probe_is_alone: bool,
+    /// Whether what is right is that nothing comes after an answer, or the end.
+    pub(super) to_the_end: bool,
 }
+
+/// How long a peer has to say nothing that has nothing more to say.
+const SILENT: Duration = Duration::from_millis(100);
 
 impl<'p> Names<'p> {
     /// The names of a case's connections, and of one more for a valid conversation. There are `least` of the first client's at
@@ -80,6 +86,7 @@ impl<'p> Names<'p> {
             actor_of: opened.into_iter().collect(),
             probe_is_alone: matches!(probe_name, Some(None)),
             probe: probe_name.flatten(),
+            to_the_end: false,
         }
     }
 
@@ -107,7 +114,10 @@ impl<'p> Names<'p> {
                     None => send(message, name, steps),
                 }
                 match right {
-                    Some(right) => self.expect(message.link, right, steps),
+                    Some(right) => {
+                        self.expect(message.link, right, steps);
+                        self.expect_no_more(name, right, steps);
+                    }
                     None => steps.extend(quiet.map(|quiet| step::drain(name, quiet))),
                 }
             }
@@ -172,6 +182,17 @@ impl<'p> Names<'p> {
         let actor = actor.map(|actor| &self.plan.actors[*actor]);
         let tls = actor.and_then(|actor| actor.starttls.as_ref()).map_or(true.into(), Tls::node);
         steps.push(step::step(name, "starttls", tls));
+    }
+
+    /// Expects what comes after an answer, where the answer of another server is what is right.
+    fn expect_no_more(&self, name: Option<&str>, right: &Reply, steps: &mut Vec<Node>) {
+        if self.to_the_end && right.len <= REPLY_LEN_MAX as u64 {
+            steps.push(match right.end {
+                Some(End::Eof) => step::expect_eof(name),
+                Some(End::Reset) => step::step(name, "expect_reset", true),
+                None => step::step(name, "expect_silence", step::duration(SILENT)),
+            });
+        }
     }
 
     /// Expects an answer, message by message where its actor's framing says where one ends.

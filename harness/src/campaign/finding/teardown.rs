@@ -41,7 +41,9 @@ impl Teardown {
                 &[Teardown::LEFT, Teardown::PROBED, Teardown::RESET, Teardown::RESET_AT_ONCE]
             }
             // What is wrong is in its answers, and what grows is seen over many connections that are all reset.
-            Symptom::Grows(..) | Symptom::Leak(_) | Symptom::Wrong => &[Teardown::LEFT, Teardown::PROBED],
+            Symptom::Differs | Symptom::Grows(..) | Symptom::Leak(_) | Symptom::Wrong => {
+                &[Teardown::LEFT, Teardown::PROBED]
+            }
         }
     }
 }

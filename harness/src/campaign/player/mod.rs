@@ -41,6 +41,9 @@ const START_TRIES: u32 = 20;
 /// way, which is not seen of it, where the machine is busy.
 pub const SILENT_FOR: Duration = Duration::from_millis(300);
 
+/// How long a server that cannot be watched has for an answer.
+const OTHER_WITHIN: Duration = Duration::from_millis(30);
+
 /// One worker's target, and what is connected to it.
 #[derive(Debug)]
 pub struct Player {
@@ -80,6 +83,10 @@ pub struct Player {
     pub quiescence: bool,
     /// Whether targets are traced from their start, so that it is seen where a signal ends them.
     pub tracing: bool,
+    /// The server that is to answer the same: a target's name, or a URL.
+    pub other: Option<String>,
+    /// Where that is, while it is what is played with.
+    elsewhere: Option<Address>,
     /// Whether it is seen how the processes end that the target starts.
     children: Children,
     files: Arc<Files>,
@@ -149,6 +156,8 @@ impl Player {
             processor: None,
             quiescence: true,
             tracing: false,
+            other: None,
+            elsewhere: None,
             children: Children::None,
             files: Arc::default(),
             names: Names::default(),
@@ -295,6 +304,27 @@ impl Player {
 
     fn take(&mut self, link: u16) -> Option<Link> {
         self.links.get_mut(usize::from(link))?.take()
+    }
+
+    /// Plays with the other server for as long as `doing` takes; `None` where there is none, or nobody knows where it is.
+    pub fn elsewhere<T>(&mut self, doing: impl FnOnce(&mut Player) -> T) -> Option<T> {
+        let other = self.other.as_deref()?;
+        let own = self.up.as_ref().and_then(|up| up.address(other)).cloned();
+        let is_own = self.processes().iter().any(|(name, _)| name == other);
+        self.elsewhere = Some(own.map_or_else(|| self.ground.resolve(other), Ok).ok()?);
+        // Who is no process of ours cannot be watched, and what is watched has nothing to do meanwhile.
+        let rest = if is_own { None } else { self.rest.take() };
+        let (coverage, within) = (std::mem::take(&mut self.coverage), self.reply_within);
+        if !is_own {
+            self.reply_within = within.max(OTHER_WITHIN);
+        }
+        self.touch();
+        let done = doing(self);
+        self.elsewhere = None;
+        (self.coverage, self.reply_within) = (coverage, within);
+        self.rest = rest.or_else(|| self.rest.take());
+        self.touch();
+        Some(done)
     }
 
     /// Sets a variable for the case that is played.

@@ -246,8 +246,8 @@ impl Player {
                 Link::open(actor, &self.ground.resolve(&url)?)
             }
             Place::Target(_) => {
-                let address = self.addresses[actor].as_ref().ok_or("the target has no address")?;
-                Link::open(actor, address)
+                let address = self.elsewhere.as_ref().or(self.addresses[actor].as_ref());
+                Link::open(actor, address.ok_or("the target has no address")?)
             }
         };
         let opened = opened.map_err(|error| error.to_string())?;

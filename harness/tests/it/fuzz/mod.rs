@@ -1,5 +1,6 @@
 //! `harness fuzz` as its users meet it: servers with one planted bug each, and servers with none.
 
+mod against;
 mod corpus;
 mod resume;
 mod seeds;
