@@ -158,6 +158,14 @@ pub fn resume(folder: &Path) -> io::Result<Option<(Checkpoint, Vec<Entry>)>> {
     Ok(Some((checkpoint, entries)))
 }
 
+/// The words of a campaign, where it has stored some.
+pub fn words(folder: &Path) -> Vec<Vec<u8>> {
+    let checkpoint = fs::read(folder.join(CHECKPOINT)).ok();
+    let checkpoint = checkpoint.and_then(|bytes| serde_json::from_slice::<Checkpoint>(&bytes).ok());
+    let words = checkpoint.into_iter().flat_map(|checkpoint| checkpoint.words);
+    words.filter_map(|word| crate::text::parse_hex(&word).ok()).collect()
+}
+
 /// Reads cases of others that are not `known` yet: this program's (`.json`), `.replay` files of `AFLNet`, and whatever else there
 /// is as one message, as AFL has them in its queues.
 pub fn import(folder: &Path, actor: u16, known: &mut std::collections::HashSet<PathBuf>) -> Vec<Case> {

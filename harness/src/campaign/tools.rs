@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::corpus::{Corpus, Entry};
 use super::journal::{self, JOURNAL};
+use crate::mutator::Dictionary;
 use crate::scenario::Known;
 use crate::testcase::TestCase;
 
@@ -47,21 +48,30 @@ fn entries(folders: &[PathBuf]) -> io::Result<Corpus> {
     Ok(corpus)
 }
 
-/// Puts the cases of several folders into one, each once, as this program's and as `AFLNet`'s files. With `least` only as many as
-/// together take every edge that is known. How many there were, and how many are left.
+/// Puts the cases of several folders into one, each once, as this program's files, as `AFLNet`'s and as AFL's, with the words of
+/// the campaigns as a dictionary of AFL's. With `least` only as many as together take every edge that is known. How many there were,
+/// and how many are left.
 pub fn gather(folders: &[PathBuf], into: &Path, least: bool) -> io::Result<(usize, usize)> {
     let corpus = entries(folders)?;
     let all = corpus.entries().len();
     let kept = if least { corpus.minimal() } else { (0..all).collect() };
-    fs::create_dir_all(into)?;
-    for at in &kept {
+    let (replays, queue) = (into.join("replay"), into.join("afl/queue"));
+    fs::create_dir_all(&replays)?;
+    fs::create_dir_all(&queue)?;
+    for (number, at) in kept.iter().enumerate() {
         let case = &corpus.entries()[*at].case;
         let stem = into.join(format!("{:016x}", case.hash()));
         crate::capture::write_file(&stem.with_extension("json"), &serde_json::to_vec(case)?)?;
-        let replays = into.join("replay");
-        fs::create_dir_all(&replays)?;
         let replay = replays.join(format!("{:016x}.replay", case.hash()));
         crate::capture::write_file(&replay, &journal::to_replay(case))?;
+        // Whatever reads one input hears it all in a row.
+        let said: Vec<u8> = case.messages().flat_map(|(_, message)| message.bytes()).collect();
+        crate::capture::write_file(&queue.join(format!("id:{number:06}")), &said)?;
+    }
+    let mut dictionary = Dictionary::default();
+    folders.iter().flat_map(|folder| journal::words(folder)).for_each(|word| dictionary.add(&word));
+    if !dictionary.words().is_empty() {
+        crate::capture::write_file(&into.join("afl/words.dict"), dictionary.text().as_bytes())?;
     }
     Ok((all, kept.len()))
 }

@@ -65,6 +65,16 @@ impl Dictionary {
         Ok(dictionary)
     }
 
+    /// The words in AFL's format.
+    pub fn text(&self) -> String {
+        let escaped = |byte: &u8| match byte {
+            b'"' | b'\\' => format!("\\{}", char::from(*byte)),
+            b' '..=b'~' => char::from(*byte).to_string(),
+            byte => format!("\\x{byte:02x}"),
+        };
+        self.words.iter().map(|word| format!("\"{}\"\n", word.iter().map(escaped).collect::<String>())).collect()
+    }
+
     /// Adds a word that is not there yet.
     pub fn add(&mut self, word: &[u8]) {
         let fits = (1..=WORD_LEN_MAX).contains(&word.len()) && self.words.len() < DICTIONARY_MAX;
@@ -213,6 +223,8 @@ mod tests {
         let read =
             Dictionary::parse("# x\nkw=\"GET\"\n\n\"\\x00\\xff\\\\\\\"\"\nlevel@1=\"a b\"\n\"GET\"").expect("words");
         assert_eq!(read.words(), [b"GET".to_vec(), vec![0, 255, b'\\', b'"'], b"a b".to_vec()]);
+        assert_eq!(read.text(), "\"GET\"\n\"\\x00\\xff\\\\\\\"\"\n\"a b\"\n");
+        assert_eq!(Dictionary::parse(&read.text()).expect("words").words(), read.words());
     }
 
     #[test]

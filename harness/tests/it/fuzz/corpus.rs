@@ -45,6 +45,14 @@ fn a_corpus_is_made_small_and_takes_the_same_edges() {
     let kept = fs::read_dir(&folder).expect("it is there").flatten().filter(|entry| entry.path().is_file()).count();
     assert!((1..all.len()).contains(&kept), "{kept} of {}", all.len());
     assert_eq!(fs::read_dir(folder.join("replay")).expect("AFLNet's files").count(), kept);
+    assert_eq!(fs::read_dir(folder.join("afl/queue")).expect("AFL's files").count(), kept);
+    let said = fs::read(folder.join("afl/queue/id:000000")).expect("the first case");
+    assert!(said.ends_with(b"ECHO hello\n"), "{}", String::from_utf8_lossy(&said));
+    // What AFL is given by it is what a campaign can be given, too.
+    let words = fs::read_to_string(folder.join("afl/words.dict")).expect("the words");
+    assert!(words.contains("\"ECHO\"\n"), "{words}");
+    let again = ["fuzz", "planted.toml", "--corpus", "least/afl", "--dictionary", "least/afl/words.dict"];
+    ran(harness(campaign.folder.path()).args(again).args(["--cases", "50", "--out", "again"])).exits(0);
 }
 
 #[test]
