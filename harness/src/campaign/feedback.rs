@@ -1,6 +1,7 @@
 //! What is new about a case: edges and how often they were taken, or without instrumentation what was answered and logged.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::player::Reply;
 use super::socket::End;
@@ -16,6 +17,9 @@ const LOG_SEEN_MAX: usize = 256;
 
 /// The longest beginning of an answer that names it.
 const TOKEN_LEN_MAX: usize = 12;
+
+/// How long a target has to rest before an answer for that to be another kind of answer.
+const LATE_MIN: Duration = Duration::from_millis(10);
 
 /// Edges that were seen.
 #[derive(Clone, Debug, Default)]
@@ -222,7 +226,8 @@ impl Signature {
     }
 }
 
-/// A number for the kind of an answer: its name or first word, its length's class, and how the connection went on.
+/// A number for the kind of an answer: its name or first word, its length's class, how the connection went on, and whether it came
+/// at once or after a rest, and of how many ms, by powers of eight.
 fn answer(reply: &Reply, protocol: Option<&Protocol>) -> u64 {
     let end = match reply.end {
         None => 0,
@@ -230,7 +235,9 @@ fn answer(reply: &Reply, protocol: Option<&Protocol>) -> u64 {
         Some(End::Reset) => 2,
     };
     let len = u64::from(64 - reply.len.leading_zeros());
-    mix(mix(name(&reply.data, protocol, Direction::Reply), len), end)
+    let late = reply.late.as_millis() / LATE_MIN.as_millis();
+    let late = late.checked_ilog2().map_or(0, |power| 1 + power / 3);
+    mix(mix(mix(name(&reply.data, protocol, Direction::Reply), len), end), u64::from(late))
 }
 
 /// A number for a message's name; where there is no description, for its first word, or its first byte.
@@ -364,9 +371,20 @@ mod tests {
 
     #[test]
     fn an_answer_is_known_by_its_beginning_its_length_and_its_end() {
-        let reply = |data: &[u8], end| Reply { step: 0, data: data.to_vec(), len: data.len() as u64, end };
+        let reply = |data: &[u8], end| Reply { data: data.to_vec(), len: data.len() as u64, end, ..Reply::default() };
         assert_eq!(answer(&reply(b"220 ab", None), None), answer(&reply(b"220 cd", None), None));
         assert_ne!(answer(&reply(b"220 ab", None), None), answer(&reply(b"221 ab", None), None));
         assert_ne!(answer(&reply(b"220 ab", None), None), answer(&reply(b"220 ab", Some(End::Eof)), None));
+    }
+
+    #[test]
+    fn an_answer_after_a_rest_is_another_one_by_the_class_of_that() {
+        let after = |ms| answer(&Reply { len: 1, late: Duration::from_millis(ms), ..Reply::default() }, None);
+        assert_eq!(after(0), after(9));
+        assert_ne!(after(9), after(10));
+        assert_eq!(after(10), after(79));
+        assert_ne!(after(79), after(80));
+        assert_eq!(after(80), after(600));
+        assert_ne!(after(600), after(700));
     }
 }

@@ -3,6 +3,7 @@
 //! - [`case`](Case) is what is said; `seeds` writes down what a scenario says; `schedule` chooses what is spoilt, and how.
 //! - `player` plays it on sockets of its own and knows when the target is done with it, `coverage` reads its counters.
 //! - `growth` says more and more of one thing, and judges what that takes.
+//! - `differing` compares answers with those of another server.
 //! - `feedback` says what is new, `oracle` what is wrong, `sign` and `triage` make that a [`Finding`].
 //! - `prepare` is what comes before the first case, `run` the campaign, `worker` its loop, `state` what all workers share;
 //!   `standing` is what a worker knows by itself.

@@ -95,6 +95,8 @@ pub struct Player {
     pub reply_within: Duration,
     /// The longest that an answer that was expected came after the target had come to rest.
     pub late: Duration,
+    /// The same of the message that was said last.
+    late_now: Duration,
     /// How much of what is looked for as a leak the target keeps of each connection of a valid conversation.
     pub remembered: u64,
     /// How often a target was started.
@@ -163,6 +165,7 @@ impl Player {
             names: Names::default(),
             reply_within: Duration::from_millis(50),
             late: Duration::ZERO,
+            late_now: Duration::ZERO,
             remembered: 0,
             starts: 0,
             start_time: Duration::ZERO,

@@ -166,7 +166,8 @@ impl Player {
                 if !met || apart {
                     self.settle(trace);
                 }
-                let mut reply = Reply { step: at, ..Reply::default() };
+                let late = std::mem::take(&mut self.late_now);
+                let mut reply = Reply { step: at, late, ..Reply::default() };
                 if let Some(link) = self.link(message.link) {
                     reply.len = link.received - before;
                     reply.end = link.end;

@@ -47,4 +47,7 @@ pub struct Reply {
     pub len: u64,
     /// How the connection ended meanwhile.
     pub end: Option<End>,
+    /// How long the target had been at rest before it went on with what was expected: by a timer of its own, or somebody else's
+    /// answer. Whoever is only slow, or has no processor, has not rested.
+    pub late: Duration,
 }

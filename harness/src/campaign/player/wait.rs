@@ -132,6 +132,7 @@ impl Player {
                     let consumed = whole.unwrap_or(matched.len);
                     self.variables.extend(set);
                     self.late = self.late.max(late);
+                    self.late_now = self.late_now.max(late);
                     let Some(open) = self.link(link) else { return false };
                     if open.is_datagram() {
                         kept.extend(open.datagrams.pop_front().unwrap_or_default());
