@@ -1,6 +1,7 @@
 //! Whether another server answers the same.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::case::{Case, Step};
 use super::feedback;
@@ -19,41 +20,48 @@ const KNOWN_MAX: usize = 10_000;
 pub struct Differing {
     /// The names of messages that the two answer otherwise although they are valid: of these answers only the status is compared.
     loose: HashSet<u64>,
+    /// What names them.
+    protocol: Option<Arc<Protocol>>,
 }
 
 impl Differing {
-    /// Finds out what of these conversations the two answer otherwise, each on fresh targets; and of how many messages.
-    pub fn of(player: &mut Player, seeds: &[&Case], protocol: Option<&Protocol>) -> (Differing, usize) {
-        let mut differing = Differing::default();
+    /// Finds out what of these conversations the two answer otherwise, each on fresh targets, and of how many messages; `None` where
+    /// the other one lets nobody in.
+    pub fn of<'c>(
+        player: &mut Player,
+        seeds: impl Iterator<Item = &'c Case>,
+        protocol: Option<Arc<Protocol>>,
+    ) -> Option<(Differing, usize)> {
+        let mut differing = Differing { protocol, ..Differing::default() };
         let mut count = 0;
         for case in seeds {
-            if player.restart(false).is_err() {
-                break;
-            }
+            player.restart(false).ok()?;
             let own = player.play(case, &mut |_, _| {});
-            let Some(other) = player.elsewhere(|player| player.play(case, &mut |_, _| {})) else { break };
+            let other = player.elsewhere(|player| player.play(case, &mut |_, _| {}));
+            let other = other.filter(|other| other.refused.is_none())?;
             for (own, other) in own.replies.iter().zip(&other.replies) {
                 if !same(own, other) {
-                    differing.loose.extend(name(case, own, protocol));
+                    differing.loose.extend(differing.name(case, own));
                     count += 1;
                 }
             }
         }
-        (differing, count)
+        Some((differing, count))
+    }
+
+    /// The name of what was answered.
+    fn name(&self, case: &Case, reply: &Reply) -> Option<u64> {
+        match case.steps.get(reply.step)? {
+            Step::Send(message) => Some(feedback::name(&message.bytes(), self.protocol.as_deref(), Direction::Request)),
+            _ => None,
+        }
     }
 
     /// The first message that the two have answered otherwise, by its number among the answers. `known` says how often messages of
     /// a name have been: what is known is compared by its status, and what is known well not at all.
-    pub fn first(
-        &self,
-        case: &Case,
-        own: &Trace,
-        other: &Trace,
-        known: &Known,
-        protocol: Option<&Protocol>,
-    ) -> Option<usize> {
+    pub fn first(&self, case: &Case, own: &Trace, other: &Trace, known: &Known) -> Option<usize> {
         own.replies.iter().zip(&other.replies).position(|(own, other)| {
-            let name = name(case, own, protocol);
+            let name = self.name(case, own);
             let often = name.and_then(|name| known.0.get(&name).copied()).unwrap_or(0);
             let is_loose = often >= STRICT_MAX || name.is_some_and(|name| self.loose.contains(&name));
             match is_loose {
@@ -71,8 +79,8 @@ pub struct Known(HashMap<u64, u32>);
 
 impl Known {
     /// Notes that the answer to a message of a case was another one.
-    pub fn note(&mut self, case: &Case, reply: &Reply, protocol: Option<&Protocol>) {
-        if let Some(name) = name(case, reply, protocol)
+    pub fn note(&mut self, differing: &Differing, case: &Case, reply: &Reply) {
+        if let Some(name) = differing.name(case, reply)
             && (self.0.len() < KNOWN_MAX || self.0.contains_key(&name))
         {
             *self.0.entry(name).or_default() += 1;
@@ -83,14 +91,6 @@ impl Known {
 /// Whether two answers are the same, byte for byte.
 pub(super) fn same(own: &Reply, other: &Reply) -> bool {
     own.data == other.data && own.len == other.len && own.end.is_some() == other.end.is_some()
-}
-
-/// The name of what was answered.
-fn name(case: &Case, reply: &Reply, protocol: Option<&Protocol>) -> Option<u64> {
-    match case.steps.get(reply.step)? {
-        Step::Send(message) => Some(feedback::name(&message.bytes(), protocol, Direction::Request)),
-        _ => None,
-    }
 }
 
 /// What of an answer says how it went: its first byte, and the first words of a text as far as each has a digit, such as `250` or

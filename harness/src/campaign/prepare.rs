@@ -226,16 +226,12 @@ fn compare(
     judge: &mut Judge,
     protocol: Option<Arc<Protocol>>,
 ) -> Result<Option<String>, CampaignError> {
-    let said: Vec<&Case> = seeds.iter().map(|(case, _)| case).collect();
-    let there = said.first().and_then(|case| player.elsewhere(|player| player.play(case, &mut |_, _| {})));
-    if there.is_none_or(|trace| trace.refused == Some(0)) {
-        let other = player.other.clone().unwrap_or_default();
-        return Err(CampaignError::Target(format!(
-            "nobody answers at `{other}`, to which the target is to be compared"
-        )));
-    }
-    let (differing, count) = Differing::of(player, &said, protocol.as_deref());
-    (judge.differing, judge.protocol) = (differing, protocol);
+    let found = Differing::of(player, seeds.iter().map(|(case, _)| case), protocol);
+    let (differing, count) = found.ok_or_else(|| {
+        let other = player.other.as_deref().unwrap_or_default();
+        CampaignError::Target(format!("nobody answers at `{other}`, to which the target is to be compared"))
+    })?;
+    judge.differing = differing;
     start(player)?;
     Ok((count > 0).then(|| {
         format!(

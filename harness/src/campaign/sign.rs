@@ -102,9 +102,9 @@ impl Worker<'_> {
             self.player.end(false);
             return None;
         }
-        let (protocol, mut state) = (judge.protocol.as_deref(), lock(self.state));
-        let at = judge.differing.first(case, own, &other, &state.differed, protocol)?;
-        state.differed.note(case, &own.replies[at], protocol);
+        let mut state = lock(self.state);
+        let at = judge.differing.first(case, own, &other, &state.differed)?;
+        state.differed.note(&judge.differing, case, &own.replies[at]);
         Some(Symptom::Differs)
     }
 

@@ -4,7 +4,6 @@
 
 #![expect(clippy::disallowed_methods, reason = "a campaign's clock is here")]
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,6 @@ use super::differing::{Differing, Known, same};
 use super::limits::Limited;
 use super::oracle::Symptom;
 use super::player::{Player, Reply, SILENT_FOR, Trace};
-use crate::protocol::Protocol;
 use crate::runner::process::Exit;
 
 /// How often a finding is played again on a fresh target.
@@ -66,10 +64,8 @@ pub struct Judge {
     pub normal: Vec<Exit>,
     /// What the scenario says that its targets may use.
     pub limits: Limited,
-    /// How the answers of another server are compared, and what the messages are called.
+    /// How the answers of another server are compared.
     pub differing: Differing,
-    /// What is said.
-    pub protocol: Option<Arc<Protocol>>,
 }
 
 impl Judge {
@@ -116,7 +112,7 @@ impl Judge {
     /// The answer of the other server to the first message that it answers otherwise, each time it is asked; and so does the target.
     pub fn difference(&self, player: &mut Player, case: &Case, own: &Trace) -> Option<Reply> {
         let other = player.elsewhere(|player| player.play(case, &mut |_, _| {}))?;
-        let at = self.differing.first(case, own, &other, &Known::default(), self.protocol.as_deref())?;
+        let at = self.differing.first(case, own, &other, &Known::default())?;
         player.restart(false).ok()?;
         let own_again = player.play(case, &mut |_, _| {});
         let other_again = player.elsewhere(|player| player.play(case, &mut |_, _| {}))?;

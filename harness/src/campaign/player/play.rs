@@ -138,6 +138,7 @@ impl Player {
                 let bytes = message.fill(&self.variables);
                 trace.messages += 1;
                 let before = self.link(message.link).map_or(0, |link| link.received);
+                self.late_now = Duration::ZERO;
                 self.send(message, &bytes, trace);
                 // Expectations that follow wait for what they want by themselves.
                 let expects = |step: &&Step| matches!(step, Step::Expect(link, _) if *link == message.link);
@@ -166,8 +167,7 @@ impl Player {
                 if !met || apart {
                     self.settle(trace);
                 }
-                let late = std::mem::take(&mut self.late_now);
-                let mut reply = Reply { step: at, late, ..Reply::default() };
+                let mut reply = Reply { step: at, late: self.late_now, ..Reply::default() };
                 if let Some(link) = self.link(message.link) {
                     reply.len = link.received - before;
                     reply.end = link.end;
